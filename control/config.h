@@ -1,0 +1,57 @@
+/* config.h - the configuration file, read and checked.  Control thread only.
+ *
+ * YAML through libcyaml; an unknown key, a wrong type or a value out of range is one line: FILE:LINE: what, and what would be
+ * right.  Everything is checked before anything starts (chimaerad --check does only this). */
+#pragma once
+#include "chi/query.h"
+#include "chi/task.h"
+
+enum config_idle { CONFIG_IDLE_ADAPTIVE, CONFIG_IDLE_BUSY };
+enum config_hugepages { CONFIG_HUGE_AUTO, CONFIG_HUGE_OFF, CONFIG_HUGE_2M, CONFIG_HUGE_1G };
+enum { CONFIG_WORKERS_MAX = 64, CONFIG_PORTS_MAX = 8, CONFIG_PEERS_MAX = 1024, CONFIG_POOLS_MAX = 256, CONFIG_NAME_MAX = 31 };
+
+struct config_port {
+    const char *name, *device;
+    uint32_t ip;     /* host order */
+    uint8_t prefix;
+    uint16_t mtu;    /* default 1500 */
+};
+struct config_peer {
+    uint32_t id;
+    const char *name;
+    uint32_t ip;
+};
+struct config_pool {
+    const char *mod, *name;
+    struct chi_pool_id pool;
+};
+struct config {
+    struct { uint32_t id; const char *name; } node;            /* id 1..65535; name: letters, digits, - and _ */
+    struct { uint32_t *cores; unsigned count; enum config_idle idle; } workers; /* cores that exist, each once */
+    struct { enum config_hugepages hugepages; uint64_t size; } memory; /* size: 64M..; suffixes K M G */
+    struct config_port *ports;
+    unsigned ports_count; /* may be 0: a node on its own */
+    struct {
+        const char *name; /* 1..WIRE_CLUSTER_MAX bytes */
+        uint16_t udp_port; /* default 7440 */
+        struct config_peer *peers;
+        unsigned peers_count;
+    } cluster;
+    struct { const char *socket; } control;
+    struct { const char **path; unsigned count; } modules; /* folders; default: the one beside the program */
+    struct config_pool *compose;
+    unsigned compose_count;
+    struct { /* all optional; docs/LIMITS.md says what each is for */
+        uint32_t tasks;            /* per worker, default 16384 */
+        uint64_t client_bulk;      /* bytes per client, default 256M */
+        uint32_t clients;          /* default 64 */
+        uint32_t messages;         /* out at once per session, power of two, default 1024 */
+        uint32_t window;           /* packets in flight per session, power of two, default 128 */
+        uint32_t pto_us;           /* default 200 */
+        uint32_t task_timeout_ms;  /* default 10000 */
+    } limits;
+};
+
+/* Reads and checks FILE.  Returns 0 and *out (free with config_free), or -errno with one line in err (cap bytes). */
+CHI_MUST_CHECK int config_load(const char *file, struct config **out, char *err, size_t cap);
+void config_free(struct config *c);

@@ -1,0 +1,47 @@
+/* form.h - the serialised form of a task, as a client writes it and as the wire carries it.  PURE.
+ *
+ *     0  u32 pool major      12 u32 query count     28 u32 timeout_us
+ *     4  u32 pool minor      16 u64 query value     32 regions * 24: u64 size, u64 place, u8 flags, 7 zero bytes
+ *     8  u16 method          24 u32 schema hash     .. body: what TaskOutputArchiveIN wrote
+ *    10  u8 query kind       11 u8 regions
+ *
+ * `place` is the region's offset in the client's segment; on the wire it is 0.  One form serves both, so it is checked in one
+ * place (form_decode) and fuzzed once.  A task whose query is resolved travels with a concrete one.
+ * The answer's form is the bare body that TaskOutputArchiveOUT wrote. */
+#pragma once
+#include "chi/archive.h"
+#include "wire/drop.h"
+
+enum { FORM_HEAD_BYTES = 32, FORM_REGION_BYTES = 24, FORM_PREFIX_MAX = 32 + 24 * 16 };
+
+struct form_region {
+    uint64_t size, place;
+    uint32_t flags; /* CHI_WRITE, CHI_EXPOSE or both */
+};
+struct form_head {
+    struct chi_pool_id pool;
+    struct chi_query query;
+    uint32_t schema, timeout_us;
+    uint16_t method;
+    uint8_t regions;
+    struct form_region region[CHI_REGIONS_MAX];
+};
+
+static inline uint32_t form_prefix_bytes(uint32_t regions) { return FORM_HEAD_BYTES + FORM_REGION_BYTES * regions; }
+
+/* Decodes and checks the prefix of a form of which `have` bytes are here; they must hold the whole prefix.
+ * Returns NONE, or FORM: too short, more than 16 regions, unknown flags or query kind, non-zero padding, size above 2^63 - 1.
+ * Does not judge `place`, pools, methods or the body. */
+CHI_MUST_CHECK enum chi_drop form_decode(const uint8_t *p, size_t have, struct form_head *out);
+
+/* Writes head and region table.  Pre: room for form_prefix_bytes(h->regions).  Returns that length. */
+size_t form_encode(uint8_t *p, const struct form_head *h);
+
+/* Sets every region's place to 0, in the form itself: what leaves the node names no memory of it.  Pre: form_decode passed. */
+void form_clear_places(uint8_t *p, uint32_t regions);
+
+/* Serialises a whole task: head, regions (places from `place_of`, or 0 when NULL), body.  regions_out (CHI_REGIONS_MAX entries)
+ * gets the region list.  Returns the form's length; 0 with *status_out set to TOO_BIG (more than cap), or what the archive
+ * says.  Calls chi_method_hash. */
+size_t form_save(uint8_t *p, size_t cap, struct chi_task *task, struct chi_ar_region *regions_out, uint32_t *nregions_out,
+                 uint64_t (*place_of)(void *ctx, const void *ptr, uint64_t size), void *ctx, enum chi_status *status_out);

@@ -1,0 +1,60 @@
+/* ipc.h - the daemon's end of a client's shared memory.  The client is not trusted: everything it says is copied once,
+ * checked, and used from the copy; what is wrong ends that one task or detaches that one client.
+ *
+ * Threads: create and destroy by the control thread; *_st by the worker that owns the channel.  Memory: one sealed memfd per
+ * client, made, sized and sealed (SHRINK, GROW, SEAL) here.  Limits: struct ipc_limits. */
+#pragma once
+#include "chi/archive.h"
+#include "lane/shm.h"
+#include "wire/drop.h"
+
+struct ipc_limits {
+    uint64_t bulk_bytes_max; /* per client */
+    uint32_t depth_max;
+};
+
+struct ipc_channel {
+    uint8_t *base; /* our mapping */
+    uint64_t size, bulk_offset, bulk_bytes; /* geometry: our copy */
+    struct line *submit, *complete;
+    uint64_t submit_at, complete_at;
+    uint32_t depth, mask;
+    uint32_t out;  /* tasks taken and not completed */
+    uint32_t worker;
+    int memfd, client_event; /* the worker's eventfd is the worker's */
+    bool detached; /* the client is gone: completions are discarded */
+    void *user; /* the owner's list */
+    struct ipc_channel *next;
+    uint64_t tasks, rejected; /* counters */
+};
+
+/* Makes the segment for a request.  Returns 0 and *out (owned by the caller until ipc_destroy), or -errno: -EINVAL out of
+ * range, -ENOMEM, -EMFILE.  Control thread. */
+CHI_MUST_CHECK int ipc_create(const struct shm_attach_request *rq, const struct ipc_limits *lim, struct ipc_channel **out);
+/* Unmaps and closes.  Pre: no worker polls it, out == 0. */
+void ipc_destroy(struct ipc_channel *ch);
+
+/* One submission, checked.  The form is a private copy in `scratch` (CHI_FORM_BYTES_MAX bytes), its prefix decoded. */
+struct ipc_request {
+    uint32_t cookie;
+    uint32_t form_length;
+    uint64_t answer_offset; /* valid span of the segment */
+    uint32_t answer_cap;    /* SHM_COMPLETE_INLINE when the submission was inline */
+};
+
+/* Takes the next submission.  Returns NONE with *out filled, or why it was refused: the cookie is then completed with INVALID or
+ * TOO_BIG by this call.  *got is false when the ring is empty. */
+CHI_MUST_CHECK enum chi_drop ipc_take_st(struct ipc_channel *ch, uint8_t *scratch, struct ipc_request *out, bool *got);
+
+/* Resolves a region of a form to our address: NULL when [place, place + size) does not lie in the client's bulk memory.
+ * A size of 0 gives a valid pointer. */
+void *ipc_region_st(struct ipc_channel *ch, uint64_t place, uint64_t size);
+
+/* Ends a task: body is copied into the slot or to answer_offset; a body that does not fit ends it with TOO_BIG.
+ * Wakes the client when it sleeps (a system call only then). */
+void ipc_complete_st(struct ipc_channel *ch, const struct ipc_request *rq, enum chi_status status, const void *body, uint32_t length);
+
+/* Before the worker sleeps: announces it, then looks again; returns true when a submission is there (do not sleep).
+ * Full fence: pairs with the client's after its submission. */
+bool ipc_sleep_st(struct ipc_channel *ch);
+void ipc_awake_st(struct ipc_channel *ch);

@@ -1,0 +1,89 @@
+/* net.h - the port layer: DPDK ports, Ethernet, ARP, ICMP echo, IPv4, UDP.  The only folder that says rte_.
+ *
+ * Any ethdev by its devargs or PCI address.  A port has one rx and one tx queue, both owned by one worker (port k by worker
+ * k modulo workers); what is for another worker is handed over by the caller as a datagram or a packet pointer.
+ * Threads: start, port_add, stop by the control thread before and after the workers run; the rest by the worker named.
+ * Memory: mbufs of one pool, sized at start.  Limits: NET_PORTS_MAX. */
+#pragma once
+#include "chi/base.h"
+#include "wire/drop.h"
+
+enum { NET_PORTS_MAX = 8, NET_BURST = 32, NET_ERROR_BYTES = 256 };
+enum net_hugepages { NET_HUGE_AUTO, NET_HUGE_OFF, NET_HUGE_2M, NET_HUGE_1G };
+
+struct net_options {
+    const char *name;         /* of the node: the EAL's file prefix */
+    enum net_hugepages hugepages;
+    uint64_t memory_bytes;    /* for the EAL */
+    uint32_t workers;
+    uint16_t udp_port;        /* of worker 0; worker k: udp_port + k */
+    uint32_t packets;         /* mbufs; 0: from ports and rings */
+};
+struct net_port_options {
+    const char *name;   /* for people */
+    const char *device; /* "net_memif0,role=server,socket=...", "net_af_packet0,iface=veth0", "0000:01:00.0" */
+    uint32_t ip;        /* host order */
+    uint8_t prefix;     /* 1..30 */
+    uint16_t mtu;       /* IP packet, 1280..9600 */
+};
+
+struct net;
+
+/* Initialises the EAL (once per process) with arguments made from the options.  Returns 0 and *out, or -errno with one line
+ * in err (NET_ERROR_BYTES) that says what and how to mend it. */
+CHI_MUST_CHECK int net_start(const struct net_options *o, struct net **out, char *err);
+/* Opens, checks and starts a port.  Returns its index, or -errno with a line in err.  Checks at start: MTU against mbuf room and
+ * interface, offloads only where offered; a memif device gets bsize for the MTU when its devargs have none. */
+CHI_MUST_CHECK int net_port_add(struct net *n, const struct net_port_options *o, char *err);
+/* Stops and closes all ports, ends the EAL.  NULL is allowed. */
+void net_stop(struct net *n);
+
+/* A thread that will call the functions below announces itself first (caches of the packet pool).  0 or -errno. */
+CHI_MUST_CHECK int net_thread_attach(void);
+void net_thread_detach(void);
+
+/* Monotonic nanoseconds, by the time-stamp counter where it is constant; about 10 ns.  Any thread. */
+uint64_t net_now_ns(void);
+
+/* A UDP datagram that came in, or a buffer for one that goes out; lies in the packet's own memory, so that the pointer alone
+ * can be handed to another worker. */
+struct net_packet {
+    uint8_t *data;       /* UDP payload */
+    uint32_t cap;        /* going out: room at data */
+    uint32_t length;     /* of the payload */
+    uint32_t ip;         /* the other side, host order */
+    uint16_t port;       /* the other side's UDP port */
+    uint16_t local_port; /* came in: its destination port */
+};
+
+/* Polls the ports of this worker.  Answers ARP and ICMP echo, learns neighbours, drops and counts what is malformed.  Returns up
+ * to NET_BURST datagrams, each owned by the caller until net_packet_free (by any attached thread). */
+unsigned net_rx_st(struct net *n, unsigned worker, uint64_t now_ns, struct net_packet **out);
+void net_packet_free(struct net_packet *p);
+
+/* A buffer for a datagram, or NULL when the pool is empty.  cap is net_payload_max. */
+struct net_packet *net_packet_get_st(struct net *n, unsigned worker);
+
+/* The worker that owns the port by which `ip` is reached, or -1 when no port reaches it. */
+int net_route(const struct net *n, uint32_t ip);
+
+/* Sends p->length bytes to p->ip:p->port, taking the packet.  Pre: this worker owns the route.  Fills Ethernet, IPv4, UDP; the
+ * source port is udp_port + worker_from.  While the neighbour is not resolved the packet is dropped (counted), and one ARP
+ * request a 100 ms goes out. Queued until net_flush_st. */
+void net_send_st(struct net *n, unsigned worker, unsigned worker_from, struct net_packet *p, uint64_t now_ns);
+/* Hands queued packets to the ports; what a port does not take after one more try is dropped and counted. */
+void net_flush_st(struct net *n, unsigned worker);
+
+/* Largest UDP payload that every port carries: the smallest MTU - 28. */
+uint16_t net_payload_max(const struct net *n);
+
+struct net_port_stats {
+    char name[32], device[128], driver[32], mac[18], ip[20];
+    bool up;
+    uint16_t mtu, worker;
+    uint64_t rx_packets, tx_packets, rx_bytes, tx_bytes, rx_missed, rx_errors, tx_errors, no_mbuf;
+};
+/* Any thread.  Returns 0, -ENOENT for no such port. */
+int net_port_stats(const struct net *n, unsigned port, struct net_port_stats *out);
+/* The drop counters of a worker's ports: CHI_DROP_COUNT numbers, written by that worker, read relaxed. */
+const uint64_t *net_drops(const struct net *n, unsigned worker);

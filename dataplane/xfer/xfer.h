@@ -1,0 +1,160 @@
+/* xfer.h - the transport: moves task forms and bulk regions between two nodes over packets that may be lost.  PURE: a state
+ * machine without I/O, clock or heap; bytes and `now` in, packets and events out.  The same inputs give the same bytes.
+ *
+ * Thread: owning worker only, one endpoint each.  Memory: xfer_bytes() of the caller's.  Limits: struct xfer_config.
+ * Not here yet, their place is kept: congestion control (window is fixed), grants, keep-alive, cancel (docs/PROTOCOL.md). */
+#pragma once
+#include "base/wheel.h"
+#include "chi/archive.h"
+#include "wire/wire.h"
+
+struct xfer;
+struct xfer_session;
+
+struct xfer_addr { /* compared by bytes; the port layer gives it meaning: IPv4 and UDP port in host order */
+    uint32_t ip;
+    uint16_t port, zero;
+};
+
+/* A packet buffer of the host's: `data` has room for `cap` bytes of UDP payload. */
+struct xfer_packet {
+    uint8_t *data;
+    uint32_t cap;
+    uint32_t length; /* set by xfer before packet_send */
+    void *owner;     /* the host's, e.g. an mbuf */
+};
+
+struct xfer_host {
+    void *ctx;
+    /* False: none free now; xfer tries again at the next xfer_tx. */
+    bool (*packet_get)(void *ctx, struct xfer_packet *out);
+    /* Takes the packet; it may be lost. */
+    void (*packet_send)(void *ctx, const struct xfer_addr *to, struct xfer_packet *p);
+    void (*packet_put)(void *ctx, struct xfer_packet *p); /* not needed after all */
+    /* Memory for forms and regions that come in; NULL: none now.  64-byte aligned.  Undefined contents. */
+    void *(*memory_get)(void *ctx, uint64_t size);
+    void (*memory_put)(void *ctx, void *p, uint64_t size);
+    uint64_t memory_largest; /* what is above it is refused with TOO_BIG */
+    wire_crc32c_fn crc32c;
+    uint64_t *drops; /* CHI_DROP_COUNT counters of the caller's */
+};
+
+struct xfer_config {
+    uint64_t incarnation;   /* rises from start to start */
+    uint32_t node;
+    uint16_t worker, workers;
+    char cluster[WIRE_CLUSTER_MAX + 1];
+    uint16_t packet_max;    /* largest packet (UDP payload) that this node sends and takes */
+    uint16_t peers_max;     /* nodes */
+    uint32_t slots;         /* messages out at once per session, a power of two, 2..65536 */
+    uint32_t messages_in;   /* incoming messages at once, over all sessions */
+    uint32_t window_packets;/* sent and not acknowledged, per session, a power of two, 4..4096 */
+    uint64_t pto_min_ns;    /* floor of the probe time-out */
+    uint64_t pto_max_ns;    /* its back-off's ceiling */
+    uint64_t ack_delay_ns;  /* a received packet is acknowledged at the latest after this */
+    uint32_t ack_every;     /* and at the latest after so many packets */
+    uint64_t hello_retry_ns;
+    uint64_t session_seed;  /* for unguessable session ids: from the system's random source */
+};
+
+/* A task that goes out.  Lies in the caller's memory, untouched by it from xfer_send until its XFER_DONE event.
+ * The form is either `form` (form_length bytes that stay), or made by `write`, which is called again for a repetition and must
+ * give the same bytes; it returns the length, 0 when cap is too small.  A form that does not fit into one packet needs `form`.
+ * Regions with WRITE are read, with EXPOSE written, until the event. */
+struct xfer_out {
+    const uint8_t *form;
+    uint32_t form_length;
+    size_t (*write)(struct xfer_out *m, uint8_t *dst, size_t cap);
+    struct chi_ar_region *regions; /* `used` of the exposed ones is set by the answer */
+    uint32_t nregions;
+    uint64_t deadline_ns; /* absolute; the message then ends with DEADLINE */
+
+    /* xfer's own */
+    struct wheel_entry timer;
+    struct xfer_out *next;
+    struct xfer_session *session;
+    void *state;
+    uint32_t slot, generation;
+};
+
+/* A task that came in: xfer's record, from XFER_TASK until XFER_ANSWERED. */
+struct xfer_in {
+    struct chi_ar_region *regions; /* buffers of the host's memory: WRITE ones filled, EXPOSE ones undefined */
+    uint32_t nregions;
+    uint32_t node;     /* who sent it */
+    void *user;        /* the consumer's */
+};
+
+/* The answer's body: bytes that stay until XFER_ANSWERED, or a writer as above. */
+struct xfer_answer {
+    enum chi_status status; /* not OK: no body, and nothing of the regions goes back */
+    const uint8_t *body;
+    uint32_t body_length;
+    size_t (*write)(struct xfer_in *in, uint8_t *dst, size_t cap);
+};
+
+enum xfer_event_kind {
+    XFER_TASK = 1,  /* in, bytes, length: the form, whole and decodable (form_decode passed) */
+    XFER_DONE,      /* out, status, bytes, length: the answer's body; `used` of the regions is set */
+    XFER_ANSWERED,  /* in: the answer arrived, or nobody waits for it; the record and its buffers are gone after this event */
+    XFER_PEER_UP,   /* node, incarnation */
+};
+struct xfer_event {
+    uint32_t kind, node;
+    enum chi_status status;
+    struct xfer_out *out;
+    struct xfer_in *in;
+    const uint8_t *bytes; /* borrowed until the next xfer_rx, xfer_tick or xfer_tx */
+    uint32_t length;
+    uint64_t incarnation;
+};
+
+/* Bytes of memory that a configuration needs; 0: out of range. */
+size_t xfer_bytes(const struct xfer_config *c);
+/* Pre: mem 64-byte aligned and xfer_bytes(c) long.  Copies config and host. */
+struct xfer *xfer_init(void *mem, const struct xfer_config *c, const struct xfer_host *h, uint64_t now);
+
+/* Adds a peer, or changes where it is (port: of its worker 0, worker k listens on port + k).
+ * Returns 0, -ENOSPC beyond peers_max, -EINVAL for our own node. */
+CHI_MUST_CHECK int xfer_peer_set(struct xfer *x, uint32_t node, const struct xfer_addr *addr);
+
+/* Sends a task to a node.  Always ends in one XFER_DONE, never before it returns: NO_NODE for a node that is no peer, DEADLINE,
+ * PEER_*, TOO_BIG, SHUTDOWN, or the answer's status. */
+void xfer_send(struct xfer *x, uint32_t node, struct xfer_out *m, uint64_t now);
+
+/* Answers a message, once; regions' `used` says how much of each exposed one goes back. */
+void xfer_answer(struct xfer *x, struct xfer_in *in, const struct xfer_answer *a, uint64_t now);
+
+/* Takes one packet (UDP payload); the bytes are borrowed: they stay until the events
+ * of this call are drained and their bytes no longer needed. Returns NONE or why it was dropped (already counted). */
+enum chi_drop xfer_rx(struct xfer *x, const struct xfer_addr *from, const uint8_t *p, size_t n, uint64_t now);
+
+/* The next event; false when there is none.  Drain after each xfer_rx and xfer_tick. */
+bool xfer_next_event(struct xfer *x, struct xfer_event *out);
+
+/* Deadlines, probe time-outs, hello retries. */
+void xfer_tick(struct xfer *x, uint64_t now);
+
+/* Sends what may go now, at most `budget` packets; returns how many went. */
+unsigned xfer_tx(struct xfer *x, uint64_t now, unsigned budget);
+
+/* When xfer_tick and xfer_tx must be called next, if nothing happens before; now or earlier: at once; UINT64_MAX: never. */
+uint64_t xfer_deadline(const struct xfer *x);
+
+/* Ends every open message with SHUTDOWN and tells the peers (a CLOSE frame each, by the next xfer_tx). */
+void xfer_shutdown(struct xfer *x, uint64_t now);
+
+/* Per peer, for chictl.  Copies at most n; returns how many there are. */
+enum xfer_peer_state { XFER_PEER_IDLE, XFER_PEER_HELLO, XFER_PEER_READY, XFER_PEER_REFUSED };
+struct xfer_peer_stats {
+    uint32_t node, state; /* enum xfer_peer_state */
+    uint64_t incarnation;
+    uint64_t packets_tx, packets_rx, bytes_tx, bytes_rx; /* UDP payload */
+    uint64_t retransmits;     /* packets declared lost whose frames were sent again */
+    uint64_t duplicates;
+    uint64_t tasks_out, tasks_in, answers_out, answers_in;
+    uint64_t segment_bytes_tx, segment_bytes_rx;
+    uint64_t srtt_ns, rtt_min_ns;
+    uint32_t in_flight, open_out, open_in;
+};
+unsigned xfer_stats(const struct xfer *x, struct xfer_peer_stats *out, unsigned n);

@@ -1,0 +1,108 @@
+/* chimod.h - what a loadable module (ChiMod) offers and may call.
+ *
+ * A ChiMod is a shared object that exports one `struct chi_chimod` with CHI_CHIMOD(table).  Each pool instance on a node is
+ * a container; its tasks run on lanes.  A lane starts its tasks in order and never runs two at once, so that module code on
+ * one lane needs no lock; two lanes of one container may run on two cores.
+ * Thread: every operation but init and fini is called by a worker, and every chi_* call with a rctx belongs to that worker;
+ * none of them may block, allocate from the heap, or log. */
+#ifndef CHI_CHIMOD_H
+#define CHI_CHIMOD_H
+
+#include "chi/archive.h"
+
+#define CHI_CHIMOD_ABI 1u
+
+struct chi_container;
+struct chi_lane;
+struct chi_rctx; /* the run context: the worker, the time, the lane */
+
+enum chi_monitor_mode {
+    CHI_GLOBAL_SCHEDULE = 1, /* replace task->query (DYNAMIC) by a concrete one */
+    CHI_LOCAL_SCHEDULE = 2,  /* may call chi_rctx_set_lane; else the default spreads by hash */
+};
+
+struct chi_chimod {
+    uint32_t abi;  /* CHI_CHIMOD_ABI */
+    uint32_t size; /* sizeof(struct chi_chimod) */
+    const char *name;
+    struct chi_method *const *methods;
+    uint32_t nmethods;
+
+    /* A container begins or ends.  Control thread, before its first and after its last task; may allocate and block.
+     * init creates the queues.  Returns OK, or a status that ends the daemon's start with a message. */
+    enum chi_status (*init)(struct chi_container *c);
+    void (*fini)(struct chi_container *c);
+
+    /* Runs a task.  Returns its status, or CHI_STATUS_PENDING when the task is parked: the module then calls chi_complete
+     * exactly once, on this worker. */
+    enum chi_status (*run)(struct chi_container *c, struct chi_task *task, struct chi_rctx *r);
+
+    /* Optional.  Returns OK, or a status that ends the task. */
+    enum chi_status (*monitor)(struct chi_container *c, enum chi_monitor_mode mode, struct chi_task *task, struct chi_rctx *r);
+
+    /* Optional, by method; NULL: what the field table says.  new_copy fills `to` (zeroed, of the method's size) with the
+     * inputs of `from`; del releases what the module hung into the task; the others serialise one direction. */
+    void (*del)(struct chi_container *c, struct chi_task *task);
+    enum chi_status (*new_copy)(struct chi_container *c, const struct chi_task *from, struct chi_task *to);
+    enum chi_status (*save_in)(struct chi_container *c, struct chi_archive *ar, struct chi_task *task);
+    enum chi_status (*load_in)(struct chi_container *c, struct chi_archive *ar, struct chi_task *task);
+    enum chi_status (*save_out)(struct chi_container *c, struct chi_archive *ar, struct chi_task *task);
+    enum chi_status (*load_out)(struct chi_container *c, struct chi_archive *ar, struct chi_task *task);
+
+    /* Optional: called once in each turn of each worker, for a module that polls a device.  Returns how much it did; 0 lets
+     * the worker sleep, at most until chi_rctx_wake_at. */
+    unsigned (*poll)(struct chi_container *c, struct chi_rctx *r);
+
+    /* Optional: takes up to n tasks of a lane at once in place of `run`; the module ends each with chi_complete. */
+    void (*run_many)(struct chi_container *c, struct chi_task **tasks, unsigned n, struct chi_rctx *r);
+};
+
+#define CHI_CHIMOD(table)                                                                                              \
+    CHI_API const struct chi_chimod *chi_chimod_entry(void);                                                           \
+    const struct chi_chimod *chi_chimod_entry(void) { return &(table); }
+
+CHI_BEGIN
+
+/* --- container.  create_queue: from init only.  The others: any worker. */
+
+/* Adds a queue of `lanes` lanes, dealt to the workers in turn.  queue: 0..CHI_QUEUES_MAX-1, each once.
+ * Returns OK, INVALID (number taken or out of range, lanes 0 or above the limit), NO_MEMORY. */
+enum { CHI_QUEUES_MAX = 16 };
+CHI_API CHI_MUST_CHECK enum chi_status chi_container_create_queue(struct chi_container *c, uint32_t queue, uint32_t lanes);
+/* A lane by number, or by hash modulo the queue's lanes; NULL when there is none. */
+CHI_API struct chi_lane *chi_container_lane(struct chi_container *c, uint32_t queue, uint32_t lane);
+CHI_API struct chi_lane *chi_container_lane_by_hash(struct chi_container *c, uint32_t queue, uint64_t hash);
+CHI_API void chi_container_set_state(struct chi_container *c, void *state); /* the module's own; NULL at first */
+CHI_API void *chi_container_state(const struct chi_container *c);
+CHI_API struct chi_pool_id chi_container_pool(const struct chi_container *c);
+CHI_API uint32_t chi_container_id(const struct chi_container *c);
+CHI_API uint32_t chi_container_node(const struct chi_container *c); /* this node's id */
+CHI_API uint32_t chi_container_workers(const struct chi_container *c);
+
+/* --- run context */
+CHI_API uint64_t chi_rctx_now_ns(const struct chi_rctx *r); /* monotonic, read once a turn */
+CHI_API uint32_t chi_rctx_worker(const struct chi_rctx *r); /* 0..workers-1 */
+/* LOCAL_SCHEDULE: the lane for the task, of this container. */
+CHI_API void chi_rctx_set_lane(struct chi_rctx *r, struct chi_lane *lane);
+/* poll: the worker turns again at this time at the latest. */
+CHI_API void chi_rctx_wake_at(struct chi_rctx *r, uint64_t when_ns);
+
+/* --- tasks from inside a module */
+
+/* A zeroed task of the method from this worker's pool, or NULL when it is empty (back-pressure). */
+CHI_API struct chi_task *chi_task_new(struct chi_rctx *r, struct chi_method *m);
+/* Gives back a task that is not submitted. */
+CHI_API void chi_task_del(struct chi_rctx *r, struct chi_task *task);
+/* Sends the task on its way.  The runtime owns it until it calls done, once, on this worker, with task->status set; the
+ * callback then owns it (chi_task_del, or submit it again).  Never calls done before it returns. */
+typedef void (*chi_done_fn)(struct chi_rctx *r, struct chi_task *task, void *arg);
+CHI_API void chi_task_submit(struct chi_rctx *r, struct chi_task *task, chi_done_fn done, void *arg);
+/* Ends a task whose run returned PENDING, or that run_many got. */
+CHI_API void chi_complete(struct chi_rctx *r, struct chi_task *task, enum chi_status status);
+
+/* Bulk memory of this worker, 64-byte aligned, for regions of tasks that a module submits.  NULL when there is none. */
+CHI_API void *chi_mem_get(struct chi_rctx *r, uint64_t size);
+CHI_API void chi_mem_put(struct chi_rctx *r, void *p, uint64_t size);
+
+CHI_END
+#endif

@@ -1,0 +1,119 @@
+/* task.h - tasks, methods and their field tables: what the two ends of a call agree on.
+ *
+ * A method's struct begins with `struct chi_task`; its field table, written beside it, is all that the archives need:
+ *
+ *     struct echo_ping { struct chi_task task; uint64_t value; };
+ *     CHI_FIELDS(echo_ping_fields) = { CHI_INOUT(U64, struct echo_ping, value) };
+ *     CHI_METHOD_VAR(echo_ping_method) = CHI_METHOD(ECHO_PING, struct echo_ping, echo_ping_fields);
+ */
+#ifndef CHI_TASK_H
+#define CHI_TASK_H
+
+#include "chi/query.h"
+
+struct chi_archive;
+struct chi_method;
+
+enum {
+    CHI_REGIONS_MAX = 16,   /* bulk regions of one task */
+    CHI_FIELDS_MAX = 64,    /* fields of one method */
+    CHI_TASK_BYTES_MAX = 16384, /* sizeof of a method's struct */
+    CHI_FORM_BYTES_MAX = 65536, /* a task's serialised form, regions not counted */
+};
+
+struct chi_pool_id {
+    uint32_t major, minor;
+};
+
+/* The part that all tasks share.  The submitter fills pool, query, timeout_us and user; the rest is the runtime's. */
+struct chi_task {
+    struct chi_pool_id pool;
+    struct chi_query query;
+    uint32_t timeout_us; /* from submission until it ends with DEADLINE; 0: the daemon's default */
+    uint32_t status;     /* enum chi_status; PENDING from submission until the end */
+    struct chi_method *method;
+    void *user; /* the submitter's, never touched */
+};
+
+/* A bulk region as a field.  At the submitter ptr and size name its own memory (of the client's segment, or of the
+ * daemon inside a module).  At the target they name the buffer that the runtime made.  In a field that comes back (OUT,
+ * INOUT) the target sets `used` to the length that it wrote, at most size; the submitter reads it after the end. */
+struct chi_bulk {
+    void *ptr;
+    uint64_t size;
+    uint64_t used;
+};
+
+/* A bounded string or byte vector as a field; len <= CAP.  A string needs no NUL and may hold any bytes. */
+#define CHI_STR_T(CAP) struct { uint32_t len; char data[CAP]; }
+#define CHI_BYTES_T(CAP) struct { uint32_t len; uint8_t data[CAP]; }
+
+enum chi_dir { CHI_DIR_IN = 1, CHI_DIR_OUT = 2, CHI_DIR_INOUT = 3 };
+
+/* X(name, width in bytes).  Arrays of any of them by giving an array member. */
+#define CHI_SCALAR_LIST(X) X(U8, 1) X(U16, 2) X(U32, 4) X(U64, 8) X(I8, 1) X(I16, 2) X(I32, 4) X(I64, 8) X(F32, 4) X(F64, 8) X(BOOL, 1)
+enum chi_field_type {
+    CHI_T_NONE = 0,
+#define CHI_SCALAR_ENUM(name, width) CHI_T_##name,
+    CHI_SCALAR_LIST(CHI_SCALAR_ENUM)
+#undef CHI_SCALAR_ENUM
+    CHI_T_STR,
+    CHI_T_BYTES,
+    CHI_T_BULK,
+};
+enum chi_field_width {
+#define CHI_SCALAR_WIDTH(name, width) CHI_WIDTH_##name = width,
+    CHI_SCALAR_LIST(CHI_SCALAR_WIDTH)
+#undef CHI_SCALAR_WIDTH
+};
+
+struct chi_field {
+    const char *name;
+    uint32_t offset; /* in the method's struct */
+    uint32_t count;  /* scalars: elements; STR and BYTES: capacity in bytes; BULK: 1 */
+    uint8_t dir;     /* enum chi_dir */
+    uint8_t type;    /* enum chi_field_type */
+};
+
+#define CHI_FIELD_SCALAR(d, t, s, m)                                                                                   \
+    {#m, offsetof(s, m), sizeof(((s *)0)->m) / CHI_WIDTH_##t, d, CHI_T_##t}
+#define CHI_IN(t, s, m) CHI_FIELD_SCALAR(CHI_DIR_IN, t, s, m)
+#define CHI_OUT(t, s, m) CHI_FIELD_SCALAR(CHI_DIR_OUT, t, s, m)
+#define CHI_INOUT(t, s, m) CHI_FIELD_SCALAR(CHI_DIR_INOUT, t, s, m)
+/* dir: IN, OUT or INOUT */
+#define CHI_STR(dir, s, m) {#m, offsetof(s, m), sizeof(((s *)0)->m.data), CHI_DIR_##dir, CHI_T_STR}
+#define CHI_BYTES(dir, s, m) {#m, offsetof(s, m), sizeof(((s *)0)->m.data), CHI_DIR_##dir, CHI_T_BYTES}
+#define CHI_BULK_IN(s, m) {#m, offsetof(s, m), 1, CHI_DIR_IN, CHI_T_BULK}
+#define CHI_BULK_OUT(s, m) {#m, offsetof(s, m), 1, CHI_DIR_OUT, CHI_T_BULK}
+#define CHI_BULK_INOUT(s, m) {#m, offsetof(s, m), 1, CHI_DIR_INOUT, CHI_T_BULK}
+
+/* Serialises one direction of a task, whichever way the archive goes; the archive keeps the first error. */
+typedef void (*chi_serialize_fn)(struct chi_archive *ar, struct chi_task *task);
+
+struct chi_method {
+    const char *name;
+    const struct chi_field *fields;
+    chi_serialize_fn serialize_in;  /* NULL: from the table */
+    chi_serialize_fn serialize_out; /* NULL: from the table */
+    uint32_t size;                  /* of the method's struct, at most CHI_TASK_BYTES_MAX */
+    uint32_t hash;                  /* 0 until chi_method_hash computed it */
+    uint16_t nfields;
+    uint16_t id;
+};
+
+/* What a header defines for whoever includes it; no warning where it is not used. */
+#define CHI_FIELDS(name) __attribute__((unused)) static const struct chi_field name[]
+#define CHI_METHOD_VAR(name) __attribute__((unused)) static struct chi_method name
+#define CHI_METHOD(ID, s, table)                                                                                       \
+    {#ID, table, NULL, NULL, sizeof(s), 0, sizeof(table) / sizeof((table)[0]), ID}
+/* A method whose form is written by hand: its hash covers id and name only, so rename it when the form changes. */
+#define CHI_METHOD_BY_HAND(ID, s, in, out) {#ID, NULL, in, out, sizeof(s), 0, 0, ID}
+
+CHI_BEGIN
+
+/* The hash that travels with each task: over id, field names, types, directions and counts.  Never 0.
+ * Computed at the first call and kept in m->hash.  Any thread. */
+CHI_API uint32_t chi_method_hash(struct chi_method *m);
+
+CHI_END
+#endif
