@@ -12,17 +12,18 @@ function(chi_library name)
   target_link_libraries(chi_${name} PUBLIC ${ARGN})
 endfunction()
 
+# chi_chimod_at(TARGET SOURCES NAME FOLDER [LIBS...]): a module FOLDER/NAME.so.
+function(chi_chimod_at target sources name folder)
+  add_library(${target} MODULE ${sources})
+  set_target_properties(${target} PROPERTIES PREFIX "" OUTPUT_NAME ${name} LIBRARY_OUTPUT_DIRECTORY ${folder})
+  target_include_directories(${target} PRIVATE ${PROJECT_SOURCE_DIR}/include ${PROJECT_SOURCE_DIR}/dataplane ${PROJECT_SOURCE_DIR})
+  target_link_libraries(${target} PRIVATE ${ARGN})
+endfunction()
+
 # chi_chimod(NAME [LIBS...]): a module of every .c file of the current folder, as lib/chimods/NAME.so.
 function(chi_chimod name)
   file(GLOB sources CONFIGURE_DEPENDS ${CMAKE_CURRENT_SOURCE_DIR}/*.c)
-  if(NOT sources)
-    return()
-  endif()
-  add_library(chimod_${name} MODULE ${sources})
-  set_target_properties(chimod_${name} PROPERTIES PREFIX "" OUTPUT_NAME ${name}
-    LIBRARY_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/lib/chimods)
-  target_include_directories(chimod_${name} PRIVATE ${PROJECT_SOURCE_DIR}/include ${PROJECT_SOURCE_DIR}/dataplane ${PROJECT_SOURCE_DIR})
-  target_link_libraries(chimod_${name} PRIVATE ${ARGN})
+  chi_chimod_at(chimod_${name} "${sources}" ${name} ${CMAKE_BINARY_DIR}/lib/chimods ${ARGN})
 endfunction()
 
 # chi_test(NAME LABEL SOURCE [LIBS...]): a cmocka program, run by ctest with that label.

@@ -13,6 +13,7 @@
 #include "wire/drop.h"
 
 enum { FORM_HEAD_BYTES = 32, FORM_REGION_BYTES = 24, FORM_PREFIX_MAX = 32 + 24 * 16 };
+#define FORM_NO_PLACE UINT64_MAX /* place_of: the region lies outside of the segment */
 
 struct form_region {
     uint64_t size, place;
@@ -30,7 +31,8 @@ struct form_head {
 static inline uint32_t form_prefix_bytes(uint32_t regions) { return FORM_HEAD_BYTES + FORM_REGION_BYTES * regions; }
 
 /* Decodes and checks the prefix of a form of which `have` bytes are here; they must hold the whole prefix.
- * Returns NONE, or FORM: too short, more than 16 regions, unknown flags or query kind, non-zero padding, size above 2^63 - 1.
+ * Returns NONE, or FORM: too short, more than 16 regions, unknown flags or query kind, a count of a query that has none, non-zero
+ * padding, size above 2^63 - 1.
  * Does not judge `place`, pools, methods or the body. */
 CHI_MUST_CHECK enum chi_drop form_decode(const uint8_t *p, size_t have, struct form_head *out);
 
@@ -41,7 +43,7 @@ size_t form_encode(uint8_t *p, const struct form_head *h);
 void form_clear_places(uint8_t *p, uint32_t regions);
 
 /* Serialises a whole task: head, regions (places from `place_of`, or 0 when NULL), body.  regions_out (CHI_REGIONS_MAX entries)
- * gets the region list.  Returns the form's length; 0 with *status_out set to TOO_BIG (more than cap), or what the archive
- * says.  Calls chi_method_hash. */
+ * gets the region list.  Returns the form's length; 0 with *status_out set to TOO_BIG (more than cap), INVALID (no method,
+ * query out of range, a region without a place), or what the archive says.  Calls chi_method_hash. */
 size_t form_save(uint8_t *p, size_t cap, struct chi_task *task, struct chi_ar_region *regions_out, uint32_t *nregions_out,
                  uint64_t (*place_of)(void *ctx, const void *ptr, uint64_t size), void *ctx, enum chi_status *status_out);

@@ -1,7 +1,7 @@
 /* buddy.h - buddy allocator over one arena, with its bookkeeping outside of it (Knowlton 1965).  PURE.
- * Thread: owning worker only.  Memory: the arena and buddy_bytes(arena size) of the caller's.  Blocks are powers of two from
- * BUDDY_MIN; get and put are O(log(arena/BUDDY_MIN)).  Nothing in the arena is read or written: whoever uses a block may
- * scribble over it without harm to others. */
+ * Thread: owning worker only.  Memory: the arena and buddy_bytes(arena size) of the caller's.  Blocks are powers of two
+ * from BUDDY_MIN; get and put are O(log(arena/BUDDY_MIN)).  Nothing in the arena is read or written: whoever uses a
+ * block may scribble over it without harm to others. */
 #pragma once
 #include "chi/base.h"
 

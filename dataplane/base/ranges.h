@@ -1,5 +1,6 @@
 /* ranges.h - ordered set of disjoint [start, end) ranges, of fixed capacity.  PURE.
- * Thread: owning worker only.  Memory: the caller's struct, no allocation.  Limit: RANGES_MAX ranges (docs/LIMITS.md). */
+ * Thread: owning worker only.  Memory: the caller's struct, no allocation.  Limit: RANGES_MAX ranges (docs/LIMITS.md).
+ */
 #pragma once
 #include "chi/base.h"
 
@@ -12,7 +13,10 @@ struct ranges {
     struct range r[RANGES_MAX]; /* sorted; a gap between any two */
 };
 
-static inline void ranges_init(struct ranges *rs) { rs->count = 0; }
+static inline void ranges_init(struct ranges *rs)
+{
+    rs->count = 0;
+}
 
 /* Adds [start, end), merging what it touches.  Pre: start < end.
  * Returns 0, or -ENOSPC and leaves *rs as it was when one range more would exceed RANGES_MAX.  O(count); O(1) when it

@@ -4,7 +4,7 @@
  * Threads: create and destroy by the control thread; *_st by the worker that owns the channel.  Memory: one sealed memfd per
  * client, made, sized and sealed (SHRINK, GROW, SEAL) here.  Limits: struct ipc_limits. */
 #pragma once
-#include "chi/archive.h"
+#include "archive/form.h"
 #include "lane/shm.h"
 #include "wire/drop.h"
 
@@ -13,6 +13,10 @@ struct ipc_limits {
     uint32_t depth_max;
 };
 
+/* Wake-ups.  The descriptors are shared with the client, which may change their file status flags and fill or drain them:
+ * no read or write of ours may block, or depend on what is in them.  So the worker adds worker_event to its epoll with
+ * EPOLLIN | EPOLLET and never reads it (each write is an edge; it is this client's alone, so that none can silence
+ * another's); and the client is woken by send(MSG_DONTWAIT) on our own end of a socket pair. */
 struct ipc_channel {
     uint8_t *base; /* our mapping */
     uint64_t size, bulk_offset, bulk_bytes; /* geometry: our copy */
@@ -21,20 +25,26 @@ struct ipc_channel {
     uint32_t depth, mask;
     uint32_t out;  /* tasks taken and not completed */
     uint32_t worker;
-    int memfd, client_event; /* the worker's eventfd is the worker's */
+    int memfd;        /* the three descriptors for the client, in this order: the segment, */
+    int worker_event; /* an eventfd that it writes to wake the worker, */
+    int client_event; /* and its end of a socket pair, to sleep on */
+    int client_wake;  /* our end of that pair */
+    uint32_t sleep_number, rung; /* of our last sleep; of the client's last sleep that we ended */
     bool detached; /* the client is gone: completions are discarded */
+    struct form_head head; /* of the form that ipc_take_st gave last */
     void *user; /* the owner's list */
     struct ipc_channel *next;
     uint64_t tasks, rejected; /* counters */
 };
 
 /* Makes the segment for a request.  Returns 0 and *out (owned by the caller until ipc_destroy), or -errno: -EINVAL out of
- * range, -ENOMEM, -EMFILE.  Control thread. */
+ * range, -EPROTO not a request of this version, -ENOMEM, -EMFILE.  Control thread. */
 CHI_MUST_CHECK int ipc_create(const struct shm_attach_request *rq, const struct ipc_limits *lim, struct ipc_channel **out);
 /* Unmaps and closes.  Pre: no worker polls it, out == 0. */
 void ipc_destroy(struct ipc_channel *ch);
 
-/* One submission, checked.  The form is a private copy in `scratch` (CHI_FORM_BYTES_MAX bytes), its prefix decoded. */
+/* One submission, checked.  The form is a private copy in `scratch` (CHI_FORM_BYTES_MAX bytes), its prefix
+ * decoded into ch->head, which stays until the next call. */
 struct ipc_request {
     uint32_t cookie;
     uint32_t form_length;
@@ -43,7 +53,7 @@ struct ipc_request {
 };
 
 /* Takes the next submission.  Returns NONE with *out filled, or why it was refused: the cookie is then completed with INVALID or
- * TOO_BIG by this call.  *got is false when the ring is empty. */
+ * TOO_BIG by this call.  *got is false when the ring is empty.  A task that was taken is ended by ipc_complete_st, once. */
 CHI_MUST_CHECK enum chi_drop ipc_take_st(struct ipc_channel *ch, uint8_t *scratch, struct ipc_request *out, bool *got);
 
 /* Resolves a region of a form to our address: NULL when [place, place + size) does not lie in the client's bulk memory.
@@ -54,7 +64,8 @@ void *ipc_region_st(struct ipc_channel *ch, uint64_t place, uint64_t size);
  * Wakes the client when it sleeps (a system call only then). */
 void ipc_complete_st(struct ipc_channel *ch, const struct ipc_request *rq, enum chi_status status, const void *body, uint32_t length);
 
-/* Before the worker sleeps: announces it, then looks again; returns true when a submission is there (do not sleep).
- * Full fence: pairs with the client's after its submission. */
+/* Before the worker sleeps: announces it, then looks again; returns true when a submission is there (do not sleep; awake).
+ * Pairs with the client's publication and look at the flag (shm.h). */
 bool ipc_sleep_st(struct ipc_channel *ch);
+/* After the sleep; harmless when there was none. */
 void ipc_awake_st(struct ipc_channel *ch);

@@ -1,15 +1,23 @@
 /* shm.h - layout of a client's segment: a header, two rings of one-line slots, then bulk memory.  PURE.
  * One writer per cache line (asserted by offset).  The daemon makes, sizes and seals the segment; the client only maps it.
- * The daemon keeps its own copy of the geometry and never reads it from here; each other shared field is read once. */
+ * The daemon keeps its own copy of the geometry and never reads it from here; each other shared field is read once.
+ *
+ * Sleep and wake-up, both ways (Dekker): who sleeps stores its flag and then looks at the ring again; who publishes stores
+ * the slot's sequence and then looks at the flag.  All four accesses are sequentially consistent, so at least one side
+ * sees the other.  (Operations and no fences: ThreadSanitizer follows only the former.) */
 #pragma once
 #include "line_ring.h"
 
 enum {
     SHM_MAGIC = 0x31494843, /* "CHI1" */
     SHM_VERSION = 1,
-    SHM_INLINE = 48,    /* bytes of a form that fit into a submission slot */
+    SHM_INLINE = 48,        /* bytes of a form that fit into a submission slot */
+    SHM_DEPTH_MIN = 2,
     SHM_DEPTH_MAX = 4096,
+    SHM_PAGE = 4096,
+    SHM_AREA_BYTES = 1024,  /* bulk memory, for each of depth, above what was asked for: forms that are not inline */
 };
+#define SHM_BULK_MAX (UINT64_C(1) << 46)
 
 struct shm_header {
     /* line 0: written once by the daemon, before the client sees it */
@@ -19,14 +27,37 @@ struct shm_header {
     uint64_t submit_offset, complete_offset, bulk_offset, bulk_bytes;
     uint8_t pad0[8];
     /* line 1: written by the daemon */
-    uint32_t daemon_sleeps; /* 1: write the worker's eventfd after a submission */
+    uint32_t daemon_sleeps; /* not 0: the number of its sleep; write the eventfd after a submission, once for each number */
     uint8_t pad1[60];
     /* line 2: written by the client */
-    uint32_t client_sleeps; /* 1: write the client's eventfd after a completion */
+    uint32_t client_sleeps; /* not 0: the number of its sleep; ring after a completion, once for each number */
     uint8_t pad2[60];
 };
 CHI_STATIC_ASSERT(sizeof(struct shm_header) == 3 * CHI_CACHE_LINE, "three lines");
 CHI_STATIC_ASSERT(offsetof(struct shm_header, daemon_sleeps) == 64 && offsetof(struct shm_header, client_sleeps) == 128, "lines");
+
+/* Where things lie, from depth and bulk bytes alone: both sides compute it. */
+struct shm_geometry {
+    uint64_t submit_offset, complete_offset, bulk_offset, bulk_bytes, size;
+};
+
+/* Pre: depth <= SHM_DEPTH_MAX, bulk_bytes <= SHM_BULK_MAX: cannot overflow. */
+static inline struct shm_geometry shm_geometry_of(uint32_t depth, uint64_t bulk_bytes)
+{
+    const uint64_t page = SHM_PAGE, ring = ((uint64_t)depth * sizeof(struct line) + page - 1) / page * page;
+    struct shm_geometry g;
+    g.submit_offset = page;
+    g.complete_offset = page + ring;
+    g.bulk_offset = page + 2 * ring;
+    g.bulk_bytes = (bulk_bytes + page - 1) / page * page + ((uint64_t)depth * SHM_AREA_BYTES + page - 1) / page * page;
+    g.size = g.bulk_offset + g.bulk_bytes;
+    return g;
+}
+
+static inline bool shm_depth_ok(uint32_t depth)
+{
+    return depth >= SHM_DEPTH_MIN && depth <= SHM_DEPTH_MAX && (depth & (depth - 1)) == 0;
+}
 
 /* Payload of a submission slot. */
 enum { SHM_EXTERNAL = 1 };
@@ -36,7 +67,8 @@ struct shm_submit {
     uint16_t flags;   /* SHM_EXTERNAL or 0 */
     union {
         uint8_t bytes[SHM_INLINE];
-        struct { /* the form, and room for an answer's body, lie in bulk memory: offsets from the segment's start */
+        struct { /* the form, and room for an answer's body, lie in bulk memory: offsets from the segment's start.  They may
+                  * overlap: the form is copied before the answer is written.  form_offset is a multiple of 8. */
             uint64_t form_offset, answer_offset;
             uint32_t form_length, answer_cap;
             uint8_t zero[24];
@@ -63,11 +95,48 @@ struct shm_attach_request {
     uint64_t bulk_bytes;
     uint32_t depth, zero;
 };
-/* The answer, with three descriptors when result is 0: the segment, the worker's eventfd (wakes the daemon), the
- * client's eventfd (to sleep on). */
+/* The answer, with three descriptors when result is 0: the segment, an eventfd that wakes the daemon, and what the client
+ * sleeps on (ipc.h: memfd, worker_event, client_event). */
 struct shm_attach_reply {
     uint32_t magic, version;
     int32_t result; /* 0 or -errno */
     uint32_t node;
     uint64_t size;
 };
+
+/* Publishes a slot.  Sequentially consistent: pairs with the sleeper's shm_announce and its shm_get. */
+static inline void shm_publish(struct line *l, uint64_t at) { __atomic_store_n(&l->sequence, at + 1, __ATOMIC_SEQ_CST); }
+/* True when the slot of position `at` is published: the sleeper's last look.  Pairs with shm_publish. */
+static inline bool shm_published(const struct line *slots, uint32_t mask, uint64_t at)
+{
+    return __atomic_load_n(&slots[at & mask].sequence, __ATOMIC_SEQ_CST) == at + 1;
+}
+/* Announces a sleep (number, not 0), or its end (0).  Pairs with shm_sleeper. */
+static inline void shm_announce(uint32_t *sleeps, uint32_t number) { __atomic_store_n(sleeps, number, __ATOMIC_SEQ_CST); }
+/* The sleep that the other side announced, after shm_publish; 0: it is awake.  Pairs with shm_announce. */
+static inline uint32_t shm_sleeper(const uint32_t *sleeps) { return __atomic_load_n(sleeps, __ATOMIC_SEQ_CST); }
+
+/* --- reading what a hostile other side may change at any time.  A build for fuzzing changes it between two reads. */
+#ifdef SHM_READ_HOOK
+void shm_read_hook(void);
+#else
+static inline void shm_read_hook(void) {}
+#endif
+
+/* Reads a shared scalar once. */
+#define SHM_READ(field) (shm_read_hook(), __atomic_load_n(&(field), __ATOMIC_RELAXED))
+
+/* Copies n shared bytes, each read once.  Pre: src is 8-byte aligned. */
+static inline void shm_copy_in(void *dst, const void *src, size_t n)
+{
+    typedef uint64_t __attribute__((may_alias)) word;
+    const word *from = (const word *)src;
+    uint8_t *to = (uint8_t *)dst;
+    for (; n >= sizeof(word); n -= sizeof(word), to += sizeof(word)) {
+        uint64_t v = SHM_READ(*from);
+        memcpy(to, &v, sizeof v);
+        from++;
+    }
+    for (const uint8_t *tail = (const uint8_t *)from; n > 0; n--, tail++)
+        *to++ = SHM_READ(*tail);
+}

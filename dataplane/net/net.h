@@ -3,12 +3,12 @@
  * Any ethdev by its devargs or PCI address.  A port has one rx and one tx queue, both owned by one worker (port k by worker
  * k modulo workers); what is for another worker is handed over by the caller as a datagram or a packet pointer.
  * Threads: start, port_add, stop by the control thread before and after the workers run; the rest by the worker named.
- * Memory: mbufs of one pool, sized at start.  Limits: NET_PORTS_MAX. */
+ * Memory: one pool of mbufs for each port, sized when it is added.  Limits: NET_PORTS_MAX. */
 #pragma once
 #include "chi/base.h"
 #include "wire/drop.h"
 
-enum { NET_PORTS_MAX = 8, NET_BURST = 32, NET_ERROR_BYTES = 256 };
+enum { NET_PORTS_MAX = 8, NET_BURST = 32, NET_ERROR_BYTES = 256, NET_PACKETS = 4096 };
 enum net_hugepages { NET_HUGE_AUTO, NET_HUGE_OFF, NET_HUGE_2M, NET_HUGE_1G };
 
 struct net_options {
@@ -17,7 +17,8 @@ struct net_options {
     uint64_t memory_bytes;    /* for the EAL */
     uint32_t workers;
     uint16_t udp_port;        /* of worker 0; worker k: udp_port + k */
-    uint32_t packets;         /* mbufs; 0: from ports and rings */
+    uint32_t packets;         /* mbufs of each port; 0: NET_PACKETS, and some for each worker's cache */
+    bool pci;                 /* a port will be a PCI device (net_device_is_pci); without it that bus is left alone */
 };
 struct net_port_options {
     const char *name;   /* for people */
@@ -28,6 +29,9 @@ struct net_port_options {
 };
 
 struct net;
+
+/* True when a device line names a PCI device: "0000:01:00.0" or "01:00.0", with or without arguments. */
+bool net_device_is_pci(const char *device);
 
 /* Initialises the EAL (once per process) with arguments made from the options.  Returns 0 and *out, or -errno with one line
  * in err (NET_ERROR_BYTES) that says what and how to mend it. */

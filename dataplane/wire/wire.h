@@ -1,7 +1,7 @@
 /* wire.h - the packet layout: encode, decode, print.  PURE.  docs/PROTOCOL.md has the pictures and the reasons.
  *
- * A packet is a header and, for DATA, frames until its end.  Decoding copies a frame's fixed part once into a host-order
- * struct and leaves its bytes where they are (borrowed from the packet).  Thread: any; no state. */
+ * A packet is a header and, for DATA, frames until its end.  Decoding copies a frame's fixed part once into a
+ * host-order struct and leaves its bytes where they are (borrowed from the packet).  Thread: any; no state. */
 #pragma once
 #include "drop.h"
 
@@ -11,8 +11,12 @@ enum {
     WIRE_CLUSTER_MAX = 32,  /* bytes of a cluster name, NUL not counted */
     WIRE_ACK_RANGES = 32,   /* in one ACK frame */
     WIRE_REGIONS = 16,      /* = CHI_REGIONS_MAX */
+    WIRE_SLOTS_MAX = 65536, /* messages of one direction of a session at once */
     WIRE_PACKET_MIN = 1200, /* every path carries a packet (UDP payload) of this size */
     WIRE_PACKET_MAX = 65000,
+    WIRE_HELLO_BYTES = 96, /* whole packets */
+    WIRE_REFUSE_BYTES = 48,
+    WIRE_ACK_BYTES_MAX = 16 + 8 * (WIRE_ACK_RANGES - 1),
 };
 
 /* X(name, number) */
@@ -23,13 +27,14 @@ enum wire_kind {
 #undef WIRE_KIND_ENUM
 };
 
-/* X(name, number, fixed bytes with the type byte).  CANCEL and FORGET are reserved numbers: 7 and 8. */
-#define WIRE_FRAME_LIST(X)                                                                                             \
-    X(TASK_IN, 1, 16)                                                                                                  \
-    X(TASK_OUT, 2, 20)                                                                                                 \
-    X(SEGMENT, 3, 24)                                                                                                  \
-    X(ACK, 4, 16)                                                                                                      \
-    X(PING, 5, 4)                                                                                                      \
+/* X(name, number, fixed bytes with the type byte; what varies comes behind).  CANCEL and FORGET are reserved numbers: 7
+ * and 8. */
+#define WIRE_FRAME_LIST(X) \
+    X(TASK_IN, 1, 16)      \
+    X(TASK_OUT, 2, 20)     \
+    X(SEGMENT, 3, 24)      \
+    X(ACK, 4, 16)          \
+    X(PING, 5, 4)          \
     X(CLOSE, 6, 4)
 enum wire_frame_type {
     WIRE_FRAME_END = 0, /* wire_next_frame: no more */
@@ -53,23 +58,31 @@ struct wire_header {
 
 enum { WIRE_HELLO_REPLY_WANTED = 1 };
 struct wire_hello {
-    uint64_t incarnation; /* of the sender: nanoseconds of its start */
+    uint64_t incarnation;      /* of the sender: nanoseconds of its start, never 0 */
     uint64_t peer_incarnation; /* of the receiver as the sender knows it; 0: not yet */
-    uint32_t node;        /* sender's id */
-    uint32_t session;     /* sender's id of the session: to be put into packets to it */
-    uint32_t peer_session; /* receiver's id as the sender knows it; 0: not yet */
-    uint16_t worker, workers; /* sender's worker index and how many it has */
-    uint16_t packet_max;  /* largest packet that the sender takes */
+    uint32_t node;             /* sender's id */
+    uint32_t session;          /* sender's id of the session, never 0: to be put into packets to it */
+    uint32_t peer_session;     /* receiver's id as the sender knows it; 0: not yet */
+    uint16_t worker, workers;  /* sender's worker index and how many it has: worker < workers */
+    uint16_t packet_max;       /* largest packet that the sender takes: WIRE_PACKET_MIN..WIRE_PACKET_MAX */
     uint8_t flags;
     uint8_t cluster_length;
+    uint32_t slots; /* message slots that the sender keeps for the receiver's messages, at most WIRE_SLOTS_MAX; 0: not
+                       said */
     char cluster[WIRE_CLUSTER_MAX];
 };
 
-enum wire_refuse_reason { WIRE_REFUSE_VERSION = 1, WIRE_REFUSE_CLUSTER = 2, WIRE_REFUSE_UNKNOWN_NODE = 3, WIRE_REFUSE_SESSION = 4 };
+enum wire_refuse_reason {
+    WIRE_REFUSE_VERSION = 1,
+    WIRE_REFUSE_CLUSTER = 2,
+    WIRE_REFUSE_UNKNOWN_NODE = 3,
+    WIRE_REFUSE_SESSION = 4
+};
 struct wire_refuse {
     uint64_t incarnation; /* of the sender */
     uint32_t node;        /* sender's id */
-    uint32_t session;     /* the id that the refused packet carried (its hello's `session`, or its header's) */
+    uint32_t
+        session; /* the id that the refused packet carried (its hello's `session`, or its header's); 0 for VERSION */
     uint8_t reason, version; /* version: what the sender speaks */
 };
 
@@ -97,10 +110,12 @@ struct wire_segment {
 struct wire_range {
     uint64_t first, last; /* packet numbers, both included */
 };
+/* wire_put_ack says no more than it is given, but may say less: of the first range the newest 65536, of the others the
+ * newest 2^32, and nothing behind a gap of more than 2^32.  No sender has so many packets out (docs/PROTOCOL.md). */
 struct wire_ack {
-    uint32_t delay_ns; /* from the arrival of the largest to this ack's departure; saturates */
-    uint8_t count;     /* 1..WIRE_ACK_RANGES */
-    struct wire_range r[WIRE_ACK_RANGES]; /* descending: r[0].last is the largest acknowledged */
+    uint32_t delay_ns;                    /* from the arrival of the largest to this ack's departure; saturates */
+    uint8_t count;                        /* 1..WIRE_ACK_RANGES */
+    struct wire_range r[WIRE_ACK_RANGES]; /* descending, a gap between any two; r[0].last is the largest acknowledged */
 };
 struct wire_frame {
     uint8_t type; /* enum wire_frame_type */
@@ -120,25 +135,29 @@ typedef uint32_t (*wire_crc32c_fn)(uint32_t seed, const void *p, size_t n); /* s
 void wire_put_header(uint8_t *p, const struct wire_header *h);
 void wire_seal(uint8_t *p, size_t n, wire_crc32c_fn crc32c);
 
-/* Checks all of a packet but its frames.  Returns NONE, TRUNCATED, VERSION, KIND, RESERVED or CRC. */
+/* Checks all of a packet but its frames or body.  Returns NONE, TRUNCATED, VERSION, KIND, RESERVED (also: HELLO or
+ * REFUSE with a session or number) or CRC.  A REFUSE passes in any version: its layout never changes.  Session and
+ * number of DATA are not judged here, 0 included. */
 CHI_MUST_CHECK enum chi_drop wire_open(const uint8_t *p, size_t n, wire_crc32c_fn crc32c, struct wire_header *out);
 
-/* HELLO and REFUSE bodies; `put` returns the whole packet's length (not sealed).  Cluster names compare by bytes. */
+/* HELLO and REFUSE; `put` writes the whole packet, header included, and returns its length (WIRE_HELLO_BYTES,
+ * WIRE_REFUSE_BYTES; not sealed).  `get` takes an opened packet, with or without padding behind it, and returns NONE,
+ * TRUNCATED, FRAME_LENGTH (longer than its kind), FRAME_VALUE or RESERVED.  Cluster names compare by bytes. */
 size_t wire_put_hello(uint8_t *p, const struct wire_hello *h);
 CHI_MUST_CHECK enum chi_drop wire_get_hello(const uint8_t *p, size_t n, struct wire_hello *out);
 size_t wire_put_refuse(uint8_t *p, const struct wire_refuse *r);
 CHI_MUST_CHECK enum chi_drop wire_get_refuse(const uint8_t *p, size_t n, struct wire_refuse *out);
-/* The version and session field of a packet whose version is another one: enough to send REFUSE.  False when too short or
- * not a HELLO. */
+/* For a packet that wire_open refused with VERSION: true for a HELLO, with the version that its sender speaks; that
+ * sender gets a REFUSE.  Its CRC is not checked, as only the first bytes have the same meaning in every version. */
 bool wire_peek_foreign_hello(const uint8_t *p, size_t n, uint8_t *version_out);
 
 /* Each writes the fixed part of a frame at p and returns its length; the payload is written by the caller behind it
- * (TASK_IN, TASK_OUT: at p + returned length, inline_length bytes; SEGMENT: length bytes), so that it can be serialised in
- * place.  Pre: room for it. */
+ * (TASK_IN, TASK_OUT: at p + returned length, inline_length bytes; SEGMENT: length bytes), so that it can be serialised
+ * in place.  Pre: room for it. */
 size_t wire_put_task_in(uint8_t *p, const struct wire_task_in *f);
 size_t wire_put_task_out(uint8_t *p, const struct wire_task_out *f); /* 20 + 8 * regions */
 size_t wire_put_segment(uint8_t *p, const struct wire_segment *f);
-size_t wire_put_ack(uint8_t *p, const struct wire_ack *f); /* 16 + 16 * (count - 1), see docs/PROTOCOL.md */
+size_t wire_put_ack(uint8_t *p, const struct wire_ack *f); /* at most 16 + 8 * (count - 1) */
 size_t wire_put_ping(uint8_t *p);
 size_t wire_put_close(uint8_t *p, uint8_t reason);
 
@@ -147,9 +166,10 @@ struct wire_cursor {
     const uint8_t *p;
     size_t at, end;
 };
-/* The next frame, WIRE_FRAME_END at the end.  Returns NONE, FRAME_TYPE, FRAME_LENGTH, FRAME_VALUE or RESERVED; after an error
- * the cursor stays. FRAME_VALUE: inline_length > form_length, regions > WIRE_REGIONS, region > WIRE_REGIONS, ranges that
- * overlap or go below 1, segment of length 0, offset + length beyond 2^63. */
+/* The next frame, WIRE_FRAME_END at the end.  Returns NONE, FRAME_TYPE, FRAME_LENGTH, FRAME_VALUE or RESERVED; after an
+ * error the cursor stays. FRAME_VALUE: inline_length > form_length, regions > WIRE_REGIONS, region > WIRE_REGIONS, ack
+ * count not in 1..WIRE_ACK_RANGES, ranges beyond 2^63 - 1 or below 1, segment of length 0, offset + length beyond 2^63,
+ * unknown reason of a CLOSE.  out->type is END after an error too; the rest of *out is then undefined. */
 CHI_MUST_CHECK enum chi_drop wire_next_frame(struct wire_cursor *c, struct wire_frame *out);
 
 /* One line of text for a packet, for logs and tests; returns the length as snprintf does. */

@@ -9,7 +9,7 @@
 #include "wire/wire.h"
 
 struct xfer;
-struct xfer_session;
+struct xfer_peer;
 
 struct xfer_addr { /* compared by bytes; the port layer gives it meaning: IPv4 and UDP port in host order */
     uint32_t ip;
@@ -71,10 +71,11 @@ struct xfer_out {
 
     /* xfer's own */
     struct wheel_entry timer;
-    struct xfer_out *next;
-    struct xfer_session *session;
-    void *state;
-    uint32_t slot, generation;
+    struct xfer_out *next, *prev; /* while it waits for a slot, and for its event to be fetched */
+    struct xfer_peer *peer;
+    void *state;                  /* its slot; ended: memory that holds the answer's body, or NULL */
+    const uint8_t *bytes;         /* ended: the answer's body */
+    uint32_t length, status;
 };
 
 /* A task that came in: xfer's record, from XFER_TASK until XFER_ANSWERED. */

@@ -22,6 +22,9 @@ enum chi_bulk_flags {
     CHI_EXPOSE = 2, /* the other side may write back into this buffer */
 };
 
+/* chi_ar_region.used before INPUT_OUT, where the transport's count is not at hand (libchi: the daemon has checked it). */
+#define CHI_USED_UNKNOWN UINT64_MAX
+
 /* A bulk region beside the form.  Region k of a task is the k-th chi_ar_bulk call of its IN direction. */
 struct chi_ar_region {
     void *ptr;
@@ -68,7 +71,7 @@ CHI_API void chi_ar_bytes(struct chi_archive *ar, uint32_t *len, void *data, uin
  * OUTPUT_IN   takes *ptr and *size into the region list; INVALID beyond CHI_REGIONS_MAX.
  * INPUT_IN    gives *ptr and *size of the buffer at the target; ARCHIVE when form and region list disagree.
  * OUTPUT_OUT  with WRITE: *size is the length written, at most the exposed size, else INVALID.
- * INPUT_OUT   with WRITE: *size becomes the length that came; ARCHIVE when it is not what the transport placed.
+ * INPUT_OUT   with WRITE: *size becomes the length that came; ARCHIVE when it is not what the transport placed (`used`), or above the size.
  * OUT kinds with WRITE go to the next region that was exposed; without WRITE they do nothing. */
 CHI_API void chi_ar_bulk(struct chi_archive *ar, void **ptr, uint64_t *size, unsigned flags);
 

@@ -40,18 +40,14 @@ struct chi_chimod {
     /* Optional.  Returns OK, or a status that ends the task. */
     enum chi_status (*monitor)(struct chi_container *c, enum chi_monitor_mode mode, struct chi_task *task, struct chi_rctx *r);
 
-    /* Optional, by method; NULL: what the field table says.  new_copy fills `to` (zeroed, of the method's size) with the
-     * inputs of `from`; del releases what the module hung into the task; the others serialise one direction. */
+    /* Optional: releases what the module hung into a task that ran here, before its record goes.  (Saving, loading and
+     * copying follow from the method: its field table, or its own serialize functions.) */
     void (*del)(struct chi_container *c, struct chi_task *task);
-    enum chi_status (*new_copy)(struct chi_container *c, const struct chi_task *from, struct chi_task *to);
-    enum chi_status (*save_in)(struct chi_container *c, struct chi_archive *ar, struct chi_task *task);
-    enum chi_status (*load_in)(struct chi_container *c, struct chi_archive *ar, struct chi_task *task);
-    enum chi_status (*save_out)(struct chi_container *c, struct chi_archive *ar, struct chi_task *task);
-    enum chi_status (*load_out)(struct chi_container *c, struct chi_archive *ar, struct chi_task *task);
 
-    /* Optional: called once in each turn of each worker, for a module that polls a device.  Returns how much it did; 0 lets
-     * the worker sleep, at most until chi_rctx_wake_at. */
+    /* Optional, for a module that drives a device: called in each turn of each worker, before the lanes run and after.
+     * Each returns how much it did; 0 from both lets the worker sleep, at most until chi_rctx_wake_at. */
     unsigned (*poll)(struct chi_container *c, struct chi_rctx *r);
+    unsigned (*flush)(struct chi_container *c, struct chi_rctx *r);
 
     /* Optional: takes up to n tasks of a lane at once in place of `run`; the module ends each with chi_complete. */
     void (*run_many)(struct chi_container *c, struct chi_task **tasks, unsigned n, struct chi_rctx *r);

@@ -1,0 +1,87 @@
+/* fields.c - runs a method's field table, or its own functions, over a task.  A table that names memory outside of the
+ * method's struct, or the head that all tasks share, is refused with INVALID before anything is read or stored there. */
+#include "scalar.h"
+
+static const uint8_t scalar_width[] = {
+#define WIDTH_ENTRY(name, width) [CHI_T_##name] = width,
+    CHI_SCALAR_LIST(WIDTH_ENTRY)
+#undef WIDTH_ENTRY
+};
+
+static bool in_struct(const struct chi_method *m, const struct chi_field *f, uint64_t bytes)
+{
+    return f->offset >= sizeof(struct chi_task) && chi_span_ok(f->offset, bytes, m->size);
+}
+
+static void walk_bulk(struct chi_archive *ar, const struct chi_method *m, const struct chi_field *f, uint8_t *base, bool in)
+{
+    if (f->count != 1 || f->offset % _Alignof(struct chi_bulk) || !in_struct(m, f, sizeof(struct chi_bulk))) {
+        ar_fail(ar, CHI_STATUS_INVALID);
+        return;
+    }
+    struct chi_bulk *b = (struct chi_bulk *)(base + f->offset);
+    if (!in) {
+        if (f->dir & CHI_DIR_OUT)
+            chi_ar_bulk(ar, &b->ptr, &b->used, CHI_WRITE);
+        return;
+    }
+    unsigned write = f->dir & CHI_DIR_IN ? CHI_WRITE : 0, expose = f->dir & CHI_DIR_OUT ? CHI_EXPOSE : 0;
+    chi_ar_bulk(ar, &b->ptr, &b->size, write | expose);
+    b->used = 0; /* also at the origin: a task that fails shows no length of an earlier one */
+}
+
+/* STR and BYTES: a length, then the data. */
+static void walk_vector(struct chi_archive *ar, const struct chi_method *m, const struct chi_field *f, uint8_t *base)
+{
+    if (f->offset % _Alignof(uint32_t) || !in_struct(m, f, sizeof(uint32_t) + (uint64_t)f->count)) {
+        ar_fail(ar, CHI_STATUS_INVALID);
+        return;
+    }
+    uint8_t *v = base + f->offset;
+    chi_ar_bytes(ar, (uint32_t *)v, v + sizeof(uint32_t), f->count);
+}
+
+static void walk_fields(struct chi_archive *ar, const struct chi_method *m, uint8_t *base, bool in)
+{
+    if (m->size < sizeof(struct chi_task) || m->size > CHI_TASK_BYTES_MAX || m->nfields > CHI_FIELDS_MAX ||
+        (m->nfields && !m->fields)) {
+        ar_fail(ar, CHI_STATUS_INVALID);
+        return;
+    }
+    unsigned wanted = in ? CHI_DIR_IN : CHI_DIR_OUT;
+    for (const struct chi_field *f = m->fields, *end = f + m->nfields; f < end && ar->status == CHI_STATUS_OK; f++) {
+        unsigned width = f->type < sizeof scalar_width ? scalar_width[f->type] : 0;
+        if (f->type == CHI_T_BULK) {
+            walk_bulk(ar, m, f, base, in);
+        } else if (!(f->dir & wanted)) {
+            continue;
+        } else if (f->type == CHI_T_STR || f->type == CHI_T_BYTES) {
+            walk_vector(ar, m, f, base);
+        } else if (!width || !in_struct(m, f, (uint64_t)f->count * width)) {
+            ar_fail(ar, CHI_STATUS_INVALID);
+        } else if (f->type == CHI_T_BOOL) {
+            ar_bools(ar, base + f->offset, f->count);
+        } else {
+            ar_scalars(ar, base + f->offset, f->count, width);
+        }
+    }
+}
+
+enum chi_status chi_ar_task(struct chi_archive *ar, struct chi_method *m, struct chi_task *task)
+{
+    if (ar->status != CHI_STATUS_OK)
+        return (enum chi_status)ar->status;
+    bool in = ar->kind == CHI_AR_OUTPUT_IN || ar->kind == CHI_AR_INPUT_IN;
+    /* A region that a serialiser does not mention goes back empty. */
+    if (ar->kind == CHI_AR_OUTPUT_OUT)
+        for (uint32_t i = 0; i < ar->nregions; i++)
+            ar->regions[i].used = 0;
+    chi_serialize_fn by_hand = in ? m->serialize_in : m->serialize_out;
+    if (by_hand)
+        by_hand(ar, task);
+    else
+        walk_fields(ar, m, (uint8_t *)task, in);
+    if (chi_ar_reading(ar) && (ar->pos != ar->cap || (in && ar->next_region != ar->nregions)))
+        ar_fail(ar, CHI_STATUS_ARCHIVE);
+    return (enum chi_status)ar->status;
+}

@@ -1,0 +1,217 @@
+/* steps.c - the start steps in order.  Each makes one thing and knows how to take it down. */
+#include <arpa/inet.h>
+#include <errno.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "daemon.h"
+#include "net/clock.h"
+
+CHI_STATIC_ASSERT((int)DAEMON_ERROR_BYTES >= (int)NET_ERROR_BYTES && (int)DAEMON_ERROR_BYTES >= (int)SCHED_ERROR_BYTES, "for all");
+
+enum { STOP_LIMIT_MS = 3000, REMOTE_QUEUE_MAJOR = 2, REAP_MS = 20 };
+
+/* --- configuration */
+
+static int start_config(struct daemon *d, char *err)
+{
+    struct timespec ts;
+    clock_calibrate();
+    clock_gettime(CLOCK_REALTIME, &ts);
+    d->incarnation = (uint64_t)ts.tv_sec * 1000000000u + (uint64_t)ts.tv_nsec;
+    d->started_ns = net_now_ns();
+    return config_load(d->config_file, &d->config, err, DAEMON_ERROR_BYTES);
+}
+
+static void stop_config(struct daemon *d)
+{
+    config_free(d->config);
+    d->config = NULL;
+}
+
+/* --- ports */
+
+static int start_ports(struct daemon *d, char *err)
+{
+    const struct config *c = d->config;
+    if (!c->ports_count)
+        return 0;
+    struct net_options o = {
+        .name = c->node.name,
+        .hugepages = (enum net_hugepages)c->memory.hugepages,
+        .memory_bytes = c->memory.size / 4,
+        .workers = c->workers.count,
+        .udp_port = c->cluster.udp_port,
+    };
+    int rc = net_start(&o, &d->net, err);
+    for (unsigned i = 0; i < c->ports_count && rc >= 0; i++) {
+        const struct config_port *p = &c->ports[i];
+        struct net_port_options po = {.name = p->name, .device = p->device, .ip = p->ip, .prefix = p->prefix, .mtu = p->mtu};
+        rc = net_port_add(d->net, &po, err);
+    }
+    return rc < 0 ? rc : 0;
+}
+
+static void stop_ports(struct daemon *d)
+{
+    net_stop(d->net);
+    d->net = NULL;
+}
+
+/* --- workers' memory and endpoints */
+
+static int start_runtime(struct daemon *d, char *err)
+{
+    const struct config *c = d->config;
+    uint32_t *nodes = malloc((c->cluster.peers_count + 1u) * sizeof *nodes);
+    if (!nodes)
+        return -ENOMEM;
+    nodes[0] = c->node.id;
+    for (unsigned i = 0; i < c->cluster.peers_count; i++)
+        nodes[i + 1] = c->cluster.peers[i].id;
+    struct runtime_options o = {
+        .node_id = c->node.id,
+        .workers = c->workers.count,
+        .cores = c->workers.cores,
+        .busy = c->workers.idle == CONFIG_IDLE_BUSY,
+        .tasks = c->limits.tasks,
+        .arena_bytes = (c->memory.size - c->memory.size / 4) / c->workers.count & ~UINT64_C(4095),
+        .task_timeout_ns = c->limits.task_timeout_ms * UINT64_C(1000000),
+        .nodes = nodes,
+        .node_count = c->cluster.peers_count + 1,
+        .cluster = c->cluster.name,
+        .incarnation = d->incarnation,
+        .messages = c->limits.messages,
+        .window = c->limits.window,
+        .pto_us = c->limits.pto_us,
+        .peers_max = c->cluster.peers_count,
+        .net = d->net,
+        .udp_port = c->cluster.udp_port,
+    };
+    int rc = runtime_create(&o, &d->rt, err);
+    free(nodes);
+    return rc;
+}
+
+static void stop_runtime(struct daemon *d)
+{
+    runtime_destroy(d->rt);
+    d->rt = NULL;
+}
+
+/* --- peers */
+
+static int start_peers(struct daemon *d, char *err)
+{
+    const struct config *c = d->config;
+    for (uint32_t i = 0; i < d->rt->workers && d->net; i++)
+        for (unsigned k = 0; k < c->cluster.peers_count; k++) {
+            struct xfer_addr addr = {.ip = c->cluster.peers[k].ip, .port = c->cluster.udp_port};
+            int rc = xfer_peer_set(d->rt->worker[i]->xfer, c->cluster.peers[k].id, &addr);
+            if (rc) {
+                snprintf(err, DAEMON_ERROR_BYTES, "peer %u (%s): %s", c->cluster.peers[k].id, c->cluster.peers[k].name, strerror(-rc));
+                return rc;
+            }
+        }
+    return 0;
+}
+
+static void stop_nothing(struct daemon *d) { (void)d; }
+
+/* --- modules and pools */
+
+static int load_and_compose(struct daemon *d, const char *mod, struct chi_pool_id id, const char *name, char *err)
+{
+    const struct config *c = d->config;
+    int rc = sched_load(&d->rt->sched, mod, c->modules.path, c->modules.count, err);
+    return rc ? rc : sched_compose(&d->rt->sched, mod, id, name, err);
+}
+
+static int start_pools(struct daemon *d, char *err)
+{
+    const struct config *c = d->config;
+    int rc = 0;
+    /* The way out comes first, so that it is the last to go. */
+    if (d->net)
+        rc = load_and_compose(d, "remote_queue", (struct chi_pool_id){REMOTE_QUEUE_MAJOR, 0}, "remote_queue", err);
+    for (unsigned i = 0; i < c->compose_count && !rc; i++)
+        rc = load_and_compose(d, c->compose[i].mod, c->compose[i].pool, c->compose[i].name, err);
+    return rc;
+}
+
+/* --- the control loop: signals, clients, JSON-RPC */
+
+static void on_signal(evutil_socket_t signal_number, short what, void *arg)
+{
+    (void)signal_number;
+    (void)what;
+    event_base_loopbreak(((struct daemon *)arg)->base);
+}
+
+static void on_reap(evutil_socket_t fd, short what, void *arg)
+{
+    (void)fd;
+    (void)what;
+    clients_reap(arg);
+}
+
+static int start_control(struct daemon *d, char *err)
+{
+    struct rpc_options o = {
+        .socket_path = d->config->control.socket,
+        .methods = daemon_methods,
+        .ctx = d,
+        .attach = clients_attach,
+    };
+    d->base = event_base_new();
+    if (!d->base)
+        return -ENOMEM;
+    d->signals[0] = evsignal_new(d->base, SIGTERM, on_signal, d);
+    d->signals[1] = evsignal_new(d->base, SIGINT, on_signal, d);
+    d->reaper = event_new(d->base, -1, EV_PERSIST, on_reap, d);
+    if (!d->signals[0] || !d->signals[1] || !d->reaper || event_add(d->signals[0], NULL) || event_add(d->signals[1], NULL))
+        return -ENOMEM;
+    signal(SIGPIPE, SIG_IGN);
+    return rpc_start(d->base, &o, &d->rpc, err, DAEMON_ERROR_BYTES);
+}
+
+static void stop_control(struct daemon *d)
+{
+    rpc_stop(d->rpc);
+    d->rpc = NULL;
+    clients_close_all(d);
+    for (int i = 0; i < 2; i++)
+        if (d->signals[i])
+            event_free(d->signals[i]);
+    if (d->reaper)
+        event_free(d->reaper);
+    if (d->base)
+        event_base_free(d->base);
+    d->base = NULL;
+}
+
+/* --- threads: the last to start, so that nothing runs while a step may still fail */
+
+static int start_workers(struct daemon *d, char *err) { return runtime_start(d->rt, err); }
+
+static void stop_workers(struct daemon *d)
+{
+    uint32_t left = runtime_stop(d->rt, STOP_LIMIT_MS * UINT64_C(1000000));
+    if (left)
+        fprintf(stderr, "chimaerad: %u task%s did not end within %d ms and %s dropped\n", left, left == 1 ? "" : "s", STOP_LIMIT_MS,
+                left == 1 ? "was" : "were");
+}
+
+const struct step daemon_steps[] = {
+    {"configuration", start_config, stop_config},
+    {"ports", start_ports, stop_ports},
+    {"workers' memory", start_runtime, stop_runtime},
+    {"peers", start_peers, stop_nothing},
+    {"pools", start_pools, stop_nothing},
+    {"control socket", start_control, stop_control},
+    {"workers", start_workers, stop_workers},
+    {NULL, NULL, NULL},
+};

@@ -1,0 +1,28 @@
+/* device.h - a device line of the configuration taken apart, checked, and completed with what the MTU asks for.
+ * Control thread.  Memory: the caller's struct.  No DPDK type here. */
+#pragma once
+#include "net/net.h"
+
+enum device_kind { DEVICE_PCI, DEVICE_MEMIF, DEVICE_AF_PACKET, DEVICE_RING, DEVICE_NULL, DEVICE_OTHER };
+enum { DEVICE_LINE_BYTES = 512, DEVICE_NAME_BYTES = 64, FRAME_HEADER_BYTES = 18 /* Ethernet and a VLAN tag */ };
+
+struct device {
+    enum device_kind kind;
+    char name[DEVICE_NAME_BYTES]; /* "net_memif0" or the PCI address */
+    char line[DEVICE_LINE_BYTES]; /* for DPDK */
+    char iface[16];               /* af_packet: the kernel's interface */
+    char socket[108];             /* memif */
+    bool memif_client;            /* it calls, and must call again when the other side went away */
+    uint32_t room_bytes;          /* the longest frame that the driver may store into one packet */
+};
+
+/* Takes `line` apart and fills *d.  memif: bsize, rsize, mac, socket-abstract=no where they are absent; the socket's folder is
+ * made, a socket that nobody serves any more is removed unless `own_socket`.  af_packet: frame sizes for the MTU where they are
+ * absent; the interface is looked at.  Returns 0, or -errno with a line in err. */
+CHI_MUST_CHECK int device_prepare(struct device *d, const char *line, uint32_t ip, uint16_t mtu, bool own_socket, char *err);
+
+/* The socket of a memif device line, "" when it has none: to see whether this process serves it already. */
+void device_socket(const char *line, char out[108]);
+
+/* The MTU of a kernel interface, or -errno. */
+int device_iface_mtu(const char *iface);

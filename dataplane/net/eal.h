@@ -1,0 +1,15 @@
+/* eal.h - DPDK's environment: its arguments, its log, its end.  Control thread.  No DPDK type here. */
+#pragma once
+#include "net/net.h"
+
+/* Starts the EAL, once per process.  The caller's CPU affinity and environment stay as they were.
+ * Returns 0, or -errno with a line in err. */
+CHI_MUST_CHECK int eal_start(const struct net_options *o, char *err);
+void eal_stop(void);
+
+/* While captured, DPDK's lines are kept instead of shown; eal_log_last() is the last error since.  Control thread. */
+void eal_log_capture(bool on);
+const char *eal_log_last(void);
+
+/* Formats err (NET_ERROR_BYTES) and returns rc. */
+int net_fail(char *err, int rc, const char *format, ...) __attribute__((format(printf, 3, 4)));

@@ -1,0 +1,201 @@
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+#include <rte_dev.h>
+#include <rte_errno.h>
+#include <rte_log.h>
+
+#include "net/eal.h"
+#include "net/eth.h"
+#include "net/watch.h"
+
+enum {
+    DESCRIPTORS = 512,
+    CACHE_PACKETS = 256,     /* of the pool, for each thread */
+    SPARE_PACKETS = 512,     /* beyond the descriptors, so that a full ring leaves some to send with */
+};
+
+/* What of the port's is for the pool, rings and caches together. */
+static int pool_make(struct eth *e, uint32_t packets, char *err)
+{
+    char name[RTE_MEMPOOL_NAMESIZE];
+    snprintf(name, sizeof name, "chi_%u", e->id);
+    uint32_t room = RTE_PKTMBUF_HEADROOM + ((e->device.room_bytes + 63) & ~63u);
+    if (packets < 2 * DESCRIPTORS + SPARE_PACKETS)
+        packets = 2 * DESCRIPTORS + SPARE_PACKETS;
+    e->pool = rte_pktmbuf_pool_create(name, packets, CACHE_PACKETS, CHI_CACHE_LINE, (uint16_t)room, SOCKET_ID_ANY);
+    if (e->pool)
+        return 0;
+    return net_fail(err, -rte_errno, "%s: no memory for %u packets of %u bytes (%u MB): raise memory.size", e->device.name,
+                    packets, room, (unsigned)(((uint64_t)packets * (room + 256)) >> 20) + 1);
+}
+
+/* Finds the DPDK port of a device after its probe. */
+static int port_find(struct eth *e)
+{
+    uint16_t id;
+    RTE_ETH_FOREACH_DEV(id)
+    {
+        struct rte_eth_dev_info info;
+        if (rte_eth_dev_info_get(id, &info) == 0 && info.device && strcmp(rte_dev_name(info.device), e->device.name) == 0) {
+            e->id = id;
+            return 0;
+        }
+    }
+    return rte_eth_dev_get_port_by_name(e->device.name, &e->id);
+}
+
+static int probe(struct eth *e, char *err)
+{
+    if (e->device.kind == DEVICE_PCI && strchr(e->device.name, ':') == strrchr(e->device.name, ':')) {
+        char with_domain[DEVICE_NAME_BYTES]; /* "01:00.0" */
+        snprintf(with_domain, sizeof with_domain, "0000:%.40s", e->device.name);
+        memcpy(e->device.name, with_domain, sizeof with_domain);
+    }
+    eal_log_capture(true);
+    int rc = rte_dev_probe(e->device.line);
+    if (rc == 0)
+        rc = port_find(e) ? -ENODEV : 0;
+    eal_log_capture(false);
+    if (rc == 0)
+        return 0;
+    const char *hint = "see which drivers DPDK has for it";
+    if (rc == -EPERM || rc == -EACCES || (e->device.kind == DEVICE_AF_PACKET && strstr(eal_log_last(), "socket")))
+        hint = "run as root or with CAP_NET_RAW";
+    else if (e->device.kind == DEVICE_MEMIF)
+        hint = "look at socket=, its folder's permissions and id=";
+    else if (e->device.kind == DEVICE_PCI)
+        hint = "bind it to vfio-pci, and is its address right?";
+    return net_fail(err, rc, "device %s cannot be opened (%s): %s", e->device.name,
+                    eal_log_last()[0] ? eal_log_last() : rte_strerror(-rc), hint);
+}
+
+/* These drivers know no MTU of their own, or the kernel's interface has it: device_prepare looked. */
+static bool mtu_is_ours(const struct device *d)
+{
+    return d->kind == DEVICE_MEMIF || d->kind == DEVICE_AF_PACKET || d->kind == DEVICE_RING || d->kind == DEVICE_NULL;
+}
+
+static int configure(struct eth *e, char *err)
+{
+    struct rte_eth_dev_info info;
+    struct rte_eth_conf conf = {0};
+    int rc = rte_eth_dev_info_get(e->id, &info);
+    if (rc)
+        return net_fail(err, rc, "%s: the driver tells nothing about it: %s", e->device.name, rte_strerror(-rc));
+    if (!mtu_is_ours(&e->device)) {
+        if (e->mtu > info.max_mtu || e->mtu < info.min_mtu)
+            return net_fail(err, -EMSGSIZE, "%s: an MTU of %u is outside of what the device can do, %u to %u: set mtu: %u",
+                            e->device.name, e->mtu, info.min_mtu, info.max_mtu, info.max_mtu);
+        conf.rxmode.mtu = e->mtu;
+    }
+    e->rx_ip_checked = info.rx_offload_capa & RTE_ETH_RX_OFFLOAD_IPV4_CKSUM;
+    e->rx_udp_checked = info.rx_offload_capa & RTE_ETH_RX_OFFLOAD_UDP_CKSUM;
+    conf.rxmode.offloads = (e->rx_ip_checked ? RTE_ETH_RX_OFFLOAD_IPV4_CKSUM : 0) |
+                           (e->rx_udp_checked ? RTE_ETH_RX_OFFLOAD_UDP_CKSUM : 0);
+    rc = rte_eth_dev_configure(e->id, 1, 1, &conf);
+    if (rc)
+        return net_fail(err, rc, "%s: the driver refuses one queue and an MTU of %u: %s", e->device.name, e->mtu,
+                        rte_strerror(-rc));
+
+    uint16_t nrx = DESCRIPTORS, ntx = DESCRIPTORS;
+    rc = rte_eth_dev_adjust_nb_rx_tx_desc(e->id, &nrx, &ntx);
+    struct rte_eth_rxconf rx = info.default_rxconf;
+    struct rte_eth_txconf tx = info.default_txconf;
+    rx.offloads = conf.rxmode.offloads;
+    tx.offloads = 0;
+    int socket = rte_eth_dev_socket_id(e->id);
+    rc = rc ? rc : rte_eth_rx_queue_setup(e->id, 0, nrx, (unsigned)socket, &rx, e->pool);
+    rc = rc ? rc : rte_eth_tx_queue_setup(e->id, 0, ntx, (unsigned)socket, &tx);
+    if (rc)
+        return net_fail(err, rc, "%s: its queues cannot be made (%s)", e->device.name, rte_strerror(-rc));
+    return 0;
+}
+
+/* The port's address, or one made of the IP address where the driver has none. */
+static void mac_get(struct eth *e, uint32_t ip)
+{
+    static const uint8_t none[6];
+    struct rte_ether_addr a;
+    if (rte_eth_macaddr_get(e->id, &a) == 0 && memcmp(a.addr_bytes, none, 6) != 0) {
+        memcpy(e->mac, a.addr_bytes, 6);
+        return;
+    }
+    uint8_t made[6] = {0x02, 0x43, (uint8_t)(ip >> 24), (uint8_t)(ip >> 16), (uint8_t)(ip >> 8), (uint8_t)ip};
+    memcpy(e->mac, made, 6);
+}
+
+static void gate_open(struct eth *e)
+{
+    atomic_store_explicit(&e->open, true, memory_order_release);
+}
+
+static int start(struct eth *e, char *err)
+{
+    eal_log_capture(true);
+    int rc = rte_eth_dev_start(e->id);
+    eal_log_capture(false);
+    e->was_up = false;
+    e->waits = 0;
+    if (rc && e->device.memif_client)
+        rc = 0; /* nobody serves the socket yet: the watch calls again */
+    else if (rc == 0)
+        gate_open(e);
+    if (rc)
+        return net_fail(err, rc, "%s does not start: %s", e->device.name,
+                        eal_log_last()[0] ? eal_log_last() : rte_strerror(-rc));
+    if (e->device.kind == DEVICE_MEMIF) /* from here on it would report every call that nobody answers */
+        rte_log_set_level_pattern("pmd.net.memif", RTE_LOG_EMERG);
+    return 0;
+}
+
+static void device_remove(struct eth *e)
+{
+    struct rte_eth_dev_info info;
+    eal_log_capture(true);
+    rte_eth_dev_stop(e->id);
+    if (rte_eth_dev_info_get(e->id, &info) == 0) {
+        rte_eth_dev_close(e->id);
+        if (info.device)
+            rte_dev_remove(info.device);
+    }
+    eal_log_capture(false);
+}
+
+int eth_open(struct eth *e, const char *device, uint32_t ip, uint16_t mtu, uint32_t packets, bool own_socket, char *err)
+{
+    memset(e, 0, sizeof *e);
+    e->mtu = mtu;
+    int rc = device_prepare(&e->device, device, ip, mtu, own_socket, err);
+    if (rc)
+        return rc;
+    rc = probe(e, err);
+    if (rc)
+        return rc;
+    rc = pool_make(e, packets, err);
+    rc = rc ? rc : configure(e, err);
+    rc = rc ? rc : start(e, err);
+    if (rc) {
+        watch_run(device_remove, e);
+        rte_mempool_free(e->pool);
+        return rc;
+    }
+    mac_get(e, ip);
+    watch_add(e);
+    return 0;
+}
+
+void eth_close(struct eth *e)
+{
+    watch_remove(e);
+    watch_run(device_remove, e);
+    rte_mempool_free(e->pool);
+}
+
+bool eth_link_up(const struct eth *e)
+{
+    struct rte_eth_link link;
+    return atomic_load_explicit(&e->open, memory_order_acquire) && rte_eth_link_get_nowait(e->id, &link) == 0 &&
+           link.link_status == RTE_ETH_LINK_UP;
+}

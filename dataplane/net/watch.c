@@ -1,0 +1,150 @@
+#define _GNU_SOURCE
+#include <dlfcn.h>
+#include <linux/membarrier.h>
+#include <pthread.h>
+#include <sched.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include <rte_alarm.h>
+#include <rte_interrupts.h>
+
+#include "net/eth.h"
+#include "net/watch.h"
+
+enum { WATCHED_MAX = 2 * NET_PORTS_MAX, WAITS_MAX = 40 /* rounds that a connection may take */ };
+
+bool eth_fence;
+
+static struct {
+    pthread_mutex_t lock; /* the list; never held while the control thread calls DPDK */
+    struct eth *ports[WATCHED_MAX];
+    unsigned n;
+} watched = {.lock = PTHREAD_MUTEX_INITIALIZER};
+
+static void barrier_everywhere(void)
+{
+    if (eth_fence || syscall(SYS_membarrier, MEMBARRIER_CMD_PRIVATE_EXPEDITED, 0, 0))
+        atomic_thread_fence(memory_order_seq_cst);
+}
+
+/* Returns when the worker has left the port; pre: it will not come in again, or does no harm. */
+static void wait_outside(struct eth *e)
+{
+    uint32_t turn = atomic_load_explicit(&e->turn, memory_order_acquire);
+    while ((turn & 1) && atomic_load_explicit(&e->turn, memory_order_acquire) == turn)
+        sched_yield();
+}
+
+/* A memif client connects when it is started, and only then: so it is started again and again until its server is there, and
+ * after it lost it. */
+static void client_watch(struct eth *e)
+{
+    struct rte_eth_link link = {0};
+    if (atomic_load_explicit(&e->open, memory_order_relaxed)) {
+        rte_eth_link_get_nowait(e->id, &link);
+        if (link.link_status == RTE_ETH_LINK_UP) {
+            e->was_up = true;
+            return;
+        }
+        if (!e->was_up && ++e->waits <= WAITS_MAX)
+            return;
+        atomic_store_explicit(&e->open, false, memory_order_relaxed);
+        barrier_everywhere();
+        wait_outside(e);
+    }
+    rte_eth_dev_stop(e->id);
+    e->was_up = false;
+    e->waits = 0;
+    if (rte_eth_dev_start(e->id) == 0)
+        atomic_store_explicit(&e->open, true, memory_order_release);
+}
+
+static void watch(void *arg)
+{
+    pthread_mutex_lock(&watched.lock);
+    for (unsigned i = 0; i < watched.n; i++)
+        if (watched.ports[i]->device.memif_client)
+            client_watch(watched.ports[i]);
+    pthread_mutex_unlock(&watched.lock);
+    rte_eal_alarm_set(WATCH_US, watch, arg);
+}
+
+void watch_add(struct eth *e)
+{
+    pthread_mutex_lock(&watched.lock);
+    CHI_ASSERT(watched.n < WATCHED_MAX);
+    bool first = watched.n == 0;
+    if (first)
+        eth_fence = syscall(SYS_membarrier, MEMBARRIER_CMD_REGISTER_PRIVATE_EXPEDITED, 0, 0) != 0;
+    watched.ports[watched.n++] = e;
+    pthread_mutex_unlock(&watched.lock);
+    if (first)
+        rte_eal_alarm_set(WATCH_US, watch, NULL);
+}
+
+void watch_remove(struct eth *e)
+{
+    pthread_mutex_lock(&watched.lock);
+    for (unsigned i = 0; i < watched.n; i++)
+        if (watched.ports[i] == e)
+            watched.ports[i] = watched.ports[--watched.n];
+    bool last = watched.n == 0;
+    pthread_mutex_unlock(&watched.lock);
+    if (last)
+        rte_eal_alarm_cancel(watch, NULL); /* waits for one that runs, which may have set itself again */
+}
+
+struct job {
+    void (*f)(struct eth *e);
+    struct eth *e;
+    pthread_mutex_t lock;
+    pthread_cond_t ended;
+    bool done;
+};
+
+static void job_run(void *arg)
+{
+    struct job *j = arg;
+    j->f(j->e);
+    pthread_mutex_lock(&j->lock);
+    j->done = true;
+    pthread_cond_signal(&j->ended);
+    pthread_mutex_unlock(&j->lock);
+}
+
+void watch_run(void (*f)(struct eth *e), struct eth *e)
+{
+    struct job j = {.f = f, .e = e, .lock = PTHREAD_MUTEX_INITIALIZER, .ended = PTHREAD_COND_INITIALIZER};
+    if (rte_eal_alarm_set(1, job_run, &j)) {
+        f(e);
+        return;
+    }
+    pthread_mutex_lock(&j.lock);
+    while (!j.done)
+        pthread_cond_wait(&j.ended, &j.lock);
+    pthread_mutex_unlock(&j.lock);
+    rte_eal_alarm_cancel(job_run, &j); /* the thread has let go of j when this returns */
+}
+
+/* Stands in front of the EAL's function of this name, for every driver in the process.
+ *
+ * net_memif frees a connection's rings in the interrupt thread when the other side is gone, while the worker may be copying from
+ * them (seen: SIGSEGV in about one of five kills of a busy peer).  It first clears the flag that each burst looks at when it
+ * begins, then calls this, then frees: so here is the place to wait for the burst that is under way. */
+__attribute__((visibility("default"))) int rte_intr_callback_unregister_pending(const struct rte_intr_handle *handle,
+                                                                                rte_intr_callback_fn callback, void *arg,
+                                                                                rte_intr_unregister_callback_fn then)
+{
+    static int (*next)(const struct rte_intr_handle *, rte_intr_callback_fn, void *, rte_intr_unregister_callback_fn);
+    if (!next) /* the interrupt thread alone calls it */
+        *(void **)&next = dlsym(RTLD_NEXT, "rte_intr_callback_unregister_pending");
+    CHI_ASSERT(next);
+    barrier_everywhere();
+    pthread_mutex_lock(&watched.lock);
+    for (unsigned i = 0; i < watched.n; i++)
+        if (watched.ports[i]->device.kind == DEVICE_MEMIF)
+            wait_outside(watched.ports[i]);
+    pthread_mutex_unlock(&watched.lock);
+    return next(handle, callback, arg, then);
+}

@@ -1,0 +1,42 @@
+/* container.c - what a module sees of its container. */
+#include <stdlib.h>
+
+#include "sched.h"
+
+enum chi_status chi_container_create_queue(struct chi_container *c, uint32_t queue, uint32_t lanes)
+{
+    if (queue >= CHI_QUEUES_MAX || c->queue[queue].count || lanes == 0 || lanes > SCHED_LANES_MAX)
+        return CHI_STATUS_INVALID;
+    struct chi_lane *l = aligned_alloc(CHI_CACHE_LINE, lanes * ((sizeof *l + 63) & ~(size_t)63));
+    if (!l)
+        return CHI_STATUS_NO_MEMORY;
+    for (uint32_t i = 0; i < lanes; i++) {
+        /* Lane i of each queue goes to worker i modulo workers: "this worker's lane" is lane number worker. */
+        lane_init(&l[i], c, i % c->sched->workers);
+        l[i].queue = queue;
+        l[i].number = i;
+    }
+    c->queue[queue] = (struct sched_queue){l, lanes};
+    return CHI_STATUS_OK;
+}
+
+struct chi_lane *chi_container_lane(struct chi_container *c, uint32_t queue, uint32_t lane)
+{
+    if (queue >= CHI_QUEUES_MAX || lane >= c->queue[queue].count)
+        return NULL;
+    return &c->queue[queue].lanes[lane];
+}
+
+struct chi_lane *chi_container_lane_by_hash(struct chi_container *c, uint32_t queue, uint64_t hash)
+{
+    if (queue >= CHI_QUEUES_MAX || !c->queue[queue].count)
+        return NULL;
+    return &c->queue[queue].lanes[hash % c->queue[queue].count];
+}
+
+void chi_container_set_state(struct chi_container *c, void *state) { c->state = state; }
+void *chi_container_state(const struct chi_container *c) { return c->state; }
+struct chi_pool_id chi_container_pool(const struct chi_container *c) { return c->pool->id; }
+uint32_t chi_container_id(const struct chi_container *c) { return c->id; }
+uint32_t chi_container_node(const struct chi_container *c) { return c->sched->node_id; }
+uint32_t chi_container_workers(const struct chi_container *c) { return c->sched->workers; }

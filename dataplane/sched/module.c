@@ -1,0 +1,121 @@
+/* module.c - loading of ChiMods. */
+#include <dlfcn.h>
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "tables.h"
+
+static int check_method(const struct chi_method *m, const char *name, char *err)
+{
+    const char *what = NULL;
+    if (!m || !m->name)
+        what = "a method without a name";
+    else if (m->id > SCHED_METHOD_ID_MAX)
+        what = "a method number above the limit";
+    else if (m->size < sizeof(struct chi_task) || m->size > CHI_TASK_BYTES_MAX)
+        what = "a method struct of impossible size";
+    else if (m->nfields > CHI_FIELDS_MAX || (m->nfields && !m->fields))
+        what = "a bad field table";
+    else if (!m->fields && (!m->serialize_in || !m->serialize_out))
+        what = "a method with neither fields nor functions";
+    if (!what)
+        return 0;
+    snprintf(err, SCHED_ERROR_BYTES, "module %s: %s (%s)", name, what, m && m->name ? m->name : "?");
+    return -ENOEXEC;
+}
+
+static int index_methods(struct sched_module *m, char *err)
+{
+    uint32_t count = 0;
+    for (uint32_t i = 0; i < m->ops->nmethods; i++) {
+        int rc = check_method(m->ops->methods[i], m->name, err);
+        if (rc)
+            return rc;
+        if (m->ops->methods[i]->id >= count)
+            count = m->ops->methods[i]->id + 1u;
+    }
+    m->by_id = calloc(count ? count : 1, sizeof *m->by_id);
+    if (!m->by_id)
+        return -ENOMEM;
+    m->method_count = count;
+    for (uint32_t i = 0; i < m->ops->nmethods; i++) {
+        struct chi_method *method = m->ops->methods[i];
+        if (m->by_id[method->id]) {
+            snprintf(err, SCHED_ERROR_BYTES, "module %s: method number %u is there twice", m->name, method->id);
+            return -ENOEXEC;
+        }
+        m->by_id[method->id] = method;
+        chi_method_hash(method);
+    }
+    return 0;
+}
+
+static int check_table(const struct chi_chimod *ops, const char *name, char *err)
+{
+    if (!ops || ops->abi != CHI_CHIMOD_ABI) {
+        snprintf(err, SCHED_ERROR_BYTES, "module %s has ABI %u, this daemon has %u; build it against this version's headers",
+                 name, ops ? ops->abi : 0, CHI_CHIMOD_ABI);
+        return -ENOEXEC;
+    }
+    if (ops->size != sizeof *ops || !ops->name || strcmp(ops->name, name) != 0 || !ops->init ||
+        (!ops->run && !ops->run_many) || (ops->nmethods && !ops->methods)) {
+        snprintf(err, SCHED_ERROR_BYTES, "module %s: its table lacks its size, its name, init or run", name);
+        return -ENOEXEC;
+    }
+    return 0;
+}
+
+static int open_module(struct sched_module *m, char *err)
+{
+    m->handle = dlopen(m->path, RTLD_NOW | RTLD_LOCAL);
+    if (!m->handle) {
+        snprintf(err, SCHED_ERROR_BYTES, "module %s: %s", m->name, dlerror());
+        return -ENOEXEC;
+    }
+    const struct chi_chimod *(*entry)(void);
+    *(void **)&entry = dlsym(m->handle, "chi_chimod_entry");
+    if (!entry) {
+        snprintf(err, SCHED_ERROR_BYTES, "module %s: its file exports no chi_chimod_entry, so it is no ChiMod", m->name);
+        return -ENOEXEC;
+    }
+    m->ops = entry();
+    int rc = check_table(m->ops, m->name, err);
+    return rc ? rc : index_methods(m, err);
+}
+
+void sched_module_free(struct sched_module *m)
+{
+    if (m->handle)
+        dlclose(m->handle);
+    free(m->by_id);
+    free(m);
+}
+
+int sched_load(struct sched *s, const char *name, const char *const *paths, unsigned npaths, char *err)
+{
+    if (sched_module_find(s, name))
+        return 0;
+    struct sched_module *m = calloc(1, sizeof *m);
+    if (!m) {
+        snprintf(err, SCHED_ERROR_BYTES, "module %s: out of memory", name);
+        return -ENOMEM;
+    }
+    snprintf(m->name, sizeof m->name, "%s", name);
+    int rc = -ENOENT;
+    for (unsigned i = 0; i < npaths && rc == -ENOENT; i++) {
+        int n = snprintf(m->path, sizeof m->path, "%s/%s.so", paths[i], name);
+        if (n > 0 && (size_t)n < sizeof m->path && access(m->path, R_OK) == 0)
+            rc = open_module(m, err);
+    }
+    if (rc == -ENOENT)
+        snprintf(err, SCHED_ERROR_BYTES, "module %s: no %s.so in the folders of modules.path", name, name);
+    if (rc) {
+        sched_module_free(m);
+        return rc;
+    }
+    sched_module_add(s, m);
+    return 0;
+}

@@ -1,0 +1,66 @@
+/* resolve.c - from a query to a container or a node. */
+#include "sched.h"
+
+static bool node_known(const struct sched *s, uint64_t node)
+{
+    uint32_t low = 0, high = s->node_count;
+    while (low < high) {
+        uint32_t mid = low + (high - low) / 2;
+        if (s->nodes[mid] < node)
+            low = mid + 1;
+        else
+            high = mid;
+    }
+    return low < s->node_count && s->nodes[low] == node;
+}
+
+static enum chi_status to_local(const struct sched_pool *p, struct sched_target *out)
+{
+    out->local = p->local;
+    return p->local ? CHI_STATUS_OK : CHI_STATUS_NO_CONTAINER;
+}
+
+static enum chi_status to_container(const struct sched *s, const struct sched_pool *p, uint64_t c, struct sched_target *out)
+{
+    if (c >= p->containers)
+        return CHI_STATUS_NO_CONTAINER;
+    out->node = p->node_of[c];
+    if (out->node != s->node_id)
+        return CHI_STATUS_OK;
+    out->local = sched_container_find(s, p->id, (uint32_t)c);
+    return out->local ? CHI_STATUS_OK : CHI_STATUS_NO_CONTAINER;
+}
+
+enum chi_status sched_resolve(const struct sched *s, const struct sched_pool *pool, const struct chi_query *q, struct sched_target *out)
+{
+    *out = (struct sched_target){.node = s->node_id};
+    switch (q->kind) {
+    case CHI_QUERY_LOCAL:
+        return to_local(pool, out);
+    case CHI_QUERY_DIRECT_ID:
+        return to_container(s, pool, q->value, out);
+    case CHI_QUERY_DIRECT_HASH: /* travels as it is: the hash also picks the lane there */
+        return to_container(s, pool, q->value % pool->containers, out);
+    case CHI_QUERY_PHYSICAL:
+        if (!node_known(s, q->value))
+            return CHI_STATUS_NO_NODE;
+        if (q->value == s->node_id)
+            return to_local(pool, out);
+        out->node = (uint32_t)q->value;
+        return CHI_STATUS_OK;
+    case CHI_QUERY_DYNAMIC:
+        return CHI_STATUS_NO_ROUTE;
+    case CHI_QUERY_RANGE:
+    case CHI_QUERY_BROADCAST:
+        return CHI_STATUS_UNSUPPORTED;
+    default:
+        return CHI_STATUS_INVALID;
+    }
+}
+
+struct chi_lane *sched_default_lane(const struct chi_container *c, const struct chi_query *q, uint32_t worker)
+{
+    const struct sched_queue *queue = &c->queue[0];
+    uint64_t hash = q->kind == CHI_QUERY_DIRECT_HASH ? q->value / (c->pool->containers ? c->pool->containers : 1) : worker;
+    return &queue->lanes[hash % queue->count];
+}

@@ -1,0 +1,88 @@
+/* sched.h - modules, pools and containers of this node in urcu tables (QSBR), and the resolution of queries through them.
+ *
+ * Threads: init, load, compose, fini by the control thread; find and resolve by any worker, which is a QSBR reader: what they
+ * return stays until its next quiescent state.  Memory: from the heap, by the control thread alone. */
+#pragma once
+#define URCU_INLINE_SMALL_FUNCTIONS /* the quiescent state is one store */
+#include <urcu-qsbr.h>
+#include <urcu/rculfhash.h>
+
+#include "chi/chimod.h"
+#include "lane/lane.h"
+
+struct runtime;
+
+enum { SCHED_NAME_MAX = 31, SCHED_LANES_MAX = 1024, SCHED_METHOD_ID_MAX = 1023, SCHED_ERROR_BYTES = 256 };
+
+struct sched_module {
+    struct cds_lfht_node node;
+    char name[SCHED_NAME_MAX + 1], path[256];
+    void *handle; /* dlopen's */
+    const struct chi_chimod *ops;
+    struct chi_method **by_id; /* method_count entries, NULL: none */
+    uint32_t method_count;
+};
+
+struct sched_pool {
+    struct cds_lfht_node node;
+    struct chi_pool_id id;
+    char name[SCHED_NAME_MAX + 1];
+    struct sched_module *module;
+    uint32_t containers;
+    const uint32_t *node_of;      /* container -> node id */
+    struct chi_container *local; /* this node's; NULL: none */
+};
+
+struct sched_queue {
+    struct chi_lane *lanes;
+    uint32_t count;
+};
+struct chi_container {
+    struct cds_lfht_node node;
+    struct sched_pool *pool;
+    const struct chi_chimod *ops;
+    struct sched *sched;
+    void *state;
+    uint32_t id;
+    struct sched_queue queue[CHI_QUEUES_MAX];
+    struct chi_container *next; /* all of this node, in the order of creation */
+};
+
+struct sched {
+    struct cds_lfht *modules, *pools, *containers;
+    struct chi_container *all, **all_tail;
+    uint32_t *nodes; /* of the cluster, ascending: container k of a pool lives on nodes[k] */
+    uint32_t node_count, node_id, workers, next_owner;
+    struct sched_pool *remote_queue; /* the pool that tasks leave through; NULL: none */
+};
+
+/* nodes: ids of all nodes of the cluster, this one included.  0, -ENOMEM. */
+CHI_MUST_CHECK int sched_init(struct sched *s, uint32_t node_id, const uint32_t *nodes, uint32_t node_count, uint32_t workers);
+/* Ends every container in reverse order, then pools and modules.  Pre: no worker runs.  Calls rcu_barrier before dlclose. */
+void sched_fini(struct sched *s);
+
+/* Loads NAME.so from the first of `paths` that has it.  A name that is loaded already is fine.  Returns 0, or -errno with a line
+ * in err: -ENOENT, -ENOEXEC (not a ChiMod, another ABI, a bad method table), -ENOMEM. */
+CHI_MUST_CHECK int sched_load(struct sched *s, const char *name, const char *const *paths, unsigned npaths, char *err);
+
+/* Makes the pool of a loaded module, one container a node, and this node's container.  0 or -errno with a line in err. */
+CHI_MUST_CHECK int sched_compose(struct sched *s, const char *module, struct chi_pool_id id, const char *name, char *err);
+
+struct sched_pool *sched_pool_find(const struct sched *s, struct chi_pool_id id);
+struct chi_container *sched_container_find(const struct sched *s, struct chi_pool_id id, uint32_t container);
+
+/* Where a task goes: a container of this node, or another node. */
+struct sched_target {
+    struct chi_container *local; /* NULL: go to `node` */
+    uint32_t node;
+};
+/* Resolves a concrete query.  OK, or NO_POOL, NO_CONTAINER, NO_NODE, NO_ROUTE (DYNAMIC), UNSUPPORTED, INVALID. */
+enum chi_status sched_resolve(const struct sched *s, const struct sched_pool *pool, const struct chi_query *q, struct sched_target *out);
+
+/* The method of a module by number, or NULL. */
+static inline struct chi_method *sched_method(const struct sched_module *m, uint32_t id)
+{
+    return id < m->method_count ? m->by_id[id] : NULL;
+}
+/* The default lane of a container for a query on a worker: by hash for DIRECT_HASH, else one that this worker may own. */
+struct chi_lane *sched_default_lane(const struct chi_container *c, const struct chi_query *q, uint32_t worker);

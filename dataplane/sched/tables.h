@@ -1,0 +1,8 @@
+/* tables.h - inside sched: the three tables. */
+#pragma once
+#include "sched.h"
+
+struct sched_module *sched_module_find(const struct sched *s, const char *name);
+void sched_module_add(struct sched *s, struct sched_module *m);
+void sched_module_free(struct sched_module *m);
+void sched_container_free(struct chi_container *c);

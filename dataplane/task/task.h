@@ -1,0 +1,75 @@
+/* task.h - the runtime's record of a task, and each worker's pools of them.
+ *
+ * A record is followed by its body: the method's struct, or the raw form of a task that only passes through.
+ * Thread: the home worker, from whose pool it came; between a push onto a lane and its completion, the lane's owner.
+ * Memory: pools of three body sizes, made at start; an empty pool is back-pressure. */
+#pragma once
+#include "base/pool.h"
+#include "chi/chimod.h"
+#include "ipc/ipc.h"
+#include "lane/lane.h"
+#include "xfer/xfer.h"
+
+struct worker;
+
+enum task_origin { TASK_CLIENT = 1, TASK_MODULE, TASK_REMOTE };
+/* The life of a task; every transition is asserted, so that none ends twice or is lost unseen. */
+enum task_state { TASK_FREE, TASK_NEW, TASK_QUEUED, TASK_RUNNING, TASK_AWAY, TASK_ENDED, TASK_ANSWERED };
+
+struct task {
+    struct lane_item link; /* first: lanes, overflow lists, ended lists */
+    struct chi_method *method; /* NULL: raw form */
+    struct chi_container *container;
+    struct chi_lane *lane;
+    struct worker *home;
+    struct chi_ar_region *regions; /* CHI_REGIONS_MAX of them, or NULL */
+    uint8_t *extra; /* form or body too long for a packet, in bulk memory */
+    uint64_t extra_bytes;
+    uint64_t deadline_ns;
+    uint32_t node; /* AWAY: where to */
+    uint32_t form_length;
+    uint8_t nregions, origin, state, size_class;
+    union {
+        struct { struct ipc_channel *channel; struct ipc_request request; } client;
+        struct { chi_done_fn done; void *arg; } module;
+        struct { struct xfer_in *in; } remote;
+    } from;
+    struct xfer_out out;
+} __attribute__((aligned(CHI_CACHE_LINE)));
+
+static inline struct chi_task *task_public(struct task *t) { return (struct chi_task *)(t + 1); }
+static inline uint8_t *task_form(struct task *t) { return t->extra ? t->extra : (uint8_t *)(t + 1); }
+static inline struct task *task_of(struct chi_task *p) { return (struct task *)p - 1; }
+static inline struct task *task_of_link(struct lane_item *l) { return (struct task *)l; }
+static inline struct task *task_of_out(struct xfer_out *o)
+{
+    return (struct task *)((uint8_t *)o - offsetof(struct task, out));
+}
+
+enum { TASK_CLASSES = 3 };
+struct task_pools {
+    struct pool body[TASK_CLASSES];
+    struct pool regions;
+    void *memory;
+    size_t memory_bytes;
+    uint32_t out; /* records in use */
+};
+
+/* Bodies that the pools of a worker hold: `tasks` small ones, a quarter of middle and a 64th of large ones.
+ * 0 or -ENOMEM.  Control thread. */
+CHI_MUST_CHECK int task_pools_init(struct task_pools *p, uint32_t tasks);
+void task_pools_fini(struct task_pools *p);
+
+/* A record for a body of at most CHI_FORM_BYTES_MAX bytes, its fields zero but for size_class, its body undefined, state NEW;
+ * NULL when the pool is empty. */
+struct task *task_try_get(struct task_pools *p, size_t body_bytes);
+/* The task's region list; NULL when the pool is empty. */
+struct chi_ar_region *task_regions_get(struct task_pools *p, struct task *t);
+/* Gives record and region list back.  Pre: extra was given back, state is not FREE. */
+void task_put(struct task_pools *p, struct task *t);
+
+/* True while every size has a record: a source that can wait is asked only then. */
+static inline bool task_pools_ready(const struct task_pools *p)
+{
+    return p->body[0].free && p->body[1].free && p->body[2].free && p->regions.free;
+}

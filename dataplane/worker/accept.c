@@ -1,0 +1,192 @@
+/* accept.c - from a serialised form to a task: of a client, or of another node. */
+#include "archive/form.h"
+#include "internal.h"
+
+/* A task with its body loaded from a form, or NULL and why.  Regions are those of the caller; NONE of them is owned. */
+static struct task *load_task(struct worker *w, const struct sched_pool *pool, const struct form_head *h, const uint8_t *form,
+                              uint32_t length, struct chi_ar_region *regions, enum chi_status *st)
+{
+    struct chi_method *m = sched_method(pool->module, h->method);
+    if (!m) {
+        *st = CHI_STATUS_NO_METHOD;
+        return NULL;
+    }
+    if (m->hash != h->schema) {
+        *st = CHI_STATUS_SCHEMA;
+        return NULL;
+    }
+    struct task *t = task_try_get(&w->tasks, m->size);
+    if (!t) {
+        *st = CHI_STATUS_NO_MEMORY;
+        return NULL;
+    }
+    struct chi_task *pub = task_public(t);
+    memset(pub, 0, m->size);
+    pub->pool = h->pool;
+    pub->query = h->query;
+    pub->timeout_us = h->timeout_us;
+    pub->status = CHI_STATUS_PENDING;
+    pub->method = m;
+    t->method = m;
+    t->home = w;
+    t->nregions = h->regions;
+
+    struct chi_archive ar;
+    uint32_t prefix = form_prefix_bytes(h->regions);
+    /* An INPUT archive never writes to its bytes. */
+    chi_ar_init(&ar, CHI_AR_INPUT_IN, (uint8_t *)form + prefix, length - prefix, regions, h->regions);
+    *st = chi_ar_task(&ar, m, pub);
+    if (*st == CHI_STATUS_OK)
+        return t;
+    task_put(&w->tasks, t);
+    return NULL;
+}
+
+/* --- clients */
+
+static enum chi_status client_regions(struct ipc_channel *ch, const struct form_head *h, struct chi_ar_region *out)
+{
+    for (uint32_t k = 0; k < h->regions; k++) {
+        const struct form_region *f = &h->region[k];
+        out[k] = (struct chi_ar_region){.size = f->size, .flags = f->flags};
+        out[k].ptr = ipc_region_st(ch, f->place, f->size);
+        if (!out[k].ptr)
+            return CHI_STATUS_INVALID;
+    }
+    return CHI_STATUS_OK;
+}
+
+static void client_origin(struct worker *w, struct task *t, struct ipc_channel *ch, const struct ipc_request *rq, uint32_t timeout_us)
+{
+    t->origin = TASK_CLIENT;
+    t->home = w;
+    t->from.client.channel = ch;
+    t->from.client.request = *rq;
+    t->deadline_ns = w->rctx.now_ns + (timeout_us ? timeout_us * 1000ULL : w->rt->options.task_timeout_ns);
+}
+
+/* The form goes on as it came: no load, no save. */
+static enum chi_status client_pass_on(struct worker *w, struct ipc_channel *ch, const struct ipc_request *rq,
+                                      const struct form_head *h, const uint8_t *form, uint32_t node)
+{
+    struct task *t = task_try_get(&w->tasks, rq->form_length);
+    if (!t)
+        return CHI_STATUS_NO_MEMORY;
+    enum chi_status st = CHI_STATUS_OK;
+    if (h->regions)
+        st = task_regions_get(&w->tasks, t) ? client_regions(ch, h, t->regions) : CHI_STATUS_NO_MEMORY;
+    if (st == CHI_STATUS_OK) {
+        memcpy(task_form(t), form, rq->form_length);
+        form_clear_places(task_form(t), h->regions);
+        t->form_length = rq->form_length;
+        t->nregions = h->regions;
+        client_origin(w, t, ch, rq, h->timeout_us);
+        st = route_away(w, t, node);
+    }
+    if (st != CHI_STATUS_OK)
+        task_put(&w->tasks, t);
+    return st;
+}
+
+/* Loaded here: for a container of this node, or because only the module's monitor knows where it belongs. */
+static enum chi_status client_load(struct worker *w, struct ipc_channel *ch, const struct ipc_request *rq, const struct form_head *h,
+                                   const uint8_t *form, const struct sched_pool *pool, struct chi_container *local)
+{
+    struct chi_ar_region regions[CHI_REGIONS_MAX];
+    enum chi_status st = client_regions(ch, h, regions);
+    if (st != CHI_STATUS_OK)
+        return st;
+    struct task *t = load_task(w, pool, h, form, rq->form_length, regions, &st);
+    if (!t)
+        return st;
+    if (h->regions) { /* kept: a region's place and size are checked once */
+        if (task_regions_get(&w->tasks, t))
+            memcpy(t->regions, regions, h->regions * sizeof regions[0]);
+        else
+            st = CHI_STATUS_NO_MEMORY;
+    }
+    client_origin(w, t, ch, rq, h->timeout_us);
+    if (st == CHI_STATUS_OK)
+        st = local ? route_local(w, t, local) : route_task(w, t, pool);
+    if (st != CHI_STATUS_OK)
+        task_put(&w->tasks, t);
+    return st;
+}
+
+static enum chi_status client_task(struct worker *w, struct ipc_channel *ch, const struct ipc_request *rq, const uint8_t *form)
+{
+    const struct form_head *h = &ch->head;
+    const struct sched_pool *pool = sched_pool_find(&w->rt->sched, h->pool);
+    if (!pool)
+        return CHI_STATUS_NO_POOL;
+    if (h->query.kind == CHI_QUERY_DYNAMIC)
+        return client_load(w, ch, rq, h, form, pool, NULL);
+    struct sched_target target;
+    enum chi_status st = sched_resolve(&w->rt->sched, pool, &h->query, &target);
+    if (st != CHI_STATUS_OK)
+        return st;
+    if (target.local)
+        return client_load(w, ch, rq, h, form, pool, target.local);
+    return client_pass_on(w, ch, rq, h, form, target.node);
+}
+
+static unsigned accept_client(struct worker *w, struct ipc_channel *ch)
+{
+    unsigned n = 0;
+    struct ipc_request rq;
+    bool got;
+    /* A client's task waits in its own ring while the pools are low: back-pressure, not a status. */
+    while (n < WORKER_CLIENT_BUDGET && task_pools_ready(&w->tasks)) {
+        enum chi_drop d = ipc_take_st(ch, w->scratch, &rq, &got);
+        if (!got)
+            break;
+        n++;
+        if (d != CHI_DROP_NONE) {
+            w->drops[d]++;
+            continue;
+        }
+        w->stats.tasks_client++;
+        enum chi_status st = worker_stopping_st(w) ? CHI_STATUS_SHUTDOWN : client_task(w, ch, &rq, w->scratch);
+        if (st != CHI_STATUS_OK)
+            ipc_complete_st(ch, &rq, st, NULL, 0);
+    }
+    return n;
+}
+
+unsigned accept_clients(struct worker *w)
+{
+    unsigned n = 0;
+    for (struct ipc_channel *ch = w->channels; ch; ch = ch->next)
+        if (!ch->detached)
+            n += accept_client(w, ch);
+    return n;
+}
+
+/* --- other nodes */
+
+void worker_accept_st(struct worker *w, struct xfer_in *in, const uint8_t *form, uint32_t length)
+{
+    struct form_head h;
+    enum chi_status st = CHI_STATUS_ARCHIVE;
+    in->user = NULL;
+    w->stats.tasks_remote++;
+    if (form_decode(form, length, &h) == CHI_DROP_NONE) {
+        const struct sched_pool *pool = sched_pool_find(&w->rt->sched, h.pool);
+        struct sched_target target = {0};
+        st = pool ? sched_resolve(&w->rt->sched, pool, &h.query, &target) : CHI_STATUS_NO_POOL;
+        if (st == CHI_STATUS_OK && !target.local)
+            st = CHI_STATUS_NO_CONTAINER; /* the nodes' tables differ: a task never travels twice */
+        struct task *t = st == CHI_STATUS_OK ? load_task(w, pool, &h, form, length, in->regions, &st) : NULL;
+        if (t) {
+            t->origin = TASK_REMOTE;
+            t->from.remote.in = in;
+            in->user = t;
+            st = route_local(w, t, target.local);
+            if (st == CHI_STATUS_OK)
+                return;
+            in->user = NULL;
+            task_put(&w->tasks, t);
+        }
+    }
+    xfer_answer(w->xfer, in, &(struct xfer_answer){.status = st}, w->rctx.now_ns);
+}

@@ -1,0 +1,76 @@
+/* attach.c - clients come and go. */
+#include <errno.h>
+#include <sys/epoll.h>
+
+#include "internal.h"
+
+static void do_attach(void *worker, void *arg)
+{
+    struct worker *w = worker;
+    struct ipc_channel *ch = arg;
+    ch->next = w->channels;
+    w->channels = ch;
+}
+
+int runtime_attach(struct runtime *rt, struct ipc_channel *ch)
+{
+    uint32_t least = 0, count[WORKERS_MAX] = {0};
+    for (uint32_t i = 0; i < rt->workers; i++) {
+        count[i] = __atomic_load_n(&rt->worker[i]->clients, __ATOMIC_RELAXED);
+        if (count[i] < count[least])
+            least = i;
+    }
+    ch->worker = least;
+    struct epoll_event ev = {.events = EPOLLIN | EPOLLET}; /* never read: ipc.h says why */
+    if (epoll_ctl(rt->worker[least]->epoll_fd, EPOLL_CTL_ADD, ch->worker_event, &ev))
+        return -errno;
+    int rc = worker_call(rt, least, do_attach, ch);
+    if (!rc)
+        __atomic_fetch_add(&rt->worker[least]->clients, 1, __ATOMIC_RELAXED);
+    return rc;
+}
+
+static void do_detach(void *worker, void *arg)
+{
+    (void)worker;
+    ((struct ipc_channel *)arg)->detached = true;
+}
+
+void runtime_detach(struct runtime *rt, struct ipc_channel *ch)
+{
+    int rc = worker_call(rt, ch->worker, do_detach, ch);
+    (void)rc; /* a worker that does not turn now finds the call later; runtime_reap looks again either way */
+}
+
+struct removal {
+    struct ipc_channel *ch;
+    bool gone;
+};
+
+static void do_remove(void *worker, void *arg)
+{
+    struct worker *w = worker;
+    struct removal *r = arg;
+    r->ch->detached = true;
+    if (r->ch->out)
+        return; /* its tasks still name its memory */
+    for (struct ipc_channel **at = &w->channels; *at; at = &(*at)->next) {
+        if (*at != r->ch)
+            continue;
+        *at = r->ch->next;
+        break;
+    }
+    r->gone = true; /* also when an earlier call, which timed out, took it off */
+}
+
+bool runtime_reap(struct runtime *rt, struct ipc_channel *ch)
+{
+    static struct removal r; /* outlives a call that times out; the control thread is the only user */
+    r = (struct removal){.ch = ch};
+    if (worker_call(rt, ch->worker, do_remove, &r) || !r.gone)
+        return false;
+    __atomic_fetch_sub(&rt->worker[ch->worker]->clients, 1, __ATOMIC_RELAXED);
+    (void)epoll_ctl(rt->worker[ch->worker]->epoll_fd, EPOLL_CTL_DEL, ch->worker_event, NULL); /* its close would do */
+    ipc_destroy(ch);
+    return true;
+}

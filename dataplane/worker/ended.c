@@ -1,0 +1,226 @@
+/* ended.c - the end of a task: the answer to whoever waits for it, and the way to another node and back. */
+#include "archive/form.h"
+#include "internal.h"
+
+enum { PACKET_OVERHEAD = 256 }; /* header, ack and frame beside a form that is written straight into a packet */
+
+void ended_free(struct worker *w, struct task *t)
+{
+    CHI_ASSERT(t->home == w);
+    if (t->method && t->container && t->container->ops->del)
+        t->container->ops->del(t->container, task_public(t));
+    if (t->extra)
+        buddy_put(w->memory, t->extra, t->extra_bytes);
+    t->extra = NULL;
+    w->stats.tasks_ended++;
+    task_put(&w->tasks, t);
+}
+
+/* Serialises the answer into p; returns its length, or 0 with *st changed. */
+static uint32_t save_body(struct task *t, uint8_t *p, size_t cap, struct chi_ar_region *regions, enum chi_status *st)
+{
+    struct chi_archive ar;
+    chi_ar_init(&ar, CHI_AR_OUTPUT_OUT, p, cap, regions, t->nregions);
+    *st = chi_ar_task(&ar, t->method, task_public(t));
+    return *st == CHI_STATUS_OK ? (uint32_t)ar.pos : 0;
+}
+
+static void finish_client(struct worker *w, struct task *t)
+{
+    enum chi_status st = task_public(t)->status;
+    uint32_t n = 0;
+    if (st == CHI_STATUS_OK)
+        n = save_body(t, w->scratch, CHI_FORM_BYTES_MAX, t->regions, &st);
+    ipc_complete_st(t->from.client.channel, &t->from.client.request, st, w->scratch, n);
+    ended_free(w, t);
+}
+
+static void finish_module(struct worker *w, struct task *t)
+{
+    /* The callback runs in its own step, so that it never comes before chi_task_submit returned. */
+    t->link.next = NULL;
+    *w->ended_tail = &t->link;
+    w->ended_tail = &t->link.next;
+}
+
+/* Copies a form or body that is too long for one packet into bulk memory.  False: there is none. */
+static bool keep_extra(struct worker *w, struct task *t, const uint8_t *p, uint32_t n)
+{
+    t->extra = buddy_try_get(w->memory, n);
+    if (!t->extra)
+        return false;
+    t->extra_bytes = n;
+    memcpy(t->extra, p, n);
+    return true;
+}
+
+static size_t write_body(struct xfer_in *in, uint8_t *dst, size_t cap)
+{
+    enum chi_status st;
+    return save_body(in->user, dst, cap, in->regions, &st);
+}
+
+static bool fits_packet(const struct worker *w, const struct chi_method *m)
+{
+    /* What a field table writes is never longer than its struct; a hand-written form may be. */
+    return m->fields && m->size + FORM_PREFIX_MAX + PACKET_OVERHEAD <= net_payload_max(w->rt->net);
+}
+
+static void finish_remote(struct worker *w, struct task *t)
+{
+    struct xfer_in *in = t->from.remote.in;
+    struct xfer_answer a = {.status = task_public(t)->status};
+    t->state = TASK_ANSWERED;
+    if (a.status == CHI_STATUS_OK && (in->nregions || !fits_packet(w, t->method))) {
+        /* The written lengths of the regions must be known before the first packet goes. */
+        uint32_t n = save_body(t, w->scratch, CHI_FORM_BYTES_MAX, in->regions, &a.status);
+        if (n + PACKET_OVERHEAD > net_payload_max(w->rt->net)) {
+            if (!keep_extra(w, t, w->scratch, n))
+                a.status = CHI_STATUS_NO_MEMORY;
+            a.body = t->extra;
+            a.body_length = n;
+        }
+    }
+    if (a.status == CHI_STATUS_OK && !a.body)
+        a.write = write_body;
+    xfer_answer(w->xfer, in, &a, w->rctx.now_ns);
+}
+
+void ended_finish(struct worker *w, struct task *t)
+{
+    CHI_ASSERT(t->home == w && t->state == TASK_ENDED);
+    switch (t->origin) {
+    case TASK_CLIENT:
+        finish_client(w, t);
+        return;
+    case TASK_MODULE:
+        finish_module(w, t);
+        return;
+    case TASK_REMOTE:
+        finish_remote(w, t);
+        return;
+    }
+    CHI_ASSERT(!"a task of no origin");
+}
+
+unsigned ended_callbacks(struct worker *w)
+{
+    struct lane_item *l = w->ended;
+    unsigned n = 0;
+    w->ended = NULL;
+    w->ended_tail = &w->ended;
+    while (l) {
+        struct task *t = task_of_link(l);
+        l = l->next;
+        chi_done_fn done = t->from.module.done;
+        t->state = TASK_NEW; /* the callback owns it: it deletes it or submits it again */
+        t->container = NULL;
+        done(&w->rctx, task_public(t), t->from.module.arg);
+        n++;
+    }
+    return n;
+}
+
+void worker_answered_st(struct worker *w, struct xfer_in *in)
+{
+    struct task *t = in->user;
+    if (!t)
+        return; /* answered without a task: it was refused */
+    CHI_ASSERT(t->state == TASK_ANSWERED);
+    ended_free(w, t);
+}
+
+/* --- away and back */
+
+static size_t write_form(struct xfer_out *o, uint8_t *dst, size_t cap)
+{
+    struct chi_ar_region regions[CHI_REGIONS_MAX];
+    uint32_t n;
+    enum chi_status st;
+    return form_save(dst, cap, task_public(task_of_out(o)), regions, &n, NULL, NULL, &st);
+}
+
+static bool has_bulk(const struct chi_method *m)
+{
+    for (uint32_t i = 0; i < m->nfields; i++)
+        if (m->fields[i].type == CHI_T_BULK)
+            return true;
+    return !m->fields;
+}
+
+/* The form of a loaded task: written straight into packets where that can be, else made here. */
+static enum chi_status prepare_form(struct worker *w, struct task *t)
+{
+    t->out.write = write_form;
+    if (fits_packet(w, t->method) && !has_bulk(t->method))
+        return CHI_STATUS_OK;
+    if (!task_regions_get(&w->tasks, t))
+        return CHI_STATUS_NO_MEMORY;
+    uint32_t nregions;
+    enum chi_status st = CHI_STATUS_OK;
+    size_t n = form_save(w->scratch, CHI_FORM_BYTES_MAX, task_public(t), t->regions, &nregions, NULL, NULL, &st);
+    if (!n)
+        return st;
+    t->nregions = (uint8_t)nregions;
+    if (n + PACKET_OVERHEAD <= net_payload_max(w->rt->net))
+        return CHI_STATUS_OK;
+    if (!keep_extra(w, t, w->scratch, (uint32_t)n))
+        return CHI_STATUS_NO_MEMORY;
+    t->out.write = NULL;
+    t->out.form = t->extra;
+    t->out.form_length = (uint32_t)n;
+    return CHI_STATUS_OK;
+}
+
+void worker_send_away_st(struct worker *w, struct task *t)
+{
+    CHI_ASSERT(t->home == w && t->state == TASK_QUEUED);
+    t->state = TASK_AWAY;
+    memset(&t->out, 0, sizeof t->out);
+    enum chi_status st = CHI_STATUS_OK;
+    if (t->method)
+        st = prepare_form(w, t);
+    else {
+        t->out.form = task_form(t);
+        t->out.form_length = t->form_length;
+    }
+    if (st == CHI_STATUS_OK && worker_stopping_st(w))
+        st = CHI_STATUS_SHUTDOWN;
+    if (st != CHI_STATUS_OK) {
+        worker_returned_st(w, t, st, NULL, 0);
+        return;
+    }
+    t->out.regions = t->regions;
+    t->out.nregions = t->nregions;
+    t->out.deadline_ns = t->deadline_ns;
+    w->stats.tasks_sent++;
+    xfer_send(w->xfer, t->node, &t->out, w->rctx.now_ns);
+}
+
+static enum chi_status load_out(struct task *t, const uint8_t *body, uint32_t length)
+{
+    struct chi_archive ar;
+    chi_ar_init(&ar, CHI_AR_INPUT_OUT, (uint8_t *)body, length, t->regions, t->nregions);
+    return chi_ar_task(&ar, t->method, task_public(t));
+}
+
+void worker_returned_st(struct worker *w, struct task *t, enum chi_status st, const uint8_t *body, uint32_t length)
+{
+    CHI_ASSERT(t->home == w && t->state == TASK_AWAY);
+    t->state = TASK_ENDED;
+    if (t->extra) {
+        buddy_put(w->memory, t->extra, t->extra_bytes);
+        t->extra = NULL;
+    }
+    if (t->origin == TASK_CLIENT) {
+        ipc_complete_st(t->from.client.channel, &t->from.client.request, st, body, length);
+        t->method = NULL; /* no del: the container at the target owned what hung in it */
+        ended_free(w, t);
+        return;
+    }
+    CHI_ASSERT(t->origin == TASK_MODULE);
+    if (st == CHI_STATUS_OK)
+        st = load_out(t, body, length);
+    task_public(t)->status = st;
+    finish_module(w, t);
+}

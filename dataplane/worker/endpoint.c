@@ -1,0 +1,139 @@
+/* endpoint.c - a worker's transport endpoint over the port layer, and its bulk memory. */
+#include <errno.h>
+#include <isa-l/crc.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/mman.h>
+#include <sys/random.h>
+
+#include "internal.h"
+
+static bool packet_get(void *ctx, struct xfer_packet *out)
+{
+    struct worker *w = ctx;
+    struct net_packet *p = net_packet_get_st(w->rt->net, w->index);
+    if (!p)
+        return false;
+    *out = (struct xfer_packet){.data = p->data, .cap = p->cap, .owner = p};
+    return true;
+}
+
+static void packet_send(void *ctx, const struct xfer_addr *to, struct xfer_packet *xp)
+{
+    struct worker *w = ctx;
+    struct net_packet *p = xp->owner;
+    p->length = xp->length;
+    p->ip = to->ip;
+    p->port = to->port;
+    int owner = net_route(w->rt->net, to->ip);
+    if (owner < 0) {
+        w->drops[CHI_DROP_NO_ROUTE]++;
+        net_packet_free(p);
+    } else if ((uint32_t)owner == w->index) {
+        net_send_st(w->rt->net, w->index, w->index, p, w->rctx.now_ns);
+    } else {
+        (void)worker_hand_over_st(w, (uint32_t)owner, RING_PACKET_OUT, p); /* full: dropped and counted there */
+    }
+}
+
+static void packet_put(void *ctx, struct xfer_packet *p)
+{
+    (void)ctx;
+    net_packet_free(p->owner);
+}
+
+static void *memory_get(void *ctx, uint64_t size) { return buddy_try_get(((struct worker *)ctx)->memory, size); }
+static void memory_put(void *ctx, void *p, uint64_t size) { buddy_put(((struct worker *)ctx)->memory, p, size); }
+
+/* CRC32C of RFC 3720; ISA-L takes an int of length and an inverted seed and result. */
+static uint32_t crc32c(uint32_t seed, const void *p, size_t n)
+{
+    return ~crc32_iscsi((unsigned char *)p, (int)n, ~seed);
+}
+
+static void *map(uint64_t bytes)
+{
+    void *p = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    if (p == MAP_FAILED)
+        return NULL;
+    madvise(p, bytes, MADV_HUGEPAGE);
+    return p;
+}
+
+static int memory_init(struct worker *w)
+{
+    w->arena_bytes = w->rt->options.arena_bytes;
+    w->arena = map(w->arena_bytes);
+    w->memory_book = aligned_alloc(CHI_CACHE_LINE, (buddy_bytes(w->arena_bytes) + 63) & ~(size_t)63);
+    if (!w->arena || !w->memory_book)
+        return -ENOMEM;
+    w->memory = buddy_init(w->memory_book, w->arena, w->arena_bytes);
+    return 0;
+}
+
+static void fill_config(const struct worker *w, struct xfer_config *c)
+{
+    const struct runtime_options *o = &w->rt->options;
+    *c = (struct xfer_config){
+        .incarnation = o->incarnation,
+        .node = o->node_id,
+        .worker = (uint16_t)w->index,
+        .workers = (uint16_t)o->workers,
+        .packet_max = net_payload_max(o->net),
+        .peers_max = (uint16_t)(o->peers_max ? o->peers_max : 1),
+        .slots = o->messages,
+        .messages_in = o->tasks / 2,
+        .window_packets = o->window,
+        .pto_min_ns = o->pto_us * 1000ULL,
+        .pto_max_ns = 200000000,
+        .ack_delay_ns = 25000,
+        .ack_every = 8,
+        .hello_retry_ns = 2000000,
+    };
+    snprintf(c->cluster, sizeof c->cluster, "%s", o->cluster);
+    if (getrandom(&c->session_seed, sizeof c->session_seed, 0) != sizeof c->session_seed)
+        c->session_seed = o->incarnation * 0x9e3779b97f4a7c15ULL + w->index;
+}
+
+int endpoint_init(struct worker *w, char *err)
+{
+    if (memory_init(w)) {
+        snprintf(err, SCHED_ERROR_BYTES, "worker %u: no memory for %llu bytes of bulk buffers; lower memory.size", w->index,
+                 (unsigned long long)w->arena_bytes);
+        return -ENOMEM;
+    }
+    if (!w->rt->net)
+        return 0;
+    struct xfer_config c;
+    struct xfer_host h = {
+        .ctx = w,
+        .packet_get = packet_get,
+        .packet_send = packet_send,
+        .packet_put = packet_put,
+        .memory_get = memory_get,
+        .memory_put = memory_put,
+        .memory_largest = buddy_largest(w->memory),
+        .crc32c = crc32c,
+        .drops = w->drops,
+    };
+    fill_config(w, &c);
+    w->xfer_memory_bytes = xfer_bytes(&c);
+    w->xfer_memory = w->xfer_memory_bytes ? map(w->xfer_memory_bytes) : NULL;
+    if (!w->xfer_memory) {
+        snprintf(err, SCHED_ERROR_BYTES, "worker %u: no memory for the transport (%zu bytes); lower limits.messages or limits.window",
+                 w->index, w->xfer_memory_bytes);
+        return -ENOMEM;
+    }
+    w->xfer = xfer_init(w->xfer_memory, &c, &h, net_now_ns());
+    return 0;
+}
+
+void endpoint_fini(struct worker *w)
+{
+    if (w->xfer_memory)
+        munmap(w->xfer_memory, w->xfer_memory_bytes);
+    if (w->arena)
+        munmap(w->arena, w->arena_bytes);
+    free(w->memory_book);
+    w->xfer_memory = w->arena = w->memory_book = NULL;
+}

@@ -1,0 +1,85 @@
+/* idle.c - the idle ladder: spin, then sleep on the doorbell with a time-out that doubles.
+ *
+ * Ports have no interrupt here, so the sleep of a worker that owns one is short; without ports only the doorbell and timers end
+ * it.  The worker is an offline QSBR reader while it sleeps. */
+#include <errno.h>
+#include <sys/epoll.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "internal.h"
+
+enum {
+    IDLE_SPIN_NS = 30000,          /* after the last work */
+    IDLE_SLEEP_MIN_NS = 50000,
+    IDLE_SLEEP_MAX_NS = 1000000,   /* how late the first packet after a pause may be seen */
+    IDLE_SLEEP_ALONE_NS = 100000000, /* no ports */
+};
+
+int idle_init(struct worker *w)
+{
+    w->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
+    if (w->epoll_fd < 0)
+        return -errno;
+    struct epoll_event ev = {.events = EPOLLIN};
+    return epoll_ctl(w->epoll_fd, EPOLL_CTL_ADD, w->bell.event_fd, &ev) ? -errno : 0;
+}
+
+void idle_fini(struct worker *w)
+{
+    if (w->epoll_fd >= 0)
+        close(w->epoll_fd);
+    w->epoll_fd = -1;
+}
+
+/* Announces the sleep to all who may bring work, then looks once more.  True: stay awake. */
+static bool work_came(struct worker *w)
+{
+    doorbell_arm(&w->bell);
+    bool came = route_waiting(w);
+    for (struct ipc_channel *ch = w->channels; ch; ch = ch->next)
+        if (!ch->detached && ipc_sleep_st(ch))
+            came = true;
+    return came;
+}
+
+static void awake(struct worker *w)
+{
+    doorbell_disarm(&w->bell);
+    for (struct ipc_channel *ch = w->channels; ch; ch = ch->next)
+        ipc_awake_st(ch);
+    doorbell_drain(&w->bell);
+}
+
+static void sleep_for(struct worker *w, uint64_t ns)
+{
+    struct timespec ts = {(time_t)(ns / 1000000000u), (long)(ns % 1000000000u)};
+    struct epoll_event ev;
+    w->stats.sleeps++;
+    rcu_thread_offline();
+    (void)epoll_pwait2(w->epoll_fd, &ev, 1, &ts, NULL); /* a signal or an early wake only means one turn more */
+    rcu_thread_online();
+}
+
+void idle_turn(struct worker *w, unsigned did)
+{
+    uint64_t now = w->rctx.now_ns;
+    if (did) {
+        w->idle_since_ns = now;
+        w->sleep_ns = IDLE_SLEEP_MIN_NS;
+        return;
+    }
+    w->stats.turns_idle++;
+    if (w->rt->options.busy || now - w->idle_since_ns < IDLE_SPIN_NS)
+        return;
+    if (w->rctx.wake_ns <= now || route_pending(w))
+        return;
+    uint64_t ns = w->rt->net ? w->sleep_ns : IDLE_SLEEP_ALONE_NS;
+    if (w->rctx.wake_ns - now < ns)
+        ns = w->rctx.wake_ns - now;
+    if (!work_came(w))
+        sleep_for(w, ns);
+    awake(w);
+    if (w->sleep_ns < IDLE_SLEEP_MAX_NS)
+        w->sleep_ns *= 2;
+}

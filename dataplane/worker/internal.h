@@ -1,0 +1,42 @@
+/* internal.h - between the files of worker/. */
+#pragma once
+#include "remote.h"
+
+/* route.c */
+void route_push(struct worker *w, struct task *t, struct chi_lane *lane);   /* onto a lane, here or there */
+void route_home(struct worker *w, struct task *t);                         /* an ended task to its home worker */
+unsigned route_inbox(struct worker *w);                                    /* takes in what other workers sent */
+void route_flush(struct worker *w);                                        /* overflow, doorbells */
+bool route_waiting(struct worker *w);                                      /* something is in an inbound ring */
+bool route_pending(const struct worker *w);                                /* something waits in an overflow list */
+/* Finds container or node of a task with a loaded body, asking the monitor where the query is DYNAMIC; on OK pushes it on its
+ * way.  Else nothing happened to it. */
+enum chi_status route_task(struct worker *w, struct task *t, const struct sched_pool *pool);
+enum chi_status route_local(struct worker *w, struct task *t, struct chi_container *c); /* LOCAL_SCHEDULE and push */
+enum chi_status route_away(struct worker *w, struct task *t, uint32_t node);            /* onto the remote_queue lane */
+
+/* ended.c */
+void ended_finish(struct worker *w, struct task *t); /* home worker: answers whoever waits, frees the record */
+unsigned ended_callbacks(struct worker *w);          /* done callbacks that are due */
+void ended_free(struct worker *w, struct task *t);
+
+/* accept.c */
+unsigned accept_clients(struct worker *w);
+
+/* lanes.c */
+unsigned lanes_run(struct worker *w);
+unsigned lanes_poll(struct worker *w);
+unsigned lanes_flush(struct worker *w);
+
+/* idle.c */
+CHI_MUST_CHECK int idle_init(struct worker *w);
+void idle_fini(struct worker *w);
+void idle_turn(struct worker *w, unsigned did);
+
+/* endpoint.c */
+CHI_MUST_CHECK int endpoint_init(struct worker *w, char *err);
+void endpoint_fini(struct worker *w);
+
+/* turn.c */
+unsigned worker_turn(struct worker *w);
+void *worker_main(void *arg);

@@ -1,0 +1,64 @@
+/* lanes.c - runs the ready lanes, and the modules that poll. */
+#include "internal.h"
+
+static unsigned run_many(struct worker *w, struct chi_lane *lane)
+{
+    struct chi_task *batch[WORKER_LANE_BUDGET];
+    unsigned n = 0;
+    struct lane_item *l;
+    while (n < WORKER_LANE_BUDGET && (l = lane_pop(lane)))
+        batch[n++] = task_public(task_of_link(l));
+    lane->container->ops->run_many(lane->container, batch, n, &w->rctx);
+    return n;
+}
+
+static unsigned run_each(struct worker *w, struct chi_lane *lane)
+{
+    unsigned n = 0;
+    struct lane_item *l;
+    while (n < WORKER_LANE_BUDGET && (l = lane_pop(lane))) {
+        struct task *t = task_of_link(l);
+        CHI_ASSERT(t->state == TASK_QUEUED);
+        t->state = TASK_RUNNING;
+        enum chi_status st = lane->container->ops->run(lane->container, task_public(t), &w->rctx);
+        if (st != CHI_STATUS_PENDING)
+            chi_complete(&w->rctx, task_public(t), st);
+        n++;
+    }
+    return n;
+}
+
+unsigned lanes_run(struct worker *w)
+{
+    unsigned n = 0;
+    /* Lanes that become ready while this runs wait for the next turn: each source gets its share. */
+    struct chi_lane *last = w->ready.head ? (struct chi_lane *)((char *)w->ready.tail - offsetof(struct chi_lane, next_ready)) : NULL;
+    struct chi_lane *lane;
+    while (last && (lane = ready_take(&w->ready))) {
+        n += lane->container->ops->run_many ? run_many(w, lane) : run_each(w, lane);
+        if (lane->head)
+            ready_add(&w->ready, lane);
+        if (lane == last)
+            break;
+    }
+    w->stats.tasks_run += n;
+    return n;
+}
+
+unsigned lanes_poll(struct worker *w)
+{
+    unsigned n = 0;
+    for (struct chi_container *c = w->rt->sched.all; c; c = c->next)
+        if (c->ops->poll)
+            n += c->ops->poll(c, &w->rctx);
+    return n;
+}
+
+unsigned lanes_flush(struct worker *w)
+{
+    unsigned n = 0;
+    for (struct chi_container *c = w->rt->sched.all; c; c = c->next)
+        if (c->ops->flush)
+            n += c->ops->flush(c, &w->rctx);
+    return n;
+}

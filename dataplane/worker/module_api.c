@@ -1,0 +1,78 @@
+/* module_api.c - what a module calls with its run context (chi/chimod.h). */
+#include "internal.h"
+
+uint64_t chi_rctx_now_ns(const struct chi_rctx *r) { return r->now_ns; }
+uint32_t chi_rctx_worker(const struct chi_rctx *r) { return r->worker->index; }
+void chi_rctx_set_lane(struct chi_rctx *r, struct chi_lane *lane) { r->lane = lane; }
+
+void chi_rctx_wake_at(struct chi_rctx *r, uint64_t when_ns)
+{
+    if (when_ns < r->wake_ns)
+        r->wake_ns = when_ns;
+}
+
+struct chi_task *chi_task_new(struct chi_rctx *r, struct chi_method *m)
+{
+    struct worker *w = r->worker;
+    struct task *t = task_try_get(&w->tasks, m->size);
+    if (!t)
+        return NULL;
+    struct chi_task *pub = task_public(t);
+    memset(pub, 0, m->size);
+    pub->method = m;
+    t->method = m;
+    t->home = w;
+    t->origin = TASK_MODULE;
+    return pub;
+}
+
+void chi_task_del(struct chi_rctx *r, struct chi_task *task)
+{
+    struct task *t = task_of(task);
+    CHI_ASSERT(t->origin == TASK_MODULE && t->state == TASK_NEW && t->home == r->worker);
+    task_put(&r->worker->tasks, t);
+}
+
+static void end_now(struct worker *w, struct task *t, enum chi_status st)
+{
+    task_public(t)->status = st;
+    t->state = TASK_ENDED;
+    ended_finish(w, t);
+}
+
+void chi_task_submit(struct chi_rctx *r, struct chi_task *task, chi_done_fn done, void *arg)
+{
+    struct worker *w = r->worker;
+    struct task *t = task_of(task);
+    CHI_ASSERT(t->origin == TASK_MODULE && t->state == TASK_NEW && t->home == w);
+    t->from.module.done = done;
+    t->from.module.arg = arg;
+    t->deadline_ns = r->now_ns + (task->timeout_us ? task->timeout_us * 1000ULL : w->rt->options.task_timeout_ns);
+    task->status = CHI_STATUS_PENDING;
+    w->stats.tasks_module++;
+
+    const struct sched_pool *pool = sched_pool_find(&w->rt->sched, task->pool);
+    enum chi_status st = CHI_STATUS_NO_POOL;
+    if (worker_stopping_st(w))
+        st = CHI_STATUS_SHUTDOWN;
+    else if (pool && sched_method(pool->module, task->method->id) == NULL)
+        st = CHI_STATUS_NO_METHOD;
+    else if (pool && sched_method(pool->module, task->method->id)->hash != chi_method_hash(task->method))
+        st = CHI_STATUS_SCHEMA;
+    else if (pool)
+        st = route_task(w, t, pool);
+    if (st != CHI_STATUS_OK)
+        end_now(w, t, st);
+}
+
+void chi_complete(struct chi_rctx *r, struct chi_task *task, enum chi_status status)
+{
+    struct task *t = task_of(task);
+    CHI_ASSERT((t->state == TASK_RUNNING || t->state == TASK_QUEUED) && status != CHI_STATUS_PENDING);
+    task->status = status;
+    t->state = TASK_ENDED;
+    route_home(r->worker, t);
+}
+
+void *chi_mem_get(struct chi_rctx *r, uint64_t size) { return buddy_try_get(r->worker->memory, size); }
+void chi_mem_put(struct chi_rctx *r, void *p, uint64_t size) { buddy_put(r->worker->memory, p, size); }

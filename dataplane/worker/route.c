@@ -1,0 +1,207 @@
+/* route.c - where a task goes: a lane of this worker, a lane of another one, or the remote queue; and the rings between. */
+#include "internal.h"
+
+/* --- rings and overflow.  A full ring never blocks and never drops a task: the task waits in this worker's own list, which is
+ * emptied first in the next turn, so two workers that fill each other's rings cannot deadlock. */
+
+static bool put_task(struct worker *w, uint32_t to, struct task *t)
+{
+    struct ring_item it = {.kind = t->state == TASK_ENDED ? RING_DONE : RING_RUN, .a = t->lane, .b = t};
+    struct ring *r = rcu_dereference(w->rt->worker[to]->in[w->index]);
+    if (!ring_try_put(r, &it))
+        return false;
+    w->rung |= 1ULL << to;
+    return true;
+}
+
+static void send_task(struct worker *w, uint32_t to, struct task *t)
+{
+    struct overflow *o = &w->overflow[to];
+    w->stats.handovers++;
+    if (!o->head && put_task(w, to, t))
+        return;
+    w->stats.overflows++;
+    t->link.next = NULL;
+    *o->tail = &t->link;
+    o->tail = &t->link.next;
+}
+
+void route_flush(struct worker *w)
+{
+    for (uint32_t to = 0; to < w->rt->workers; to++) {
+        struct overflow *o = &w->overflow[to];
+        while (o->head) {
+            struct lane_item *next = o->head->next; /* the receiver owns it after the put */
+            if (!put_task(w, to, task_of_link(o->head)))
+                break;
+            o->head = next;
+            if (!next)
+                o->tail = &o->head;
+        }
+    }
+    if (!w->rung)
+        return;
+    doorbell_fence();
+    for (uint64_t bits = w->rung; bits; bits &= bits - 1)
+        doorbell_ring(&w->rt->worker[__builtin_ctzll(bits)]->bell);
+    w->rung = 0;
+}
+
+bool route_pending(const struct worker *w)
+{
+    for (uint32_t to = 0; to < w->rt->workers; to++)
+        if (w->overflow[to].head)
+            return true;
+    return false;
+}
+
+bool worker_hand_over_st(struct worker *w, uint32_t to, enum ring_kind kind, struct net_packet *p)
+{
+    struct ring_item it = {.kind = kind, .arg = w->index, .b = p};
+    if (ring_try_put(rcu_dereference(w->rt->worker[to]->in[w->index]), &it)) {
+        w->rung |= 1ULL << to;
+        return true;
+    }
+    w->drops[CHI_DROP_HANDOVER_FULL]++; /* a packet may be lost: the transport repeats it */
+    net_packet_free(p);
+    return false;
+}
+
+static void packet_in(struct worker *w, struct net_packet *p)
+{
+    if (w->handed_count < WORKER_HANDED_MAX) {
+        w->handed[w->handed_count++] = p; /* remote_queue takes it in its poll of this turn */
+        return;
+    }
+    w->drops[CHI_DROP_HANDOVER_FULL]++;
+    net_packet_free(p);
+}
+
+static void take_item(struct worker *w, const struct ring_item *it)
+{
+    struct task *t = it->b;
+    switch (it->kind) {
+    case RING_RUN:
+        lane_push(it->a, &t->link, &w->ready);
+        return;
+    case RING_DONE:
+        ended_finish(w, t);
+        return;
+    case RING_PACKET_IN:
+        packet_in(w, it->b);
+        return;
+    case RING_PACKET_OUT:
+        net_send_st(w->rt->net, w->index, it->arg, it->b, w->rctx.now_ns);
+        return;
+    case RING_CALL:
+        it->fn(w, it->b);
+        return;
+    }
+    CHI_ASSERT(!"a ring item of no kind");
+}
+
+unsigned route_inbox(struct worker *w)
+{
+    unsigned did = 0;
+    for (uint32_t from = 0; from <= w->rt->workers; from++) {
+        struct ring *r = from == w->index ? NULL : rcu_dereference(w->in[from]);
+        struct ring_item it;
+        unsigned n = 0;
+        if (!r)
+            continue;
+        while (n < WORKER_LANE_BUDGET && ring_try_get(r, &it)) {
+            take_item(w, &it);
+            n++;
+        }
+        if (n)
+            ring_publish(r);
+        did += n;
+    }
+    return did;
+}
+
+bool route_waiting(struct worker *w)
+{
+    for (uint32_t from = 0; from <= w->rt->workers; from++) {
+        struct ring *r = from == w->index ? NULL : rcu_dereference(w->in[from]);
+        if (r && ring_waiting(r))
+            return true;
+    }
+    return false;
+}
+
+/* --- tasks */
+
+void route_push(struct worker *w, struct task *t, struct chi_lane *lane)
+{
+    CHI_ASSERT(t->state == TASK_NEW);
+    t->state = TASK_QUEUED;
+    t->lane = lane;
+    if (lane->owner == w->index)
+        lane_push(lane, &t->link, &w->ready);
+    else
+        send_task(w, lane->owner, t);
+}
+
+void route_home(struct worker *w, struct task *t)
+{
+    if (t->home == w)
+        ended_finish(w, t);
+    else
+        send_task(w, t->home->index, t);
+}
+
+enum chi_status route_local(struct worker *w, struct task *t, struct chi_container *c)
+{
+    struct chi_task *pub = task_public(t);
+    t->container = c;
+    w->rctx.lane = NULL;
+    if (c->ops->monitor) {
+        enum chi_status st = c->ops->monitor(c, CHI_LOCAL_SCHEDULE, pub, &w->rctx);
+        if (st != CHI_STATUS_OK)
+            return st;
+        if (w->rctx.lane && w->rctx.lane->container != c)
+            return CHI_STATUS_NO_ROUTE; /* the module named a lane that is not its own */
+    }
+    route_push(w, t, w->rctx.lane ? w->rctx.lane : sched_default_lane(c, &pub->query, w->index));
+    return CHI_STATUS_OK;
+}
+
+enum chi_status route_away(struct worker *w, struct task *t, uint32_t node)
+{
+    struct sched_pool *rq = w->rt->sched.remote_queue;
+    if (!rq)
+        return CHI_STATUS_NO_ROUTE;
+    t->container = rq->local;
+    t->node = node;
+    route_push(w, t, chi_container_lane(rq->local, 0, w->index));
+    return CHI_STATUS_OK;
+}
+
+/* DYNAMIC: the local container's monitor makes the query concrete; without a monitor the task stays here. */
+static enum chi_status make_concrete(struct worker *w, struct task *t, const struct sched_pool *pool)
+{
+    struct chi_task *pub = task_public(t);
+    struct chi_container *c = pool->local;
+    if (!c)
+        return CHI_STATUS_NO_CONTAINER;
+    if (!c->ops->monitor) {
+        pub->query = chi_local();
+        return CHI_STATUS_OK;
+    }
+    return c->ops->monitor(c, CHI_GLOBAL_SCHEDULE, pub, &w->rctx);
+}
+
+enum chi_status route_task(struct worker *w, struct task *t, const struct sched_pool *pool)
+{
+    struct chi_task *pub = task_public(t);
+    struct sched_target target;
+    enum chi_status st = CHI_STATUS_OK;
+    if (pub->query.kind == CHI_QUERY_DYNAMIC)
+        st = make_concrete(w, t, pool);
+    if (st == CHI_STATUS_OK)
+        st = sched_resolve(&w->rt->sched, pool, &pub->query, &target);
+    if (st != CHI_STATUS_OK)
+        return st;
+    return target.local ? route_local(w, t, target.local) : route_away(w, t, target.node);
+}

@@ -1,0 +1,164 @@
+/* runtime.c - makes, starts and stops the workers. */
+#define _GNU_SOURCE
+#include <errno.h>
+#include <sched.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <time.h>
+
+#include "internal.h"
+
+static int make_worker(struct runtime *rt, uint32_t index, char *err)
+{
+    struct worker *w = aligned_alloc(CHI_CACHE_LINE, (sizeof *w + 63) & ~(size_t)63);
+    snprintf(err, SCHED_ERROR_BYTES, "worker %u: out of memory; lower limits.tasks", index);
+    if (!w)
+        return -ENOMEM;
+    memset(w, 0, sizeof *w);
+    rt->worker[index] = w;
+    w->rt = rt;
+    w->rctx.worker = w;
+    w->index = index;
+    w->core = rt->options.cores[index];
+    w->epoll_fd = w->bell.event_fd = -1;
+    w->ended_tail = &w->ended;
+    ready_init(&w->ready);
+    for (uint32_t to = 0; to < rt->workers; to++)
+        w->overflow[to].tail = &w->overflow[to].head;
+    w->scratch = aligned_alloc(CHI_CACHE_LINE, CHI_FORM_BYTES_MAX);
+    if (!w->scratch || task_pools_init(&w->tasks, rt->options.tasks))
+        return -ENOMEM;
+    for (uint32_t from = 0; from <= rt->workers; from++) {
+        if (from == index)
+            continue;
+        struct ring *r = ring_create(WORKER_RING_SLOTS);
+        if (!r)
+            return -ENOMEM;
+        rcu_assign_pointer(w->in[from], r);
+    }
+    int rc = doorbell_init(&w->bell);
+    if (!rc)
+        rc = idle_init(w);
+    if (rc) {
+        snprintf(err, SCHED_ERROR_BYTES, "worker %u: no descriptors for its doorbell: %s", index, strerror(-rc));
+        return rc;
+    }
+    return endpoint_init(w, err);
+}
+
+static void destroy_worker(struct worker *w)
+{
+    if (!w)
+        return;
+    endpoint_fini(w);
+    idle_fini(w);
+    doorbell_fini(&w->bell);
+    for (uint32_t from = 0; from <= w->rt->workers; from++)
+        ring_destroy(w->in[from]);
+    task_pools_fini(&w->tasks);
+    free(w->scratch);
+    free(w);
+}
+
+int runtime_create(const struct runtime_options *o, struct runtime **out, char *err)
+{
+    CHI_ASSERT(o->workers >= 1 && o->workers <= WORKERS_MAX);
+    struct runtime *rt = calloc(1, sizeof *rt);
+    if (!rt) {
+        snprintf(err, SCHED_ERROR_BYTES, "out of memory");
+        return -ENOMEM;
+    }
+    rt->options = *o;
+    rt->workers = o->workers;
+    rt->net = o->net;
+    int rc = sched_init(&rt->sched, o->node_id, o->nodes, o->node_count, o->workers);
+    if (rc)
+        snprintf(err, SCHED_ERROR_BYTES, "out of memory for the tables of pools");
+    for (uint32_t i = 0; i < rt->workers && !rc; i++)
+        rc = make_worker(rt, i, err);
+    if (rc) {
+        runtime_destroy(rt);
+        return rc;
+    }
+    *out = rt;
+    return 0;
+}
+
+static int start_worker(struct worker *w, char *err)
+{
+    pthread_attr_t attr;
+    cpu_set_t set;
+    char name[16];
+    CPU_ZERO(&set);
+    CPU_SET(w->core, &set);
+    pthread_attr_init(&attr);
+    int rc = pthread_attr_setaffinity_np(&attr, sizeof set, &set);
+    if (!rc)
+        rc = pthread_create(&w->thread, &attr, worker_main, w);
+    pthread_attr_destroy(&attr);
+    if (rc) {
+        snprintf(err, SCHED_ERROR_BYTES, "worker %u: no thread on core %u: %s", w->index, w->core, strerror(rc));
+        return -rc;
+    }
+    snprintf(name, sizeof name, "chi-worker-%u", w->index);
+    pthread_setname_np(w->thread, name);
+    return 0;
+}
+
+static void wait_ms(void)
+{
+    struct timespec ms = {0, 1000000};
+    nanosleep(&ms, NULL);
+}
+
+int runtime_start(struct runtime *rt, char *err)
+{
+    for (uint32_t i = 0; i < rt->workers; i++) {
+        int rc = start_worker(rt->worker[i], err);
+        if (rc)
+            return rc;
+        while (!__atomic_load_n(&rt->worker[i]->started, __ATOMIC_ACQUIRE))
+            wait_ms();
+    }
+    return 0;
+}
+
+static bool all_quiet(struct runtime *rt)
+{
+    for (uint32_t i = 0; i < rt->workers; i++)
+        if (rt->worker[i]->started && !__atomic_load_n(&rt->worker[i]->quiet, __ATOMIC_ACQUIRE))
+            return false;
+    return true;
+}
+
+uint32_t runtime_stop(struct runtime *rt, uint64_t limit_ns)
+{
+    uint64_t until = net_now_ns() + limit_ns;
+    uint32_t left = 0;
+    __atomic_store_n(&rt->stopping, true, __ATOMIC_RELEASE);
+    for (uint32_t i = 0; i < rt->workers; i++)
+        doorbell_wake(&rt->worker[i]->bell);
+    while (!all_quiet(rt) && net_now_ns() < until)
+        wait_ms();
+    __atomic_store_n(&rt->ended, true, __ATOMIC_RELEASE);
+    for (uint32_t i = 0; i < rt->workers; i++) {
+        struct worker *w = rt->worker[i];
+        if (!w->started)
+            continue;
+        doorbell_wake(&w->bell);
+        pthread_join(w->thread, NULL);
+        w->started = false;
+        left += w->tasks.out;
+    }
+    return left;
+}
+
+void runtime_destroy(struct runtime *rt)
+{
+    if (!rt)
+        return;
+    sched_fini(&rt->sched);
+    for (uint32_t i = 0; i < rt->workers; i++)
+        destroy_worker(rt->worker[i]);
+    free(rt);
+}

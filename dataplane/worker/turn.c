@@ -1,0 +1,62 @@
+/* turn.c - one turn of a worker: its sources in order, each with a budget; and the thread around it. */
+#define _GNU_SOURCE
+#include <sched.h>
+#include <sys/prctl.h>
+
+#include "internal.h"
+
+static __thread struct worker *current;
+
+struct worker *worker_current(void) { return current; }
+
+bool worker_stopping_st(const struct worker *w) { return __atomic_load_n(&w->rt->stopping, __ATOMIC_RELAXED); }
+
+unsigned worker_turn(struct worker *w)
+{
+    w->rctx.now_ns = net_now_ns(); /* the one clock read */
+    w->rctx.wake_ns = UINT64_MAX;
+    unsigned did = route_inbox(w);
+    did += accept_clients(w);
+    did += lanes_poll(w);
+    did += lanes_run(w);
+    did += ended_callbacks(w);
+    did += lanes_flush(w);
+    route_flush(w);
+    if (w->ready.head || w->ended)
+        did++; /* a lane that is ready is never slept on */
+    w->stats.turns++;
+    rcu_quiescent_state();
+    return did;
+}
+
+/* Nothing of this worker's is out, queued or on its way. */
+static bool is_quiet(const struct worker *w)
+{
+    return w->tasks.out == 0 && !w->ready.head && !w->ended && !route_pending(w);
+}
+
+void *worker_main(void *arg)
+{
+    struct worker *w = arg;
+    current = w;
+    prctl(PR_SET_TIMERSLACK, 1000UL); /* sleeps of 50 us mean that */
+    rcu_register_thread();
+    int rc = w->rt->net ? net_thread_attach() : 0;
+    CHI_ASSERT(rc == 0); /* as many as workers were reserved at start */
+    w->sleep_ns = w->idle_since_ns = 0;
+    __atomic_store_n(&w->started, true, __ATOMIC_RELEASE);
+    bool end = false;
+    while (!end) {
+        unsigned did = worker_turn(w);
+        if (CHI_UNLIKELY(worker_stopping_st(w))) {
+            __atomic_store_n(&w->quiet, is_quiet(w), __ATOMIC_RELEASE);
+            end = __atomic_load_n(&w->rt->ended, __ATOMIC_ACQUIRE);
+        }
+        if (!end)
+            idle_turn(w, did);
+    }
+    if (w->rt->net)
+        net_thread_detach();
+    rcu_unregister_thread();
+    return NULL;
+}

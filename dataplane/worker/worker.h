@@ -1,0 +1,131 @@
+/* worker.h - a worker: one thread on one core that polls its sources, runs its lanes, and drives its transport endpoint.
+ *
+ * Threads: a struct worker belongs to its thread, but for `bell`, `in` (rings: one producer each) and `stats` (written by the
+ * worker, read relaxed by the control thread).  runtime_* by the control thread.  The worker neither blocks, allocates, logs
+ * nor locks; its pools have their full size before it starts. */
+#pragma once
+#include <pthread.h>
+
+#include "base/buddy.h"
+#include "base/trace.h"
+#include "lane/doorbell.h"
+#include "lane/ring.h"
+#include "net/net.h"
+#include "sched/sched.h"
+#include "task/task.h"
+
+enum { WORKERS_MAX = 64, WORKER_RING_SLOTS = 1024, WORKER_LANE_BUDGET = 32, WORKER_CLIENT_BUDGET = 32, WORKER_HANDED_MAX = 256 };
+
+struct runtime_options {
+    uint32_t node_id, workers;
+    const uint32_t *cores;    /* one a worker */
+    bool busy;                /* never sleeps */
+    uint32_t tasks;           /* records a worker */
+    uint64_t arena_bytes;     /* bulk memory a worker */
+    uint64_t task_timeout_ns; /* default of tasks that name none */
+    const uint32_t *nodes;    /* of the cluster, this one included */
+    uint32_t node_count;
+    /* transport */
+    const char *cluster;
+    uint64_t incarnation;
+    uint32_t messages, window, pto_us, peers_max;
+    struct net *net; /* NULL: a node without ports */
+    uint16_t udp_port; /* of worker 0 */
+};
+
+/* X(name): counters of a worker, in the order that chictl shows. */
+#define WORKER_STAT_LIST(X)                                                                                            \
+    X(turns)                                                                                                           \
+    X(turns_idle)                                                                                                      \
+    X(sleeps)                                                                                                          \
+    X(tasks_run)                                                                                                       \
+    X(tasks_client)                                                                                                    \
+    X(tasks_module)                                                                                                    \
+    X(tasks_remote)                                                                                                    \
+    X(tasks_sent)                                                                                                      \
+    X(tasks_ended)                                                                                                     \
+    X(handovers)                                                                                                       \
+    X(overflows)
+struct worker_stats {
+#define WORKER_STAT_FIELD(name) uint64_t name;
+    WORKER_STAT_LIST(WORKER_STAT_FIELD)
+#undef WORKER_STAT_FIELD
+};
+
+struct chi_rctx {
+    struct worker *worker;
+    struct chi_lane *lane; /* LOCAL_SCHEDULE: what the module chose */
+    uint64_t now_ns, wake_ns;
+};
+
+/* Items for another worker whose ring is full: pushed first in the next turn. */
+struct overflow {
+    struct lane_item *head, **tail;
+};
+
+struct worker {
+    struct chi_rctx rctx;
+    struct runtime *rt;
+    uint32_t index, core;
+    struct ready_list ready;
+    struct lane_item *ended, **ended_tail; /* tasks of modules whose done is due */
+    struct ring *in[WORKERS_MAX + 1];      /* RCU pointers; [workers]: from the control thread */
+    struct overflow overflow[WORKERS_MAX];
+    uint64_t rung; /* bit k: worker k got something in this turn */
+    struct net_packet *handed[WORKER_HANDED_MAX]; /* datagrams from other workers' ports */
+    uint32_t handed_count;
+    struct task_pools tasks;
+    struct ipc_channel *channels;
+    struct buddy *memory;
+    void *arena, *memory_book;
+    uint64_t arena_bytes;
+    struct xfer *xfer; /* NULL without ports */
+    bool xfer_ended;   /* xfer_shutdown was called */
+    void *xfer_memory;
+    size_t xfer_memory_bytes;
+    uint8_t *scratch; /* CHI_FORM_BYTES_MAX: a client's form, or an answer's body */
+    int epoll_fd;
+    uint64_t idle_since_ns, sleep_ns;
+    uint64_t drops[CHI_DROP_COUNT];
+    struct worker_stats stats;
+    struct trace trace;
+    struct doorbell bell;
+    pthread_t thread;
+    uint32_t clients; /* the control thread's count */
+    bool started, quiet; /* quiet: told to stop, and nothing is out any more */
+};
+
+struct runtime {
+    struct runtime_options options;
+    struct sched sched;
+    struct net *net;
+    struct worker *worker[WORKERS_MAX];
+    uint32_t workers;
+    bool stopping; /* atomic: end what is open */
+    bool ended;    /* atomic: leave the loop */
+};
+
+/* --- control thread */
+
+/* Makes the runtime and its workers' memory and endpoints; no thread runs yet.  0 or -errno, with a line in err. */
+CHI_MUST_CHECK int runtime_create(const struct runtime_options *o, struct runtime **out, char *err);
+/* Starts the threads, each on its core; returns when all turn.  0 or -errno, with a line in err. */
+CHI_MUST_CHECK int runtime_start(struct runtime *rt, char *err);
+/* Ends all tasks that are out with SHUTDOWN, then the threads.  Returns how many tasks did not end within the time. */
+uint32_t runtime_stop(struct runtime *rt, uint64_t limit_ns);
+/* Pre: stopped, or never started.  NULL is allowed. */
+void runtime_destroy(struct runtime *rt);
+
+/* Runs fn(worker, arg) on a worker's thread and waits for it.  0, -ETIMEDOUT when the worker does not turn (fn may still
+ * run later: arg must then stay), -EAGAIN when its ring is full. */
+CHI_MUST_CHECK int worker_call(struct runtime *rt, uint32_t index, void (*fn)(void *worker, void *arg), void *arg);
+
+/* Adds a client's channel to a worker; removes it (the client is gone).  After removal the channel is destroyed by
+ * runtime_reap, when none of its tasks is out. */
+CHI_MUST_CHECK int runtime_attach(struct runtime *rt, struct ipc_channel *ch);
+void runtime_detach(struct runtime *rt, struct ipc_channel *ch);
+/* Tries to take a detached channel off its worker: true when it is gone (and destroyed). */
+bool runtime_reap(struct runtime *rt, struct ipc_channel *ch);
+
+/* The worker of the calling thread, or NULL: for the panic hook. */
+struct worker *worker_current(void);

@@ -1,0 +1,304 @@
+/* flow.c - the frames of a message, written into packets: its head, its segments, and lost ones again. */
+#include <string.h>
+
+#include "xfer_int.h"
+
+enum { SEGMENT_LEAST = 256 }; /* a region is not cut into smaller pieces only because a packet is nearly full */
+
+struct span {
+    const uint8_t *base;
+    uint64_t size;
+};
+
+void flow_init(struct flow *f, bool answer)
+{
+    list_init(&f->link);
+    f->offset = 0;
+    f->inlined = 0;
+    f->quantum = XFER_QUANTUM;
+    f->step = 1;
+    f->answer = answer;
+    f->head_sent = false;
+}
+
+static inline const struct out_slot *const_out(const struct flow *f) { return flow_out((struct flow *)f); }
+static inline const struct msg_in *const_in(const struct flow *f) { return flow_in((struct flow *)f); }
+
+static inline uint32_t regions_of(const struct flow *f)
+{
+    return f->answer ? const_in(f)->pub.nregions : const_out(f)->m->nregions;
+}
+
+/* What is sent of a region; size 0: nothing. */
+static struct span span_of(const struct flow *f, uint32_t region)
+{
+    if (f->answer) {
+        const struct msg_in *in = const_in(f);
+        if (region == 0)
+            return (struct span){in->answer.body, in->answer.write ? 0 : in->answer.body_length};
+        const struct chi_ar_region *r = &in->region[region - 1];
+        bool goes = (r->flags & CHI_EXPOSE) && in->answer.status == CHI_STATUS_OK;
+        return (struct span){r->ptr, goes ? r->used : 0};
+    }
+    const struct xfer_out *m = const_out(f)->m;
+    if (region == 0)
+        return (struct span){m->form, m->write ? 0 : m->form_length};
+    const struct chi_ar_region *r = &m->regions[region - 1];
+    return (struct span){r->ptr, r->flags & CHI_WRITE ? r->size : 0};
+}
+
+static inline uint32_t region_of(uint32_t step, uint32_t n) { return step <= n ? step : 0; }
+
+bool flow_left(struct flow *f)
+{
+    uint32_t n = regions_of(f);
+    while (f->step <= n + 1) {
+        if (f->step == n + 1 && !f->head_sent)
+            return false;
+        if (f->offset < span_of(f, region_of(f->step, n)).size)
+            return true;
+        f->step++;
+        f->offset = f->step == n + 1 ? f->inlined : 0;
+    }
+    return false;
+}
+
+uint64_t flow_rest(const struct flow *f)
+{
+    uint32_t n = regions_of(f);
+    uint64_t sum = 0;
+    for (uint32_t step = f->step; step <= n + (f->head_sent ? 1 : 0); step++) {
+        uint64_t size = span_of(f, region_of(step, n)).size;
+        uint64_t from = step == f->step ? f->offset : step == n + 1 ? f->inlined : 0;
+        if (from < size)
+            sum += size - from + WIRE_BYTES_SEGMENT;
+    }
+    return sum;
+}
+
+/* --- writing */
+
+static void add_ref(struct xfer_session *s, struct flow *f, struct pack *k, uint32_t ref, const struct frame_ref *r)
+{
+    struct frame_ref *to = &s->sent.refs[ref];
+    *to = *r;
+    to->answer = f->answer;
+    if (f->answer) {
+        struct msg_in *in = flow_in(f);
+        to->slot = in->slot;
+        to->generation = in->generation;
+        in->unacked++;
+    } else {
+        const struct out_slot *o = flow_out(f);
+        to->slot = o->index;
+        to->generation = o->generation;
+    }
+    to->next = k->refs;
+    k->refs = ref;
+}
+
+static void write_segment(struct xfer_session *s, struct pack *k, const struct frame_ref *r, const uint8_t *base)
+{
+    struct wire_segment w = {
+        .offset = r->offset,
+        .slot = r->slot,
+        .generation = r->generation,
+        .length = (uint16_t)r->length,
+        .region = r->region,
+        .flags = r->answer ? WIRE_SEGMENT_OUT : 0,
+    };
+    k->at += (uint32_t)wire_put_segment(k->p + k->at, &w);
+    memcpy(k->p + k->at, base + r->offset, r->length);
+    k->at += r->length;
+    s->peer->stats.segment_bytes_tx += r->length;
+}
+
+/* How much of `left` bytes goes into the packet; 0: too little. */
+static uint32_t fitting(const struct pack *k, uint64_t left)
+{
+    uint32_t room = k->end - k->at;
+    if (room <= WIRE_BYTES_SEGMENT)
+        return 0;
+    room -= WIRE_BYTES_SEGMENT;
+    if (left <= room)
+        return (uint32_t)left;
+    return room >= SEGMENT_LEAST ? room : 0;
+}
+
+bool flow_segment(struct xfer_session *s, struct flow *f, struct pack *k)
+{
+    if (!flow_left(f))
+        return false;
+    uint32_t region = region_of(f->step, regions_of(f));
+    struct span span = span_of(f, region);
+    uint32_t length = fitting(k, span.size - f->offset);
+    uint32_t ref = length ? sentmap_ref_get(&s->sent) : SENTMAP_NONE;
+    if (ref == SENTMAP_NONE)
+        return false;
+    struct frame_ref r = {.offset = f->offset, .length = length, .type = WIRE_FRAME_SEGMENT, .region = (uint8_t)region};
+    add_ref(s, f, k, ref, &r);
+    write_segment(s, k, &s->sent.refs[ref], span.base);
+    f->offset += length;
+    f->quantum -= (int32_t)length;
+    return true;
+}
+
+static uint32_t put_task_in(const struct out_slot *o, uint8_t *p, uint32_t form_length, uint32_t inlined)
+{
+    struct wire_task_in w = {
+        .slot = o->index,
+        .generation = o->generation,
+        .form_length = form_length,
+        .inline_length = (uint16_t)inlined,
+    };
+    return (uint32_t)wire_put_task_in(p, &w) + inlined;
+}
+
+static inline uint32_t answer_regions(const struct msg_in *in)
+{
+    return in->answer.status == CHI_STATUS_OK ? in->exposed : 0;
+}
+
+static uint32_t put_task_out(const struct msg_in *in, uint8_t *p, uint32_t form_length, uint32_t inlined)
+{
+    struct wire_task_out w;
+    w.slot = in->slot;
+    w.generation = in->generation;
+    w.form_length = form_length;
+    w.inline_length = (uint16_t)inlined;
+    w.status = (uint16_t)in->answer.status;
+    w.regions = 0;
+    if (answer_regions(in))
+        for (uint32_t i = 0; i < in->pub.nregions; i++)
+            if (in->region[i].flags & CHI_EXPOSE)
+                w.used[w.regions++] = in->region[i].used;
+    return (uint32_t)wire_put_task_out(p, &w) + inlined;
+}
+
+uint32_t flow_answer_head(const struct flow *f)
+{
+    const struct msg_in *in = const_in(f);
+    uint32_t body = in->answer.write ? 64 : in->answer.body_length;
+    return WIRE_BYTES_TASK_OUT + 8 * answer_regions(in) + body;
+}
+
+/* How many bytes of a form of `length` go with the head when there is room for `cap`; false: it waits for the next packet. */
+static bool cut(uint32_t length, uint32_t cap, bool whole_packet, uint32_t *inlined)
+{
+    if (length > cap && !whole_packet)
+        return false;
+    *inlined = length < cap ? length : cap;
+    return true;
+}
+
+enum flow_put flow_head(struct xfer_session *s, struct flow *f, struct pack *k)
+{
+    struct out_slot *o = f->answer ? NULL : flow_out(f);
+    struct msg_in *in = f->answer ? flow_in(f) : NULL;
+    uint32_t fixed = in ? WIRE_BYTES_TASK_OUT + 8 * answer_regions(in) : WIRE_BYTES_TASK_IN;
+    uint32_t room = k->end - k->at;
+    bool whole_packet = room >= k->limit; /* there will never be more room than here */
+    if (whole_packet)
+        room = k->limit;
+    if (room < fixed || !s->sent.free_count)
+        return FLOW_FULL;
+    uint8_t *p = k->p + k->at, *to = p + fixed;
+    uint32_t cap = room - fixed, inlined, length;
+    if (in ? in->answer.write != NULL : o->m->write != NULL) {
+        inlined = length = (uint32_t)(in ? in->answer.write(&in->pub, to, cap) : o->m->write(o->m, to, cap));
+        CHI_ASSERT(inlined <= cap);
+        if (inlined == 0 && !whole_packet)
+            return FLOW_FULL;
+        if (inlined == 0 && !in)
+            return FLOW_TOO_BIG; /* of an answer: an empty body */
+    } else {
+        length = in ? in->answer.body_length : o->m->form_length;
+        if (!cut(length, cap, whole_packet, &inlined))
+            return FLOW_FULL;
+        if (inlined)
+            memcpy(to, in ? in->answer.body : o->m->form, inlined);
+    }
+    k->at += in ? put_task_out(in, p, length, inlined) : put_task_in(o, p, length, inlined);
+    struct frame_ref r = {.length = inlined, .type = in ? WIRE_FRAME_TASK_OUT : WIRE_FRAME_TASK_IN};
+    add_ref(s, f, k, sentmap_ref_get(&s->sent), &r);
+    f->inlined = inlined;
+    f->head_sent = true;
+    if (o)
+        o->sent = true;
+    return FLOW_DONE;
+}
+
+/* --- again */
+
+bool flow_ref_live(struct xfer_session *s, const struct frame_ref *r)
+{
+    if (r->answer) {
+        const struct msg_in *in = s->in[r->slot].in;
+        return in && in->generation == r->generation && in->state == IN_ANSWERING;
+    }
+    const struct out_slot *o = &s->out[r->slot];
+    return o->m && o->generation == r->generation && !o->answered;
+}
+
+static void take_lost(struct xfer_session *s, struct pack *k)
+{
+    uint32_t ref = sentmap_lost_pop(&s->sent);
+    s->sent.refs[ref].next = k->refs;
+    k->refs = ref;
+}
+
+static enum flow_put segment_again(struct xfer_session *s, struct flow *f, struct frame_ref *r, struct pack *k)
+{
+    uint32_t length = fitting(k, r->length);
+    if (!length)
+        return FLOW_FULL;
+    const uint8_t *base = span_of(f, r->region).base;
+    if (length == r->length) {
+        write_segment(s, k, r, base);
+        take_lost(s, k);
+        return FLOW_DONE;
+    }
+    uint32_t part = sentmap_ref_get(&s->sent);
+    if (part == SENTMAP_NONE)
+        return FLOW_FULL;
+    struct frame_ref first = *r;
+    first.length = length;
+    add_ref(s, f, k, part, &first);
+    write_segment(s, k, &first, base);
+    r->offset += length;
+    r->length -= length;
+    return FLOW_DONE;
+}
+
+static enum flow_put head_again(struct xfer_session *s, struct flow *f, const struct frame_ref *r, struct pack *k)
+{
+    const struct out_slot *o = f->answer ? NULL : flow_out(f);
+    struct msg_in *in = f->answer ? flow_in(f) : NULL;
+    uint32_t fixed = in ? WIRE_BYTES_TASK_OUT + 8 * answer_regions(in) : WIRE_BYTES_TASK_IN;
+    uint8_t *p = k->p + k->at, *to = p + fixed;
+    uint32_t length = r->length;
+    if (k->end - k->at < fixed + length)
+        return FLOW_FULL;
+    if (in ? in->answer.write != NULL : o->m->write != NULL) {
+        size_t n = in ? in->answer.write(&in->pub, to, length) : o->m->write(o->m, to, length);
+        CHI_ASSERT(n == length); /* the same bytes each time */
+    } else {
+        if (length)
+            memcpy(to, in ? in->answer.body : o->m->form, length);
+        length = in ? in->answer.body_length : o->m->form_length;
+    }
+    k->at += in ? put_task_out(in, p, length, r->length) : put_task_in(o, p, length, r->length);
+    take_lost(s, k);
+    return FLOW_DONE;
+}
+
+enum flow_put flow_again(struct xfer_session *s, struct pack *k)
+{
+    struct frame_ref *r = &s->sent.refs[s->sent.lost];
+    if (!flow_ref_live(s, r)) {
+        sentmap_ref_put(&s->sent, sentmap_lost_pop(&s->sent));
+        return FLOW_DONE;
+    }
+    struct flow *f = r->answer ? &s->in[r->slot].in->flow : &s->out[r->slot].flow;
+    return r->type == WIRE_FRAME_SEGMENT ? segment_again(s, f, r, k) : head_again(s, f, r, k);
+}

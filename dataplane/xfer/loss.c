@@ -1,0 +1,152 @@
+/* loss.c - round-trip time, loss detection and probe time-out, as in RFC 9002. */
+#include "xfer_int.h"
+
+enum { PACKET_THRESHOLD = 3, GRANULARITY_NS = 20000, PTO_SHIFT_MAX = 20 };
+
+void loss_sample(struct xfer_session *s, uint64_t rtt_ns, uint64_t ack_delay_ns)
+{
+    struct rtt *r = &s->rtt;
+    if (rtt_ns == 0)
+        rtt_ns = 1;
+    r->latest_ns = rtt_ns;
+    if (r->srtt_ns == 0) {
+        r->min_ns = r->srtt_ns = rtt_ns;
+        r->var_ns = rtt_ns / 2;
+        return;
+    }
+    if (rtt_ns < r->min_ns)
+        r->min_ns = rtt_ns;
+    if (ack_delay_ns > s->x->config.ack_delay_ns)
+        ack_delay_ns = s->x->config.ack_delay_ns; /* what a peer says about itself has a bound */
+    if (rtt_ns - r->min_ns >= ack_delay_ns)
+        rtt_ns -= ack_delay_ns;
+    uint64_t apart = r->srtt_ns > rtt_ns ? r->srtt_ns - rtt_ns : rtt_ns - r->srtt_ns;
+    r->var_ns = (3 * r->var_ns + apart) / 4;
+    r->srtt_ns = (7 * r->srtt_ns + rtt_ns) / 8;
+}
+
+static uint64_t pto_ns(const struct xfer_session *s)
+{
+    const struct xfer_config *c = &s->x->config;
+    uint64_t pto = 2 * c->pto_min_ns;
+    if (s->rtt.srtt_ns)
+        pto = s->rtt.srtt_ns + 4 * s->rtt.var_ns + c->ack_delay_ns;
+    if (pto < c->pto_min_ns)
+        pto = c->pto_min_ns;
+    pto <<= s->pto_count;
+    return pto < c->pto_max_ns ? pto : c->pto_max_ns;
+}
+
+static uint64_t time_threshold_ns(const struct xfer_session *s)
+{
+    uint64_t t = s->rtt.srtt_ns > s->rtt.latest_ns ? s->rtt.srtt_ns : s->rtt.latest_ns;
+    if (t == 0)
+        t = 2 * s->x->config.pto_min_ns;
+    t += t / 8;
+    return t > GRANULARITY_NS ? t : GRANULARITY_NS;
+}
+
+uint64_t loss_alarm(const struct xfer_session *s)
+{
+    if (s->loss_ns)
+        return s->loss_ns;
+    return s->sent.in_flight ? s->eliciting_ns + pto_ns(s) : UINT64_MAX;
+}
+
+/* A packet counts as lost: what of it is still wanted goes into another one.  Returns whether there is such a frame. */
+static bool lose(struct xfer_session *s, uint32_t position)
+{
+    bool any = false;
+    uint32_t ref = sentmap_resolve(&s->sent, position);
+    while (ref != SENTMAP_NONE) {
+        uint32_t next = s->sent.refs[ref].next;
+        if (flow_ref_live(s, &s->sent.refs[ref])) {
+            sentmap_lost_push(&s->sent, ref);
+            any = true;
+        } else {
+            sentmap_ref_put(&s->sent, ref);
+        }
+        ref = next;
+    }
+    s->peer->stats.retransmits += any;
+    return any;
+}
+
+static void detect(struct xfer_session *s, uint64_t now)
+{
+    uint64_t threshold = time_threshold_ns(s);
+    s->loss_ns = 0;
+    for (uint32_t i = s->sent.head; i != s->sent.tail; i++) {
+        const struct sent *p = sentmap_at(&s->sent, i);
+        if (p->number >= s->largest_acked)
+            break;
+        if (!p->out)
+            continue;
+        if (s->largest_acked - p->number >= PACKET_THRESHOLD || p->sent_ns + threshold <= now)
+            lose(s, i);
+        else if (s->loss_ns == 0 || p->sent_ns + threshold < s->loss_ns)
+            s->loss_ns = p->sent_ns + threshold;
+    }
+}
+
+static void packet_acked(struct xfer_session *s, uint32_t position, uint64_t now)
+{
+    struct xfer *x = s->x;
+    uint64_t ack_largest = sentmap_at(&s->sent, position)->ack_largest;
+    uint32_t ref = sentmap_resolve(&s->sent, position);
+    while (ref != SENTMAP_NONE) {
+        const struct frame_ref *r = &s->sent.refs[ref];
+        uint32_t next = r->next;
+        if (r->answer && flow_ref_live(s, r))
+            in_frame_acked(s->in[r->slot].in, x, now);
+        sentmap_ref_put(&s->sent, ref);
+        ref = next;
+    }
+    if (ack_largest)
+        ack_confirmed(s, ack_largest);
+}
+
+enum chi_drop loss_on_ack(struct xfer_session *s, const struct wire_ack *a, uint64_t now)
+{
+    uint64_t largest = a->r[0].last;
+    if (largest >= s->next_number)
+        return CHI_DROP_NUMBER;
+    bool newly = false;
+    for (unsigned i = 0; i < a->count; i++) {
+        for (uint32_t at = sentmap_find(&s->sent, a->r[i].first); at != s->sent.tail; at++) {
+            const struct sent *p = sentmap_at(&s->sent, at);
+            if (p->number > a->r[i].last)
+                break;
+            if (!p->out)
+                continue;
+            if (p->number == largest)
+                loss_sample(s, now - p->sent_ns, a->delay_ns);
+            packet_acked(s, at, now);
+            newly = true;
+        }
+    }
+    if (largest > s->largest_acked)
+        s->largest_acked = largest;
+    if (newly) {
+        s->pto_count = 0;
+        detect(s, now);
+    }
+    return CHI_DROP_NONE;
+}
+
+void loss_tick(struct xfer_session *s, uint64_t now)
+{
+    if (loss_alarm(s) > now)
+        return;
+    if (s->loss_ns) {
+        detect(s, now);
+        return;
+    }
+    if (s->pto_count < PTO_SHIFT_MAX)
+        s->pto_count++;
+    s->eliciting_ns = now;
+    /* The probe is the oldest packet's frames in a new packet; packets of which nobody wants anything are forgotten. */
+    for (uint32_t i = s->sent.head; i != s->sent.tail; i++)
+        if (sentmap_at(&s->sent, i)->out && lose(s, i))
+            break;
+}

@@ -1,0 +1,274 @@
+/* msg_in.c - messages of peers: gathered until they are whole, handed out once, answered, forgotten. */
+#include "archive/form.h"
+#include "xfer_int.h"
+
+void in_free(struct xfer *x, struct msg_in *in)
+{
+    for (uint32_t i = 0; i < in->pub.nregions; i++)
+        if (in->region[i].size)
+            x->host.memory_put(x->host.ctx, in->region[i].ptr, in->region[i].size);
+    if (in->form_memory)
+        x->host.memory_put(x->host.ctx, in->form_memory, in->form_length);
+    place_forget(x, &in->tracks);
+    in->peer->stats.open_in--;
+    pool_put(&x->ins, in);
+}
+
+/* Nobody waits for it any more: its consumer is told, if it ever saw it. */
+static void end(struct xfer *x, struct msg_in *in)
+{
+    if (in->session)
+        in->session->in[in->slot].in = NULL;
+    in->session = NULL;
+    list_remove(&in->flow.link);
+    list_remove(&in->link);
+    if (in->internal) {
+        in_free(x, in);
+        return;
+    }
+    in->state = IN_ENDED;
+    list_push(&x->ended, &in->link);
+}
+
+void in_orphan(struct msg_in *in, struct xfer *x)
+{
+    in->session->in[in->slot].in = NULL;
+    in->session = NULL;
+    switch ((enum in_state)in->state) {
+    case IN_RECEIVING:
+        list_remove(&in->link);
+        in_free(x, in);
+        return;
+    case IN_ANSWERING:
+        end(x, in);
+        return;
+    case IN_QUEUED:
+    case IN_RUNNING:
+    case IN_ENDED:
+        return; /* its consumer still has it, or will */
+    }
+}
+
+void in_answer(struct xfer *x, struct msg_in *in, const struct xfer_answer *a, uint64_t now)
+{
+    CHI_ASSERT(in->state == IN_RUNNING);
+    struct xfer_session *s = in->session;
+    if (!s) {
+        end(x, in);
+        return;
+    }
+    enum chi_status status = a->status;
+    if (status == CHI_STATUS_OK && a->body_length > CHI_FORM_BYTES_MAX)
+        status = CHI_STATUS_TOO_BIG;
+    for (uint32_t i = 0; i < in->pub.nregions; i++)
+        if ((in->region[i].flags & CHI_EXPOSE) && in->region[i].used > in->region[i].size && status == CHI_STATUS_OK)
+            status = CHI_STATUS_INVALID;
+    in->answer = (struct xfer_answer){.status = status};
+    if (status == CHI_STATUS_OK)
+        in->answer = *a;
+    in->state = IN_ANSWERING;
+    in->stamp_ns = now;
+    list_push(&x->idle, &in->link);
+    flow_init(&in->flow, true);
+    list_push(&s->fresh, &in->flow.link);
+    in->peer->stats.answers_out++;
+    session_wake(s);
+}
+
+void in_frame_acked(struct msg_in *in, struct xfer *x, uint64_t now)
+{
+    in->unacked--;
+    in->stamp_ns = now;
+    list_to_tail(&x->idle, &in->link);
+    if (in->unacked == 0 && in->flow.head_sent && !flow_left(&in->flow))
+        end(x, in);
+}
+
+void in_tick(struct xfer *x, uint64_t now)
+{
+    while (!list_empty(&x->idle)) {
+        struct msg_in *in = LIST_ENTRY(x->idle.next, struct msg_in, link);
+        if (in->stamp_ns + XFER_SILENCE_NS > now)
+            return;
+        in_orphan(in, x);
+    }
+}
+
+/* --- coming in */
+
+static void deliver(struct xfer *x, struct msg_in *in, const uint8_t *form)
+{
+    for (uint32_t i = 0; i < in->pub.nregions; i++)
+        in->region[i].used = 0;
+    in->form = form;
+    in->state = IN_QUEUED;
+    list_remove(&in->link);
+    list_push(&x->tasks, &in->link);
+    in->peer->stats.tasks_in++;
+}
+
+static struct msg_in *record_new(struct xfer_session *s, const struct wire_task_in *f, uint64_t now)
+{
+    struct msg_in *in = pool_try_get(&s->x->ins);
+    if (!in)
+        return NULL;
+    in->pub = (struct xfer_in){.regions = in->region, .node = s->peer->node};
+    in->session = s;
+    in->peer = s->peer;
+    in->peer->stats.open_in++;
+    list_init(&in->link);
+    flow_init(&in->flow, true);
+    in->stamp_ns = now;
+    in->slot = f->slot;
+    in->generation = f->generation;
+    in->state = IN_RECEIVING;
+    in->internal = false;
+    in->exposed = 0;
+    in->missing = in->unacked = 0;
+    in->form_length = f->form_length;
+    in->form = in->form_memory = NULL;
+    in->form_have = 0;
+    in->tracks = NULL;
+    return in;
+}
+
+static bool is_too_big(const struct xfer *x, const struct wire_task_in *f, const struct form_head *h)
+{
+    if (f->form_length > CHI_FORM_BYTES_MAX)
+        return true;
+    for (uint32_t i = 0; i < h->regions; i++)
+        if (h->region[i].size > x->host.memory_largest)
+            return true;
+    return false;
+}
+
+/* Memory for all regions, or none at all. */
+static bool regions_get(struct xfer *x, struct msg_in *in, const struct form_head *h)
+{
+    for (uint32_t i = 0; i < h->regions; i++) {
+        const struct form_region *r = &h->region[i];
+        void *p = r->size ? x->host.memory_get(x->host.ctx, r->size) : x->nowhere;
+        if (!p)
+            return false;
+        in->region[i] = (struct chi_ar_region){.ptr = p, .size = r->size, .flags = r->flags};
+        in->pub.nregions = i + 1;
+        in->exposed += (r->flags & CHI_EXPOSE) != 0;
+        in->missing += (r->flags & CHI_WRITE) && r->size;
+    }
+    return true;
+}
+
+/* Keeps the form's first part until all is here. */
+static enum chi_drop form_keep(struct xfer *x, struct msg_in *in, const struct wire_task_in *f)
+{
+    uint8_t *to = in->small;
+    if (f->form_length > sizeof in->small) {
+        to = in->form_memory = x->host.memory_get(x->host.ctx, f->form_length);
+        if (!to)
+            return CHI_DROP_NO_MEMORY;
+    }
+    in->form = to;
+    in->missing += f->inline_length < f->form_length;
+    struct place at = {to, f->form_length, &in->form_have, &in->tracks, 0};
+    return place_bytes(x, &at, 0, f->bytes, f->inline_length);
+}
+
+/* Takes a message that was not here before.  Not NONE: nothing of it was taken. */
+static enum chi_drop accept(struct xfer_session *s, const struct wire_task_in *f, uint64_t now)
+{
+    struct xfer *x = s->x;
+    struct form_head head;
+    if (form_decode(f->bytes, f->inline_length, &head) != CHI_DROP_NONE)
+        return CHI_DROP_FORM;
+    struct msg_in *in = record_new(s, f, now);
+    if (!in)
+        return CHI_DROP_NO_MEMORY;
+    struct in_slot *slot = &s->in[f->slot];
+    if (is_too_big(x, f, &head)) {
+        slot->generation = f->generation;
+        slot->in = in;
+        in->state = IN_RUNNING;
+        in->internal = true;
+        in_answer(x, in, &(struct xfer_answer){.status = CHI_STATUS_TOO_BIG}, now);
+        return CHI_DROP_NONE;
+    }
+    enum chi_drop d = regions_get(x, in, &head) ? CHI_DROP_NONE : CHI_DROP_NO_MEMORY;
+    bool whole = d == CHI_DROP_NONE && in->missing == 0 && f->inline_length == f->form_length;
+    if (d == CHI_DROP_NONE && !whole)
+        d = form_keep(x, in, f);
+    if (d != CHI_DROP_NONE) {
+        in_free(x, in);
+        return d;
+    }
+    slot->generation = f->generation;
+    slot->in = in;
+    if (whole)
+        deliver(x, in, f->bytes); /* the form stays in the packet until the event is fetched */
+    else
+        list_push(&x->idle, &in->link);
+    return CHI_DROP_NONE;
+}
+
+enum chi_drop in_task(struct xfer_session *s, const struct wire_task_in *f, uint64_t now)
+{
+    if (f->slot >= s->x->config.slots)
+        return CHI_DROP_SLOT_RANGE;
+    struct in_slot *slot = &s->in[f->slot];
+    int32_t newer = (int32_t)(f->generation - slot->generation); /* generations wrap */
+    if (newer < 0) {
+        xfer_drop(s->x, CHI_DROP_SLOT_STALE);
+        return CHI_DROP_NONE;
+    }
+#ifndef XFER_CANARY
+    if (newer == 0) { /* here already, or over: repeated because an ack was lost */
+        s->peer->stats.duplicates++;
+        return CHI_DROP_NONE;
+    }
+#endif
+    if (slot->in)
+        in_orphan(slot->in, s->x); /* its origin ended it, or the slot would not be in use again */
+    return accept(s, f, now);
+}
+
+enum chi_drop in_segment(struct xfer_session *s, const struct wire_segment *f, uint64_t now)
+{
+    struct xfer *x = s->x;
+    if (f->slot >= x->config.slots)
+        return CHI_DROP_SLOT_RANGE;
+    const struct in_slot *slot = &s->in[f->slot];
+    int32_t newer = (int32_t)(f->generation - slot->generation);
+    if (newer > 0)
+        return CHI_DROP_REGION_UNKNOWN; /* its TASK_IN is not here yet */
+    struct msg_in *in = slot->in;
+    if (newer < 0 || !in || in->state != IN_RECEIVING) {
+        if (newer < 0)
+            xfer_drop(x, CHI_DROP_SLOT_STALE);
+        else
+            s->peer->stats.duplicates++;
+        return CHI_DROP_NONE;
+    }
+    struct place to = {.tracks = &in->tracks, .region = f->region};
+    if (f->region == 0) {
+        to.base = in->form_memory ? in->form_memory : in->small;
+        to.size = in->form_length;
+        to.have = &in->form_have;
+    } else {
+        if (f->region > in->pub.nregions || !(in->region[f->region - 1].flags & CHI_WRITE))
+            return CHI_DROP_REGION_UNKNOWN;
+        struct chi_ar_region *r = &in->region[f->region - 1];
+        to.base = r->ptr;
+        to.size = r->size;
+        to.have = &r->used; /* until the message is whole */
+    }
+    bool was_whole = *to.have == to.size;
+    enum chi_drop d = place_bytes(x, &to, f->offset, f->bytes, f->length);
+    if (d != CHI_DROP_NONE)
+        return d;
+    s->peer->stats.segment_bytes_rx += f->length;
+    in->stamp_ns = now;
+    list_to_tail(&x->idle, &in->link);
+    in->missing -= !was_whole && *to.have == to.size;
+    if (in->missing == 0)
+        deliver(x, in, in->form);
+    return CHI_DROP_NONE;
+}

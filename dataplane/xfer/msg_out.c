@@ -1,0 +1,211 @@
+/* msg_out.c - messages of ours: from a slot to the answer. */
+#include "xfer_int.h"
+
+void out_open(struct xfer_session *s, struct xfer_out *m)
+{
+    CHI_ASSERT(s->live && s->out_free_count > 0);
+    struct out_slot *o = &s->out[s->out_free[--s->out_free_count]];
+    o->m = m;
+    o->generation++;
+    o->sent = o->answered = false;
+    o->exposed = 0;
+    for (uint32_t i = 0; i < m->nregions; i++)
+        o->exposed += (m->regions[i].flags & CHI_EXPOSE) != 0;
+    o->body = NULL;
+    o->body_have = o->body_length = 0;
+    o->tracks = NULL;
+    m->state = o;
+    flow_init(&o->flow, false);
+    list_push(&s->fresh, &o->flow.link);
+    s->peer->stats.tasks_out++;
+    s->peer->stats.open_out++;
+    session_wake(s);
+}
+
+static void body_put(struct xfer *x, struct body *b)
+{
+    if (b)
+        x->host.memory_put(x->host.ctx, b, b->size);
+}
+
+/* Gives a message's slot free; returns the memory of its body when `keep`. */
+static struct body *close_slot(struct xfer *x, struct out_slot *o, bool keep)
+{
+    struct xfer_session *s = o->session;
+    struct body *body = o->body;
+    list_remove(&o->flow.link);
+    place_forget(x, &o->tracks);
+    o->body = NULL;
+    o->m = NULL;
+    s->out_free[s->out_free_count++] = o->index;
+    s->peer->stats.open_out--;
+    if (keep)
+        return body;
+    body_put(x, body);
+    return NULL;
+}
+
+void out_end(struct xfer *x, struct xfer_out *m, enum chi_status status, const uint8_t *bytes, uint32_t length)
+{
+    struct out_slot *o = m->state;
+    bool ok = status == CHI_STATUS_OK;
+    wheel_remove(&x->deadlines, &m->timer);
+    for (uint32_t i = 0; i < m->nregions; i++)
+        if (m->regions[i].flags & CHI_EXPOSE)
+            m->regions[i].used = ok ? o->used[i] : 0;
+    if (o)
+        m->state = close_slot(x, o, ok);
+    else if (m->peer)
+        peer_wait_remove(m->peer, m);
+    m->bytes = ok ? bytes : NULL;
+    m->length = ok ? length : 0;
+    m->status = status;
+    m->next = NULL;
+    if (x->done)
+        x->done_last->next = m;
+    else
+        x->done = m;
+    x->done_last = m;
+
+    struct xfer_peer *p = m->peer;
+    if (o && p->waiting && p->send == o->session) {
+        struct xfer_out *next = p->waiting;
+        peer_wait_remove(p, next);
+        out_open(p->send, next);
+    }
+}
+
+/* --- what the peer says about it */
+
+/* The slot of a frame, or NULL with the drop reason; NONE: it ended already, the frame is ignored and acknowledged. */
+static struct out_slot *find(struct xfer_session *s, uint32_t slot, uint32_t generation, enum chi_drop *d)
+{
+    *d = CHI_DROP_SLOT_RANGE;
+    if (slot >= s->x->config.slots)
+        return NULL;
+    struct out_slot *o = &s->out[slot];
+    if (o->m && o->generation == generation && o->sent)
+        return o;
+    xfer_drop(s->x, CHI_DROP_SLOT_STALE);
+    *d = CHI_DROP_NONE;
+    return NULL;
+}
+
+static bool is_whole(const struct out_slot *o)
+{
+    const struct xfer_out *m = o->m;
+    if (!o->answered || o->body_have < o->body_length)
+        return false;
+    if (o->exposed)
+        for (uint32_t i = 0; i < m->nregions; i++)
+            if ((m->regions[i].flags & CHI_EXPOSE) && m->regions[i].used < o->used[i])
+                return false;
+    return true;
+}
+
+/* Takes over the lengths written, checked against what was exposed. */
+static enum chi_drop take_used(struct out_slot *o, const struct wire_task_out *f)
+{
+    const struct xfer_out *m = o->m;
+    if (f->regions != o->exposed)
+        return CHI_DROP_FRAME_VALUE;
+    for (uint32_t i = 0, k = 0; i < m->nregions; i++) {
+        if (!(m->regions[i].flags & CHI_EXPOSE))
+            continue;
+        uint64_t used = f->used[k++];
+        if (used > m->regions[i].size)
+            return CHI_DROP_REGION_BOUNDS;
+        o->used[i] = used;
+    }
+    return CHI_DROP_NONE;
+}
+
+static enum chi_drop keep_body(struct xfer *x, struct out_slot *o, const struct wire_task_out *f)
+{
+    if (!f->form_length)
+        return CHI_DROP_NONE;
+    uint64_t size = sizeof(struct body) + f->form_length;
+    struct body *b = x->host.memory_get(x->host.ctx, size);
+    if (!b)
+        return CHI_DROP_NO_MEMORY;
+    b->size = size;
+    struct place to = {b->bytes, f->form_length, &o->body_have, &o->tracks, 0};
+    enum chi_drop d = place_bytes(x, &to, 0, f->bytes, f->inline_length);
+    if (d != CHI_DROP_NONE) {
+        body_put(x, b);
+        return d;
+    }
+    o->body = b;
+    return CHI_DROP_NONE;
+}
+
+enum chi_drop out_answer(struct xfer_session *s, const struct wire_task_out *f, uint64_t now)
+{
+    (void)now;
+    struct xfer *x = s->x;
+    enum chi_drop d;
+    struct out_slot *o = find(s, f->slot, f->generation, &d);
+    if (!o)
+        return d;
+    if (o->answered) {
+        s->peer->stats.duplicates++;
+        return CHI_DROP_NONE;
+    }
+    if (!chi_status_known(f->status) || f->status == CHI_STATUS_PENDING || f->form_length > CHI_FORM_BYTES_MAX)
+        return CHI_DROP_FRAME_VALUE;
+    if (f->status != CHI_STATUS_OK) {
+        s->peer->stats.answers_in++;
+        out_end(x, o->m, (enum chi_status)f->status, NULL, 0);
+        return CHI_DROP_NONE;
+    }
+    d = take_used(o, f);
+    if (d != CHI_DROP_NONE)
+        return d;
+    o->answered = true;
+    o->body_length = o->body_have = f->form_length;
+    if (f->inline_length == f->form_length && is_whole(o)) { /* the usual case: the bytes stay in the packet */
+        s->peer->stats.answers_in++;
+        out_end(x, o->m, CHI_STATUS_OK, f->bytes, f->form_length);
+        return CHI_DROP_NONE;
+    }
+    o->body_have = 0;
+    d = keep_body(x, o, f);
+    if (d != CHI_DROP_NONE) {
+        o->answered = false;
+        return d;
+    }
+    s->peer->stats.answers_in++;
+    list_remove(&o->flow.link); /* the peer has all that it needs */
+    return CHI_DROP_NONE;
+}
+
+enum chi_drop out_segment(struct xfer_session *s, const struct wire_segment *f, uint64_t now)
+{
+    (void)now;
+    enum chi_drop d;
+    struct out_slot *o = find(s, f->slot, f->generation, &d);
+    if (!o)
+        return d;
+    struct place to = {.tracks = &o->tracks, .region = f->region};
+    if (f->region == 0) {
+        if (!o->body)
+            return CHI_DROP_REGION_UNKNOWN;
+        to.base = o->body->bytes;
+        to.size = o->body_length;
+        to.have = &o->body_have;
+    } else {
+        if (f->region > o->m->nregions || !(o->m->regions[f->region - 1].flags & CHI_EXPOSE))
+            return CHI_DROP_REGION_UNKNOWN;
+        struct chi_ar_region *r = &o->m->regions[f->region - 1];
+        to.base = r->ptr;
+        to.size = r->size;
+        to.have = &r->used; /* until the answer is whole */
+    }
+    d = place_bytes(s->x, &to, f->offset, f->bytes, f->length);
+    if (d != CHI_DROP_NONE)
+        return d;
+    s->peer->stats.segment_bytes_rx += f->length;
+    if (is_whole(o))
+        out_end(s->x, o->m, CHI_STATUS_OK, o->body ? o->body->bytes : NULL, o->body_length);
+    return CHI_DROP_NONE;
+}

@@ -1,0 +1,186 @@
+/* peer.c - the nodes of the cluster: who waits for them, and how a session with one begins.
+ *
+ * Worker w here talks to worker `w % workers` there, so that both ends find the same pair without talking about it.  How many
+ * workers a node has is known from its first HELLO alone: the first one goes to worker w, which exists where all nodes are alike,
+ * and every second repetition to worker 0, which always exists.  Worker 0 tells a worker that is not its counterpart the
+ * number and nothing else (hello.c); the next HELLO then goes to the right one. */
+#include <errno.h>
+
+#include "xfer_int.h"
+
+static uint32_t hash(uint32_t node) { return (node * 0x9e3779b1u) >> 7; }
+
+struct xfer_peer *peer_find(const struct xfer *x, uint32_t node)
+{
+    for (uint32_t i = hash(node) & x->peer_mask; x->peer_table[i]; i = (i + 1) & x->peer_mask)
+        if (x->peer_table[i]->node == node)
+            return x->peer_table[i];
+    return NULL;
+}
+
+static struct xfer_peer *peer_add(struct xfer *x, uint32_t node)
+{
+    struct xfer_peer *p = &x->peers[x->peer_count++];
+    *p = (struct xfer_peer){.node = node, .timer = {.kind = TIMER_PEER}};
+    list_init(&p->sessions);
+    list_init(&p->up);
+    uint32_t i = hash(node) & x->peer_mask;
+    while (x->peer_table[i]) /* the table has twice as many places as there are peers */
+        i = (i + 1) & x->peer_mask;
+    x->peer_table[i] = p;
+    return p;
+}
+
+int xfer_peer_set(struct xfer *x, uint32_t node, const struct xfer_addr *addr)
+{
+    if (node == x->config.node)
+        return -EINVAL;
+    struct xfer_peer *p = peer_find(x, node);
+    if (!p) {
+        if (x->peer_count == x->config.peers_max)
+            return -ENOSPC;
+        p = peer_add(x, node);
+    }
+    p->addr = *addr;
+    for (struct link *l = p->sessions.next; l != &p->sessions; l = l->next)
+        session_set_addr(LIST_ENTRY(l, struct xfer_session, of_peer));
+    return 0;
+}
+
+/* --- messages without a slot */
+
+void peer_wait(struct xfer_peer *p, struct xfer_out *m, bool first)
+{
+    m->peer = p;
+    m->state = NULL;
+    m->prev = first ? NULL : p->waiting_last;
+    m->next = first ? p->waiting : NULL;
+    if (m->prev)
+        m->prev->next = m;
+    else
+        p->waiting = m;
+    if (m->next)
+        m->next->prev = m;
+    else
+        p->waiting_last = m;
+}
+
+void peer_wait_remove(struct xfer_peer *p, struct xfer_out *m)
+{
+    if (m->prev)
+        m->prev->next = m->next;
+    else
+        p->waiting = m->next;
+    if (m->next)
+        m->next->prev = m->prev;
+    else
+        p->waiting_last = m->prev;
+    m->prev = m->next = NULL;
+}
+
+void peer_push(struct xfer *x, struct xfer_peer *p, uint64_t now)
+{
+    struct xfer_session *s = p->send;
+    if (!s) {
+        if (p->waiting)
+            peer_dial(x, p, now);
+        return;
+    }
+    while (p->waiting && s->out_free_count) {
+        struct xfer_out *m = p->waiting;
+        peer_wait_remove(p, m);
+        out_open(s, m);
+    }
+}
+
+/* --- dialing */
+
+static void dial_once(struct xfer *x, struct xfer_peer *p, uint64_t now)
+{
+    uint16_t worker = x->config.worker;
+    if (p->attempts % 2)
+        worker = 0;
+    else if (p->workers)
+        worker = worker % p->workers;
+    uint32_t shift = p->attempts < 4 ? p->attempts : 4;
+    p->attempts++;
+    p->hello_ns = now;
+    p->dial_ns = now + (x->config.hello_retry_ns << shift);
+    timers_set(&x->timers, &p->timer, p->dial_ns);
+    struct xfer_session *s = session_get(x, p, worker);
+    if (s) /* else: no record free now, tried again */
+        hello_dial(s, now);
+}
+
+void peer_dial(struct xfer *x, struct xfer_peer *p, uint64_t now)
+{
+    if (p->dialing || x->closed)
+        return;
+    p->dialing = true;
+    p->refused = false;
+    p->attempts = 0;
+    uint64_t earliest = p->hello_ns ? p->hello_ns + x->config.hello_retry_ns : 0;
+    if (earliest <= now) {
+        dial_once(x, p, now);
+        return;
+    }
+    p->dial_ns = earliest; /* it was dialed a moment ago, in vain */
+    timers_set(&x->timers, &p->timer, p->dial_ns);
+}
+
+void peer_redial(struct xfer *x, struct xfer_peer *p, uint64_t now)
+{
+    if (!p->dialing || p->send || !p->waiting)
+        return;
+    p->attempts = 0;
+    dial_once(x, p, now);
+}
+
+void peer_tick(struct xfer *x, struct xfer_peer *p, uint64_t now)
+{
+    if (p->dialing && p->dial_ns <= now) {
+        if (p->waiting && !p->send)
+            dial_once(x, p, now);
+        else
+            p->dialing = false;
+    }
+    if (p->timer.place)
+        timers_later(&x->timers, &p->timer, p->dialing ? p->dial_ns : UINT64_MAX);
+}
+
+void peer_refused(struct xfer *x, struct xfer_peer *p, enum chi_status status)
+{
+    p->dialing = false;
+    p->refused = !p->send;
+    while (p->waiting)
+        out_end(x, p->waiting, status, NULL, 0);
+}
+
+/* --- figures */
+
+static void fill_stats(const struct xfer_peer *p, struct xfer_peer_stats *out)
+{
+    *out = p->stats;
+    out->node = p->node;
+    out->incarnation = p->incarnation;
+    out->state = p->send ? XFER_PEER_READY : p->refused ? XFER_PEER_REFUSED : p->dialing ? XFER_PEER_HELLO : XFER_PEER_IDLE;
+    for (const struct link *l = p->sessions.next; l != &p->sessions; l = l->next) {
+        const struct xfer_session *s = LIST_ENTRY(l, struct xfer_session, of_peer);
+        if (!s->live)
+            continue;
+        out->in_flight += s->sent.in_flight;
+        if (out->state == XFER_PEER_IDLE)
+            out->state = XFER_PEER_READY; /* it talks to us, we never to it */
+        if (s == p->send || !out->srtt_ns) {
+            out->srtt_ns = s->rtt.srtt_ns;
+            out->rtt_min_ns = s->rtt.min_ns;
+        }
+    }
+}
+
+unsigned xfer_stats(const struct xfer *x, struct xfer_peer_stats *out, unsigned n)
+{
+    for (unsigned i = 0; i < n && i < x->peer_count; i++)
+        fill_stats(&x->peers[i], &out[i]);
+    return x->peer_count;
+}

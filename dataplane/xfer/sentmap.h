@@ -1,0 +1,51 @@
+/* sentmap.h - packets that are out and what was in them.  PURE.
+ * A ring of packet records in the order of their numbers, and a pool of frame references: each is free, in a record's list,
+ * or in the queue of lost frames.  Thread: owning worker.  Memory: arrays of the caller's. */
+#pragma once
+#include "chi/base.h"
+
+#define SENTMAP_NONE UINT32_MAX
+
+struct frame_ref { /* one frame that wants to arrive; never a pointer to its message */
+    uint64_t offset;      /* SEGMENT */
+    uint32_t slot, generation;
+    uint32_t length;      /* SEGMENT: of the segment; heads: bytes of the form in them */
+    uint32_t next;
+    uint8_t type;         /* enum wire_frame_type */
+    uint8_t region;
+    bool answer;          /* TASK_OUT and its segments: the slot is the peer's */
+};
+struct sent {
+    uint64_t number, sent_ns;
+    uint64_t ack_largest; /* of the ACK in it; 0: none */
+    uint32_t refs;        /* list */
+    bool out;             /* neither acknowledged nor lost */
+};
+struct sentmap {
+    struct sent *ring;
+    struct frame_ref *refs;
+    uint32_t window, refs_max; /* sizes */
+    uint32_t head, tail;       /* positions, never wrapped to the ring: head is the oldest that is out */
+    uint32_t in_flight;
+    uint32_t free, free_count;
+    uint32_t lost, lost_last;
+};
+
+/* Pre: ring and refs are of these sizes, window a power of two. */
+void sentmap_init(struct sentmap *sm, struct sent *ring, uint32_t window, struct frame_ref *refs, uint32_t refs_max);
+static inline struct sent *sentmap_at(const struct sentmap *sm, uint32_t position)
+{
+    return &sm->ring[position & (sm->window - 1)];
+}
+/* A free reference or NONE. */
+uint32_t sentmap_ref_get(struct sentmap *sm);
+void sentmap_ref_put(struct sentmap *sm, uint32_t ref);
+/* Records a packet.  Pre: tail - head < window. */
+void sentmap_push(struct sentmap *sm, const struct sent *s);
+/* Position of the first record with a number >= `number`, or tail.  O(log window). */
+uint32_t sentmap_find(const struct sentmap *sm, uint64_t number);
+/* The packet is out no more; returns its list of references, now the caller's. */
+uint32_t sentmap_resolve(struct sentmap *sm, uint32_t position);
+void sentmap_lost_push(struct sentmap *sm, uint32_t ref);
+uint32_t sentmap_lost_pop(struct sentmap *sm);
+void sentmap_lost_push_front(struct sentmap *sm, uint32_t ref);

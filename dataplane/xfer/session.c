@@ -1,0 +1,184 @@
+/* session.c - the records of what is shared with one worker of a peer: how they come to life and end. */
+#include <string.h>
+
+#include "window.h"
+#include "xfer_int.h"
+
+/* A session id: this record's index in the low bits, the rest unguessable; never 0. */
+static uint32_t fresh_id(struct xfer *x, const struct xfer_session *s)
+{
+    uint32_t id;
+    do {
+        id = ((uint32_t)prng_next(&x->prng) & ~x->session_mask) | (uint32_t)(s - x->sessions);
+    } while (id == 0 || id == s->live_id || id == s->offer_id);
+    return id;
+}
+
+struct xfer_session *session_by_id(const struct xfer *x, uint32_t id)
+{
+    uint32_t i = id & x->session_mask;
+    return i < x->session_count && x->sessions[i].peer ? &x->sessions[i] : NULL;
+}
+
+struct xfer_session *session_find(const struct xfer_peer *p, uint16_t worker)
+{
+    for (struct link *l = p->sessions.next; l != &p->sessions; l = l->next) {
+        struct xfer_session *s = LIST_ENTRY(l, struct xfer_session, of_peer);
+        if (s->worker == worker)
+            return s;
+    }
+    return NULL;
+}
+
+void session_set_addr(struct xfer_session *s)
+{
+    s->addr = s->peer->addr;
+    s->addr.port = (uint16_t)(s->addr.port + s->worker);
+}
+
+struct xfer_session *session_get(struct xfer *x, struct xfer_peer *p, uint16_t worker)
+{
+    struct xfer_session *s = session_find(p, worker);
+    if (!s) {
+        if (list_empty(&x->spare))
+            return NULL;
+        s = LIST_ENTRY(x->spare.next, struct xfer_session, link);
+        list_remove(&s->of_peer);
+        s->peer = p;
+        s->worker = worker;
+        s->offer_id = fresh_id(x, s);
+        s->hellos = 0;
+        session_set_addr(s);
+        list_push(&p->sessions, &s->of_peer);
+    }
+    if (!s->live)
+        list_to_tail(&x->spare, &s->link);
+    return s;
+}
+
+/* Memory of a session that was never live is not touched before. */
+static void clear(struct xfer_session *s)
+{
+    const struct xfer_config *c = &s->x->config;
+    sentmap_init(&s->sent, s->sent.ring, s->sent.window, s->sent.refs, s->sent.refs_max);
+    ranges_init(&s->got);
+    memset(s->in, 0, c->slots * sizeof s->in[0]);
+    for (uint32_t i = 0; i < c->slots; i++) {
+        s->out[i] = (struct out_slot){.session = s, .index = i};
+        list_init(&s->out[i].flow.link);
+        s->out_free[i] = c->slots - 1 - i; /* the first message takes slot 0 */
+    }
+    s->out_free_count = c->slots;
+    s->rtt = (struct rtt){0};
+    s->next_number = 1;
+    s->largest_acked = s->eliciting_ns = s->loss_ns = s->floor = s->rx_largest = s->rx_largest_ns = s->ack_ns = 0;
+    s->pto_count = s->ack_count = 0;
+    s->ack_due = s->close_due = false;
+}
+
+/* The other sessions with the node were those of its former life. */
+static void end_older(struct xfer_peer *p, uint64_t incarnation)
+{
+    for (struct link *l = p->sessions.next; l != &p->sessions; l = l->next) {
+        struct xfer_session *s = LIST_ENTRY(l, struct xfer_session, of_peer);
+        if (s->live && s->peer_incarnation < incarnation)
+            session_end(s, CHI_STATUS_PEER_RESTARTED);
+    }
+}
+
+void session_establish(struct xfer_session *s, const struct wire_hello *h, uint64_t now)
+{
+    struct xfer *x = s->x;
+    struct xfer_peer *p = s->peer;
+    if (s->live)
+        session_end(s, CHI_STATUS_PEER_RESTARTED);
+    end_older(p, h->incarnation);
+    list_remove(&s->link); /* of x->spare */
+    clear(s);
+    s->live = true;
+    s->live_id = s->offer_id;
+    s->offer_id = fresh_id(x, s);
+    s->peer_session = h->session;
+    s->peer_incarnation = h->incarnation;
+    s->packet_bytes = h->packet_max < x->config.packet_max ? h->packet_max : x->config.packet_max;
+    if (s->hellos == 1)
+        loss_sample(s, now - s->hello_ns, 0);
+    s->hellos = 0;
+
+    p->incarnation = h->incarnation;
+    p->workers = h->workers;
+    if (s->worker == x->config.worker % h->workers) {
+        p->send = s;
+        p->dialing = p->refused = false;
+    }
+    if (!list_linked(&p->up))
+        list_push(&x->up, &p->up);
+    peer_push(x, p, now);
+    session_wake(s);
+}
+
+/* Takes a message out of its slot, unsent, to wait again. */
+static void take_back(struct xfer_session *s, struct out_slot *o)
+{
+    struct xfer_out *m = o->m;
+    list_remove(&o->flow.link);
+    o->m = NULL;
+    peer_wait(s->peer, m, true);
+}
+
+void session_end(struct xfer_session *s, enum chi_status status)
+{
+    struct xfer *x = s->x;
+    if (s->peer->send == s)
+        s->peer->send = NULL;
+    s->live = false;
+    s->live_id = 0;
+    list_remove(&s->link);
+    list_push(&x->spare, &s->link);
+    for (uint32_t i = 0; i < x->config.slots; i++) {
+        struct out_slot *o = &s->out[i];
+        if (!o->m)
+            continue;
+        if (o->sent || status == CHI_STATUS_SHUTDOWN)
+            out_end(x, o->m, status, NULL, 0);
+        else
+            take_back(s, o);
+    }
+    for (uint32_t i = 0; i < x->config.slots; i++)
+        if (s->in[i].in)
+            in_orphan(s->in[i].in, x);
+    CHI_ASSERT(list_empty(&s->fresh) && list_empty(&s->bulk));
+}
+
+void session_wake(struct xfer_session *s)
+{
+    if (!s->live || list_linked(&s->link))
+        return;
+    bool data = s->sent.lost != SENTMAP_NONE || !list_empty(&s->fresh) || !list_empty(&s->bulk);
+    if (s->ack_due || s->close_due || (data && window_open(s)))
+        list_push(&s->x->ready, &s->link);
+}
+
+static uint64_t alarm_of(const struct xfer_session *s)
+{
+    if (!s->live)
+        return UINT64_MAX;
+    uint64_t when = loss_alarm(s);
+    return s->ack_ns && !s->ack_due && s->ack_ns < when ? s->ack_ns : when;
+}
+
+void session_alarm_set(struct xfer_session *s) { timers_set(&s->x->timers, &s->timer, alarm_of(s)); }
+
+void session_tick(struct xfer_session *s, uint64_t now)
+{
+    if (s->live) {
+        if (s->ack_ns && s->ack_ns <= now)
+            s->ack_due = true;
+        loss_tick(s, now);
+        session_wake(s);
+    }
+    if (!s->timer.place)
+        return;
+    uint64_t when = alarm_of(s);
+    timers_later(&s->x->timers, &s->timer, when > now ? when : now + 1);
+}

@@ -1,0 +1,126 @@
+/* tx.c - DATA packets that go out: an acknowledgement, what was lost, new messages, then bulk in turns. */
+#include "window.h"
+#include "xfer_int.h"
+
+static inline uint32_t room(const struct pack *k) { return k->end - k->at; }
+
+/* A new message's head, and its segments too where all of them fit; else they queue up behind the other bulk.
+ * An answer's segments go before its head: its origin then has all of it when the head comes, and keeps nothing aside. */
+static enum flow_put pack_fresh(struct xfer_session *s, struct flow *f, struct pack *k)
+{
+    if (f->answer && flow_left(f) && flow_rest(f) + flow_answer_head(f) <= room(k))
+        while (flow_segment(s, f, k))
+            ;
+    enum flow_put put = flow_head(s, f, k);
+    if (put != FLOW_DONE)
+        return put;
+    list_remove(&f->link);
+    if (flow_left(f) && flow_rest(f) <= room(k))
+        while (flow_segment(s, f, k))
+            ;
+    if (flow_left(f))
+        list_push(&s->bulk, &f->link);
+    return FLOW_DONE;
+}
+
+static void pack_data(struct xfer_session *s, struct pack *k)
+{
+    while (s->sent.lost != SENTMAP_NONE)
+        if (flow_again(s, k) == FLOW_FULL)
+            return;
+    while (!list_empty(&s->fresh)) {
+        struct flow *f = LIST_ENTRY(s->fresh.next, struct flow, link);
+        enum flow_put put = pack_fresh(s, f, k);
+        if (put == FLOW_FULL)
+            return;
+        if (put == FLOW_TOO_BIG)
+            out_end(s->x, flow_out(f)->m, CHI_STATUS_TOO_BIG, NULL, 0);
+    }
+    while (!list_empty(&s->bulk)) {
+        struct flow *f = LIST_ENTRY(s->bulk.next, struct flow, link);
+        if (!flow_segment(s, f, k))
+            return;
+        if (!flow_left(f)) {
+            list_remove(&f->link);
+        } else if (f->quantum <= 0) {
+            f->quantum = XFER_QUANTUM;
+            list_to_tail(&s->bulk, &f->link);
+        }
+    }
+}
+
+static void seal_and_send(struct xfer_session *s, struct xfer_packet *p, const struct pack *k)
+{
+    struct xfer *x = s->x;
+    struct wire_header h = {
+        .kind = WIRE_KIND_DATA, .length = (uint16_t)k->at, .session = s->peer_session, .number = s->next_number++};
+    wire_put_header(k->p, &h);
+    wire_seal(k->p, k->at, x->host.crc32c);
+    p->length = k->at;
+    s->peer->stats.packets_tx++;
+    s->peer->stats.bytes_tx += k->at;
+    x->host.packet_send(x->host.ctx, &s->addr, p);
+}
+
+enum tx_result { TX_SENT, TX_NOTHING, TX_NO_PACKET };
+
+/* Sends one packet of a session in x->ready, and takes it out of there when it has no more. */
+static enum tx_result session_tx(struct xfer_session *s, uint64_t now)
+{
+    struct xfer *x = s->x;
+    struct xfer_packet p;
+    list_remove(&s->link);
+    bool data = (s->sent.lost != SENTMAP_NONE || !list_empty(&s->fresh) || !list_empty(&s->bulk)) && window_open(s);
+    if (!data && !s->ack_due && !s->close_due)
+        return TX_NOTHING;
+    if (!x->host.packet_get(x->host.ctx, &p)) {
+        list_push(&x->ready, &s->link);
+        return TX_NO_PACKET;
+    }
+    CHI_ASSERT(p.cap >= s->packet_bytes);
+    struct pack k = {.p = p.data, .at = WIRE_HEADER_BYTES, .end = s->packet_bytes, .refs = SENTMAP_NONE};
+    k.limit = k.end - k.at - XFER_ACK_ROOM;
+    struct wire_ack ack;
+    bool acked = ack_fill(s, &ack, data ? XFER_ACK_BESIDE : WIRE_ACK_RANGES, now);
+    if (acked)
+        k.at += (uint32_t)wire_put_ack(k.p + k.at, &ack);
+    if (s->close_due)
+        k.at += (uint32_t)wire_put_close(k.p + k.at, WIRE_CLOSE_SHUTDOWN);
+    else if (data)
+        pack_data(s, &k);
+    if (k.at == WIRE_HEADER_BYTES) { /* what was lost is wanted no more */
+        s->ack_due = false;
+        x->host.packet_put(x->host.ctx, &p);
+        session_wake(s);
+        return TX_NOTHING;
+    }
+    if (k.refs != SENTMAP_NONE) {
+        struct sent sent = {.number = s->next_number, .sent_ns = now, .refs = k.refs};
+        sent.ack_largest = acked ? ack.r[0].last : 0;
+        sentmap_push(&s->sent, &sent);
+        s->eliciting_ns = now;
+    }
+    seal_and_send(s, &p, &k);
+    if (acked)
+        ack_sent(s);
+    if (s->close_due) {
+        session_end(s, CHI_STATUS_SHUTDOWN);
+        return TX_SENT;
+    }
+    session_alarm_set(s);
+    session_wake(s);
+    return TX_SENT;
+}
+
+unsigned xfer_tx(struct xfer *x, uint64_t now, unsigned budget)
+{
+    xfer_release(x);
+    unsigned n = control_tx(x, budget);
+    for (unsigned tries = n; tries < budget && !list_empty(&x->ready); tries++) {
+        enum tx_result r = session_tx(LIST_ENTRY(x->ready.next, struct xfer_session, link), now);
+        if (r == TX_NO_PACKET)
+            break;
+        n += r == TX_SENT;
+    }
+    return n;
+}

@@ -1,0 +1,163 @@
+#include "xfer.h"
+
+#include "xfer_int.h"
+
+/* --- messages */
+
+void xfer_send(struct xfer *x, uint32_t node, struct xfer_out *m, uint64_t now)
+{
+    CHI_ASSERT(m->nregions <= CHI_REGIONS_MAX);
+    m->next = m->prev = NULL;
+    m->peer = NULL;
+    m->state = NULL;
+    m->timer.prev = m->timer.next = NULL;
+    for (uint32_t i = 0; i < m->nregions; i++)
+        m->regions[i].used = 0;
+    struct xfer_peer *p = x->closed ? NULL : peer_find(x, node);
+    enum chi_status refused = CHI_STATUS_OK;
+    if (x->closed)
+        refused = CHI_STATUS_SHUTDOWN;
+    else if (!p)
+        refused = CHI_STATUS_NO_NODE;
+    else if (m->deadline_ns <= now)
+        refused = CHI_STATUS_DEADLINE;
+    if (refused != CHI_STATUS_OK) {
+        out_end(x, m, refused, NULL, 0);
+        return;
+    }
+    wheel_add(&x->deadlines, &m->timer, m->deadline_ns);
+    peer_wait(p, m, false);
+    peer_push(x, p, now);
+}
+
+void xfer_answer(struct xfer *x, struct xfer_in *in, const struct xfer_answer *a, uint64_t now)
+{
+    in_answer(x, LIST_ENTRY(in, struct msg_in, pub), a, now);
+}
+
+/* --- events */
+
+void xfer_release(struct xfer *x)
+{
+    if (x->gone)
+        in_free(x, x->gone);
+    x->gone = NULL;
+    while (x->bodies) {
+        struct body *b = x->bodies;
+        x->bodies = b->next;
+        x->host.memory_put(x->host.ctx, b, b->size);
+    }
+}
+
+static void event_task(struct xfer *x, struct xfer_event *e)
+{
+    struct msg_in *in = LIST_ENTRY(x->tasks.next, struct msg_in, link);
+    list_remove(&in->link);
+    in->state = IN_RUNNING;
+    *e = (struct xfer_event){
+        .kind = XFER_TASK, .node = in->pub.node, .in = &in->pub, .bytes = in->form, .length = in->form_length};
+}
+
+static void event_done(struct xfer *x, struct xfer_event *e)
+{
+    struct xfer_out *m = x->done;
+    x->done = m->next;
+    struct body *b = m->state;
+    if (b) {
+        b->next = x->bodies;
+        x->bodies = b;
+    }
+    *e = (struct xfer_event){
+        .kind = XFER_DONE, .status = (enum chi_status)m->status, .out = m, .bytes = m->bytes, .length = m->length};
+    e->node = m->peer ? m->peer->node : 0;
+}
+
+bool xfer_next_event(struct xfer *x, struct xfer_event *out)
+{
+    if (x->gone) {
+        in_free(x, x->gone);
+        x->gone = NULL;
+    }
+    if (!list_empty(&x->up)) {
+        struct xfer_peer *p = LIST_ENTRY(x->up.next, struct xfer_peer, up);
+        list_remove(&p->up);
+        *out = (struct xfer_event){.kind = XFER_PEER_UP, .node = p->node, .incarnation = p->incarnation};
+    } else if (!list_empty(&x->tasks)) {
+        event_task(x, out);
+    } else if (x->done) {
+        event_done(x, out);
+    } else if (!list_empty(&x->ended)) {
+        x->gone = LIST_ENTRY(x->ended.next, struct msg_in, link);
+        list_remove(&x->gone->link);
+        *out = (struct xfer_event){.kind = XFER_ANSWERED, .node = x->gone->pub.node, .in = &x->gone->pub};
+    } else {
+        return false;
+    }
+    return true;
+}
+
+/* --- time */
+
+void xfer_tick(struct xfer *x, uint64_t now)
+{
+    struct wheel_entry *e;
+    xfer_release(x);
+    while ((e = wheel_expire(&x->deadlines, now)))
+        out_end(x, LIST_ENTRY(e, struct xfer_out, timer), CHI_STATUS_DEADLINE, NULL, 0);
+    while (timers_next(&x->timers) <= now) {
+        struct timer *t = x->timers.heap[1];
+        if (t->kind == TIMER_SESSION)
+            session_tick(LIST_ENTRY(t, struct xfer_session, timer), now);
+        else
+            peer_tick(x, LIST_ENTRY(t, struct xfer_peer, timer), now);
+    }
+    in_tick(x, now);
+}
+
+uint64_t xfer_deadline(const struct xfer *x)
+{
+    bool events = x->done || !list_empty(&x->tasks) || !list_empty(&x->ended) || !list_empty(&x->up);
+    if (events || x->control_count || !list_empty(&x->ready))
+        return 0;
+    uint64_t when = timers_next(&x->timers), next = wheel_next(&x->deadlines);
+    if (next < when)
+        when = next;
+    if (!list_empty(&x->idle)) {
+        next = LIST_ENTRY(x->idle.next, struct msg_in, link)->stamp_ns + XFER_SILENCE_NS;
+        if (next < when)
+            when = next;
+    }
+    return when;
+}
+
+/* --- the end */
+
+static void close_peer(struct xfer *x, struct xfer_peer *p)
+{
+    p->send = NULL;
+    p->dialing = false;
+    while (p->waiting)
+        out_end(x, p->waiting, CHI_STATUS_SHUTDOWN, NULL, 0);
+    for (struct link *l = p->sessions.next; l != &p->sessions; l = l->next) {
+        struct xfer_session *s = LIST_ENTRY(l, struct xfer_session, of_peer);
+        if (!s->live)
+            continue;
+        for (uint32_t i = 0; i < x->config.slots; i++) {
+            if (s->out[i].m)
+                out_end(x, s->out[i].m, CHI_STATUS_SHUTDOWN, NULL, 0);
+            if (s->in[i].in)
+                in_orphan(s->in[i].in, x);
+        }
+        s->close_due = true;
+        session_wake(s);
+    }
+}
+
+void xfer_shutdown(struct xfer *x, uint64_t now)
+{
+    (void)now;
+    x->closed = true;
+    x->control_count = 0;
+    for (uint32_t i = 0; i < x->peer_count; i++)
+        close_peer(x, &x->peers[i]);
+}

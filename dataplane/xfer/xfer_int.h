@@ -1,0 +1,304 @@
+/* xfer_int.h - the transport's own records, and what its files offer each other.  PURE.
+ *
+ * Files, outermost first: xfer.c (api) layout.c (memory) rx.c tx.c (packets) hello.c control.c (outside of a session) peer.c
+ * session.c msg_out.c msg_in.c (messages) flow.c (frames of a message) loss.c ack.c sentmap.c window.h place.c timers.c list.h.
+ *
+ * One record each: peer = a node; session = a peer's worker; out_slot = a message of ours that is out; msg_in = a message
+ * of a peer's.  A frame that is in flight or lost names its message by slot and generation only, so that whatever ended in
+ * the meantime is simply not found: after XFER_DONE nothing here reaches the message's memory. */
+#pragma once
+#include "base/pool.h"
+#include "base/prng.h"
+#include "base/ranges.h"
+#include "list.h"
+#include "sentmap.h"
+#include "timers.h"
+#include "xfer.h"
+
+enum {
+    XFER_SESSIONS_EXTRA = 16, /* sessions beside two a peer: nodes with more workers than this one */
+    XFER_CONTROLS = 64,       /* HELLO and REFUSE packets that wait to be sent */
+    XFER_TRACKS = 128,        /* regions that have holes, over all messages */
+    XFER_FORM_SMALL = 128,    /* a form up to this length needs no memory of the host's */
+    XFER_QUANTUM = 65536,     /* bytes of one bulk message before the next one's turn */
+    XFER_ACK_BESIDE = 8,      /* ranges of an ACK that shares its packet; alone: WIRE_ACK_RANGES */
+    XFER_ACK_ROOM = WIRE_BYTES_ACK + 8 * (XFER_ACK_BESIDE - 1),
+    XFER_REFUSE_BURST = 32,   /* REFUSE packets at once; then one each XFER_REFUSE_NS */
+};
+static const uint64_t XFER_REFUSE_NS = 100000;
+/* An incoming message that hears nothing of its origin for so long is given up: its origin's deadline is over. */
+static const uint64_t XFER_SILENCE_NS = 10000000000;
+
+/* --- place.c: the one function that stores remote bytes */
+
+struct track { /* what came behind a hole of one region */
+    struct track *next;
+    uint32_t region;
+    struct ranges ranges;
+};
+struct place {
+    uint8_t *base;
+    uint64_t size;
+    uint64_t *have;        /* bytes from the start without a hole */
+    struct track **tracks; /* of the message */
+    uint32_t region;
+};
+/* Stores length bytes at offset.  NONE: they are there; else nothing was stored: REGION_BOUNDS, REGION_FRAGMENTED, NO_MEMORY. */
+CHI_MUST_CHECK enum chi_drop place_bytes(struct xfer *x, const struct place *to, uint64_t offset, const uint8_t *bytes,
+                                         uint32_t length);
+void place_forget(struct xfer *x, struct track **tracks);
+
+/* --- messages */
+
+struct flow { /* what of a message must still be sent; in one of its session's lists while there is something */
+    struct link link;
+    uint64_t offset;  /* next byte of this step's region */
+    uint32_t inlined; /* bytes of the form that went with the head */
+    int32_t quantum;
+    uint8_t step;     /* 1..n: that bulk region; n + 1: the form behind `inlined`; n + 2: nothing is left */
+    bool answer;      /* embedded in a msg_in, else in an out_slot */
+    bool head_sent;   /* TASK_IN or TASK_OUT */
+};
+
+struct body { /* an answer's body that did not come in one piece; host memory */
+    struct body *next;
+    uint64_t size; /* with this header */
+    uint8_t zero[48];
+    uint8_t bytes[];
+};
+
+struct out_slot {
+    struct xfer_out *m; /* NULL: free */
+    struct xfer_session *session;
+    struct flow flow;
+    uint32_t index, generation;
+    bool sent;     /* its TASK_IN went out at least once: it may have run */
+    bool answered; /* its TASK_OUT is here; segments may still be missing */
+    uint8_t exposed;
+    uint32_t body_length;
+    uint64_t body_have;
+    struct body *body;
+    struct track *tracks;
+    uint64_t used[WIRE_REGIONS]; /* by region; once answered */
+};
+
+enum in_state { IN_RECEIVING = 1, IN_QUEUED, IN_RUNNING, IN_ANSWERING, IN_ENDED };
+struct msg_in {
+    struct xfer_in pub;
+    struct xfer_session *session; /* NULL: orphaned, its origin waits no longer */
+    struct xfer_peer *peer;
+    struct link link;             /* RECEIVING, ANSWERING: x->idle; QUEUED: x->tasks; ENDED: x->ended */
+    struct flow flow;             /* the answer's */
+    uint64_t stamp_ns;            /* when something of it moved last */
+    uint32_t slot, generation;
+    uint8_t state;     /* enum in_state */
+    bool internal;     /* answered by the transport itself: its consumer never saw it */
+    uint8_t exposed;
+    uint32_t missing;  /* regions, the form among them, that are not whole yet */
+    uint32_t unacked;  /* frames of the answer in flight or lost */
+    uint32_t form_length;
+    const uint8_t *form;
+    uint8_t *form_memory; /* the host's, or NULL */
+    uint64_t form_have;
+    struct track *tracks;
+    struct xfer_answer answer;
+    struct chi_ar_region region[CHI_REGIONS_MAX];
+    uint8_t small[XFER_FORM_SMALL];
+};
+struct in_slot { /* of the peer's slots */
+    uint32_t generation; /* newest that was accepted; 0: none yet */
+    struct msg_in *in;   /* NULL: it is over */
+};
+
+/* --- sessions and peers */
+
+struct rtt {
+    uint64_t srtt_ns, var_ns, latest_ns, min_ns; /* srtt 0: no sample yet */
+};
+
+struct xfer_session { /* with one worker of a peer; live: both sides proved to know the other's id */
+    struct xfer *x;
+    struct xfer_peer *peer; /* NULL: the record is free */
+    struct link of_peer;
+    struct link link; /* live: in x->ready, or in none; else in x->spare */
+    struct xfer_addr addr;
+    struct timer timer;
+    uint16_t worker;
+    uint16_t packet_bytes; /* largest that both sides take */
+    bool live, ack_due, close_due;
+    uint32_t live_id, offer_id; /* ours: in use; offered to whoever says HELLO next.  Never 0 but live_id when not live */
+    uint32_t peer_session;
+    uint64_t peer_incarnation;
+    uint64_t hello_ns; /* when offer_id went out last */
+    uint32_t hellos;   /* how often */
+
+    /* sending */
+    struct link fresh, bulk; /* flows: head not sent yet; segments left */
+    struct sentmap sent;
+    struct rtt rtt;
+    uint64_t next_number, largest_acked;
+    uint64_t eliciting_ns; /* when the last packet that wants an ack went */
+    uint64_t loss_ns;      /* when the time threshold passes for the next packet; 0: for none */
+    uint32_t pto_count;
+
+    /* receiving */
+    struct ranges got;
+    uint64_t floor;        /* numbers below it count as seen */
+    uint64_t rx_largest, rx_largest_ns;
+    uint64_t ack_ns;       /* when the ack is due; 0: nothing to acknowledge */
+    uint32_t ack_count;    /* packets that wait for it */
+
+    struct out_slot *out;
+    struct in_slot *in;
+    uint32_t *out_free; /* stack of slot numbers */
+    uint32_t out_free_count;
+};
+
+struct xfer_peer {
+    uint32_t node;
+    struct xfer_addr addr; /* of its worker 0 */
+    uint16_t workers;      /* 0: not known */
+    bool dialing, refused, up_pending;
+    uint32_t attempts;
+    uint64_t dial_ns;  /* next HELLO, while dialing */
+    uint64_t hello_ns; /* last one sent by dialing */
+    uint64_t incarnation;
+    struct xfer_session *send; /* where new messages go; NULL: none is live */
+    struct link sessions, up;
+    struct xfer_out *waiting, *waiting_last; /* by next and prev */
+    struct timer timer;
+    struct xfer_peer_stats stats;
+};
+
+struct control {
+    struct xfer_addr to;
+    bool refuses;
+    struct wire_hello hello;
+    struct wire_refuse refuse;
+};
+
+struct xfer {
+    struct xfer_config config;
+    struct xfer_host host;
+    struct prng prng;
+    bool closed;
+    struct link ready; /* live sessions that can send now */
+    struct link spare; /* the others, longest unused first */
+    struct link tasks, ended, up;
+    struct link idle;  /* messages that wait for their peer, longest first */
+    struct xfer_out *done, *done_last;
+    struct msg_in *gone; /* its ANSWERED was handed out */
+    struct body *bodies; /* handed out */
+    struct timers timers;
+    struct wheel deadlines;
+    struct control *controls;
+    uint32_t control_first, control_count;
+    uint32_t refuse_tokens;
+    uint64_t refuse_ns;
+    struct pool ins, tracks;
+    struct xfer_peer *peers, **peer_table; /* table: open addressing by node */
+    struct xfer_session *sessions;
+    uint32_t peer_count, peer_mask, session_count, session_mask;
+    _Alignas(CHI_CACHE_LINE) uint8_t nowhere[CHI_CACHE_LINE]; /* where regions of size 0 lie */
+};
+
+static inline enum chi_drop xfer_drop(struct xfer *x, enum chi_drop d)
+{
+    x->host.drops[d]++;
+    return d;
+}
+
+/* --- xfer.c */
+/* What was handed out with events is given back: their bytes were borrowed until now. */
+void xfer_release(struct xfer *x);
+
+/* --- peer.c */
+struct xfer_peer *peer_find(const struct xfer *x, uint32_t node);
+void peer_wait(struct xfer_peer *p, struct xfer_out *m, bool first);
+void peer_wait_remove(struct xfer_peer *p, struct xfer_out *m);
+/* Moves waiting messages to free slots of the live session, or dials when there is none. */
+void peer_push(struct xfer *x, struct xfer_peer *p, uint64_t now);
+void peer_dial(struct xfer *x, struct xfer_peer *p, uint64_t now);
+void peer_refused(struct xfer *x, struct xfer_peer *p, enum chi_status status);
+/* Its number of workers is known now: the next HELLO goes to the right one, at once. */
+void peer_redial(struct xfer *x, struct xfer_peer *p, uint64_t now);
+void peer_tick(struct xfer *x, struct xfer_peer *p, uint64_t now);
+
+/* --- session.c */
+struct xfer_session *session_find(const struct xfer_peer *p, uint16_t worker);
+/* Finds or makes the record, in place of the longest unused one that is not live; NULL: all are live. */
+struct xfer_session *session_get(struct xfer *x, struct xfer_peer *p, uint16_t worker);
+struct xfer_session *session_by_id(const struct xfer *x, uint32_t id);
+void session_set_addr(struct xfer_session *s);
+/* The handshake proved that h's sender knows offer_id: it becomes the live session, the former one ends. */
+void session_establish(struct xfer_session *s, const struct wire_hello *h, uint64_t now);
+/* Messages that went out end with the status, the others wait again; incoming ones are orphaned. */
+void session_end(struct xfer_session *s, enum chi_status status);
+/* Puts it among those that can send, if it can. */
+void session_wake(struct xfer_session *s);
+void session_alarm_set(struct xfer_session *s);
+void session_tick(struct xfer_session *s, uint64_t now);
+
+/* --- hello.c, control.c */
+CHI_MUST_CHECK enum chi_drop hello_rx(struct xfer *x, const struct xfer_addr *from, const uint8_t *p, size_t n, uint64_t now);
+CHI_MUST_CHECK enum chi_drop refuse_rx(struct xfer *x, const struct xfer_addr *from, const uint8_t *p, size_t n, uint64_t now);
+void hello_dial(struct xfer_session *s, uint64_t now);
+void control_hello(struct xfer *x, const struct xfer_addr *to, const struct wire_hello *h);
+void control_refuse(struct xfer *x, const struct xfer_addr *to, enum wire_refuse_reason reason, uint32_t session, uint64_t now);
+unsigned control_tx(struct xfer *x, unsigned budget);
+
+/* --- msg_out.c */
+void out_open(struct xfer_session *s, struct xfer_out *m);
+/* Ends a message: its XFER_DONE waits to be fetched.  bytes: of the packet at hand, or NULL. */
+void out_end(struct xfer *x, struct xfer_out *m, enum chi_status status, const uint8_t *bytes, uint32_t length);
+CHI_MUST_CHECK enum chi_drop out_answer(struct xfer_session *s, const struct wire_task_out *f, uint64_t now);
+CHI_MUST_CHECK enum chi_drop out_segment(struct xfer_session *s, const struct wire_segment *f, uint64_t now);
+
+/* --- msg_in.c */
+CHI_MUST_CHECK enum chi_drop in_task(struct xfer_session *s, const struct wire_task_in *f, uint64_t now);
+CHI_MUST_CHECK enum chi_drop in_segment(struct xfer_session *s, const struct wire_segment *f, uint64_t now);
+void in_answer(struct xfer *x, struct msg_in *in, const struct xfer_answer *a, uint64_t now);
+void in_orphan(struct msg_in *in, struct xfer *x);
+void in_frame_acked(struct msg_in *in, struct xfer *x, uint64_t now);
+void in_free(struct xfer *x, struct msg_in *in);
+/* Gives up what has been silent for too long. */
+void in_tick(struct xfer *x, uint64_t now);
+
+/* --- flow.c: frames of a message, into a packet */
+struct pack {
+    uint8_t *p;
+    uint32_t at, end;
+    uint32_t refs;  /* list of frame_refs */
+    uint32_t limit; /* most bytes for a frame that cannot be split */
+};
+enum flow_put { FLOW_DONE, FLOW_FULL, FLOW_TOO_BIG };
+static inline struct out_slot *flow_out(struct flow *f) { return LIST_ENTRY(f, struct out_slot, flow); }
+static inline struct msg_in *flow_in(struct flow *f) { return LIST_ENTRY(f, struct msg_in, flow); }
+void flow_init(struct flow *f, bool answer);
+/* Writes the head, with the form or its first part. */
+enum flow_put flow_head(struct xfer_session *s, struct flow *f, struct pack *k);
+/* Writes a segment of what is left; false: the packet is full, or nothing is left that may go now. */
+bool flow_segment(struct xfer_session *s, struct flow *f, struct pack *k);
+/* True when there are segments to send; those of the form count once the head is sent. */
+bool flow_left(struct flow *f);
+/* Bytes that these segments take, each as one frame. */
+uint64_t flow_rest(const struct flow *f);
+/* Bytes that the head of an answer will take, about. */
+uint32_t flow_answer_head(const struct flow *f);
+/* Sends the first lost frame again.  DONE: it, or a part of it, was written; or nobody needs it any more. */
+enum flow_put flow_again(struct xfer_session *s, struct pack *k);
+/* True while the frame's message still waits for it. */
+bool flow_ref_live(struct xfer_session *s, const struct frame_ref *r);
+
+/* --- loss.c, ack.c, tx.c */
+CHI_MUST_CHECK enum chi_drop loss_on_ack(struct xfer_session *s, const struct wire_ack *a, uint64_t now);
+void loss_sample(struct xfer_session *s, uint64_t rtt_ns, uint64_t ack_delay_ns);
+uint64_t loss_alarm(const struct xfer_session *s);
+void loss_tick(struct xfer_session *s, uint64_t now);
+bool ack_seen(const struct xfer_session *s, uint64_t number);
+void ack_note(struct xfer_session *s, uint64_t number, bool eliciting, uint64_t now);
+/* Fills an ACK of at most `ranges` ranges; false: there is nothing to acknowledge. */
+bool ack_fill(const struct xfer_session *s, struct wire_ack *a, unsigned ranges, uint64_t now);
+void ack_sent(struct xfer_session *s);
+/* The peer knows what was acknowledged up to this number. */
+void ack_confirmed(struct xfer_session *s, uint64_t largest);

@@ -1,0 +1,334 @@
+/* chictl as a program, against the RPC server in a thread of this test, with methods of its own. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <cmocka.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "control/rpc.h"
+
+static char folder[64], path[96];
+static struct event_base *base;
+static struct rpc *rpc;
+static struct event *wake;
+static int wake_pipe[2];
+static pthread_t server;
+
+/* --- the daemon's part */
+static json_t *from_text(const char *text)
+{
+    json_error_t e;
+    json_t *j = json_loads(text, 0, &e);
+    if (!j)
+        fprintf(stderr, "%s\n", e.text);
+    return j;
+}
+static json_t *call_status(void *ctx, json_t *params, struct rpc_error *err)
+{
+    (void)ctx, (void)params, (void)err;
+    return from_text("{\"node\":1,\"name\":\"alpha\",\"uptime_ns\":3725000000000,\"memory_bytes\":268435456,\"busy\":false,\"load\":0.25,"
+                     "\"evil\":\"a\\u001b[31mb\\nc\",\"none\":null,\"links\":{\"p0\":\"up\",\"delay_ns\":1500},\"empty\":[]}");
+}
+static json_t *call_peers(void *ctx, json_t *params, struct rpc_error *err)
+{
+    (void)ctx, (void)params, (void)err;
+    return from_text("[{\"node\":2,\"name\":\"beta\",\"sent_bytes\":1536,\"srtt_ns\":850,\"tasks\":7},"
+                     "{\"node\":10,\"name\":\"g\\u00e4mma\",\"sent_bytes\":12,\"tasks\":123456,\"note\":\"x y\"}]");
+}
+static json_t *call_ports(void *ctx, json_t *params, struct rpc_error *err)
+{
+    (void)ctx, (void)params, (void)err;
+    return json_array();
+}
+static json_t *call_stats(void *ctx, json_t *params, struct rpc_error *err)
+{
+    (void)ctx, (void)params;
+    return rpc_fail(err, RPC_FAILED, "a worker does not answer");
+}
+static json_t *call_long(void *ctx, json_t *params, struct rpc_error *err)
+{
+    json_t *list = json_array();
+    (void)ctx, (void)params, (void)err;
+    for (int i = 0; i < 20000; i++)
+        json_array_append_new(list, json_pack("{s:i, s:s}", "worker", i, "idle", "adaptive"));
+    return list;
+}
+static json_t *call_stop(void *ctx, json_t *params, struct rpc_error *err)
+{
+    (void)ctx, (void)params, (void)err;
+    event_base_loopbreak(base); /* the answer must still go out */
+    return json_pack("{s:b}", "stopping", 1);
+}
+/* pool.list is not there: an older daemon. */
+static const struct rpc_method methods[] = {
+    {"status", "", NULL, call_status}, {"peer.list", "", NULL, call_peers},   {"port.list", "", NULL, call_ports},
+    {"stats", "", NULL, call_stats},   {"worker.list", "", NULL, call_long}, {"stop", "", NULL, call_stop},
+    {0}};
+
+static void on_wake(evutil_socket_t fd, short what, void *arg)
+{
+    (void)fd, (void)what, (void)arg;
+    event_base_loopbreak(base);
+}
+
+static void *serve(void *arg)
+{
+    event_base_dispatch(base);
+    return arg;
+}
+
+static int setup(void **state)
+{
+    char err[256] = "";
+    (void)state;
+    snprintf(folder, sizeof(folder), "/tmp/chictl-test-XXXXXX");
+    if (!mkdtemp(folder) || pipe(wake_pipe))
+        return -1;
+    snprintf(path, sizeof(path), "%s/c.sock", folder);
+    base = event_base_new();
+    wake = event_new(base, wake_pipe[0], EV_READ, on_wake, NULL);
+    event_add(wake, NULL);
+    const struct rpc_options o = {.socket_path = path, .methods = methods};
+    if (rpc_start(base, &o, &rpc, err, sizeof(err))) {
+        fprintf(stderr, "%s\n", err);
+        return -1;
+    }
+    return pthread_create(&server, NULL, serve, NULL);
+}
+
+static int teardown(void **state)
+{
+    (void)state;
+    if (write(wake_pipe[1], "x", 1) != 1 || pthread_join(server, NULL))
+        return -1;
+    rpc_stop(rpc);
+    event_free(wake);
+    event_base_free(base);
+    close(wake_pipe[0]);
+    close(wake_pipe[1]);
+    return rmdir(folder);
+}
+
+/* --- chictl: its exit status, and what it wrote (at most what fits) */
+struct ran {
+    int status;
+    char out[2 << 20], err[4096];
+};
+
+static void read_back(FILE *f, char *to, size_t cap)
+{
+    rewind(f);
+    to[fread(to, 1, cap - 1, f)] = 0;
+    fclose(f);
+}
+
+static struct ran *chictl(const char *line)
+{
+    static struct ran r;
+    char command[512];
+    FILE *out = tmpfile(), *err = tmpfile();
+    assert_non_null(out);
+    assert_non_null(err);
+    snprintf(command, sizeof(command), "exec " CHICTL " %s", line);
+    pid_t child = fork();
+    if (child == 0) {
+        dup2(fileno(out), STDOUT_FILENO);
+        dup2(fileno(err), STDERR_FILENO);
+        setenv("CHI_SOCKET", path, 1);
+        execl("/bin/sh", "sh", "-c", command, (char *)NULL);
+        _exit(127);
+    }
+    assert_true(child > 0);
+    int status;
+    assert_int_equal(waitpid(child, &status, 0), child);
+    assert_true(WIFEXITED(status));
+    r.status = WEXITSTATUS(status);
+    read_back(out, r.out, sizeof(r.out));
+    read_back(err, r.err, sizeof(r.err));
+    return &r;
+}
+
+static void assert_ran(const char *line, int status, const char *out, const char *err)
+{
+    struct ran *r = chictl(line);
+    if (r->status != status || !strstr(r->out, out) || !strstr(r->err, err) || (status && r->out[0]) || (!status && r->err[0]))
+        fail_msg("chictl %s: %d\n%s\n%s", line, r->status, r->out, r->err);
+}
+
+static void chictl__renders_an_object(void **state)
+{
+    (void)state;
+    assert_ran("status", 0, "", "");
+    assert_string_equal(chictl("status")->out, "node:         1\n"
+                                               "name:         alpha\n"
+                                               "uptime_ns:    1:02:05\n"
+                                               "memory_bytes: 256.0 MiB\n"
+                                               "busy:         no\n"
+                                               "load:         0.25\n"
+                                               "evil:         a?[31mb?c\n"
+                                               "none:         -\n"
+                                               "links:\n"
+                                               "  p0:       up\n"
+                                               "  delay_ns: 1.50 us\n"
+                                               "empty:\n"
+                                               "  (none)\n");
+}
+
+static void chictl__renders_a_table(void **state)
+{
+    (void)state;
+    assert_string_equal(chictl("peer list")->out, "node  name   sent_bytes  srtt_ns   tasks  note\n"
+                                                  "   2  beta      1.5 KiB   850 ns       7  -\n"
+                                                  "  10  g\xc3\xa4mma        12 B        -  123456  x y\n");
+    assert_string_equal(chictl("port list")->out, "(none)\n");
+}
+
+static void chictl__prints_raw_json(void **state)
+{
+    static const char *const lines[] = {"--json peer list", "peer list --json", "peer --json list", "-j peer list"};
+    (void)state;
+    json_t *want = call_peers(NULL, NULL, NULL);
+    for (size_t i = 0; i < sizeof(lines) / sizeof(lines[0]); i++) {
+        struct ran *r = chictl(lines[i]);
+        assert_int_equal(r->status, 0);
+        json_t *got = from_text(r->out);
+        assert_true(json_equal(got, want));
+        json_decref(got);
+    }
+    json_decref(want);
+    json_t *help = from_text(chictl("help --json")->out);
+    assert_int_equal(json_array_size(help), 8);
+    json_decref(help);
+}
+
+static void chictl__takes_long_answers(void **state)
+{
+    (void)state;
+    json_t *got = from_text(chictl("worker list --json")->out);
+    assert_int_equal(json_array_size(got), 20000);
+    json_decref(got);
+    struct ran *r = chictl("worker list | tail -n 1");
+    assert_string_equal(r->out, " 19999  adaptive\n");
+}
+
+static void chictl__names_the_nearest(void **state)
+{
+    (void)state;
+    assert_ran("statsu", 2, "", "unknown command 'statsu'; did you mean 'status'?");
+    assert_ran("worker lsit", 2, "", "unknown command 'worker lsit'; did you mean 'worker list'?");
+    assert_ran("workers", 2, "", "did you mean 'worker list'?");
+    assert_ran("status now", 2, "", "'status' takes no argument, but got 'now'; did you mean 'status'?");
+    assert_ran("peer list all", 2, "", "'peer list' takes no argument, but got 'all'");
+    assert_ran("--jsn status", 2, "", "--jsn: unknown option; did you mean --json?");
+    assert_ran("status --sokcet x", 2, "", "did you mean --socket?");
+    assert_ran("-s", 2, "", "missing argument");
+    assert_ran("", 2, "", "a command is missing; one of: status, worker list, port list, pool list, peer list, stats, stop, help");
+    assert_ran("-t 0 status", 2, "", "--timeout is 0; right is");
+    assert_ran("-t x status", 2, "", "x");
+}
+
+static void chictl__shows_help_and_version(void **state)
+{
+    (void)state;
+    assert_ran("--help", 0, "  worker list  each worker and its counters\n", "");
+    assert_ran("--help", 0, "--json", "");
+    assert_ran("help", 0, "else of $CHI_SOCKET, else /run/chimaera/chimaera.sock", "");
+    assert_string_equal(chictl("--version")->out, "chictl " CHI_VERSION "\n");
+}
+
+static void chictl__reports_what_the_daemon_refuses(void **state)
+{
+    (void)state;
+    assert_ran("stats", 1, "", "chictl: a worker does not answer (error -32000)\n");
+    assert_ran("pool list", 1, "", "unknown method 'pool.list'; did you mean 'port.list'? (error -32601)");
+}
+
+static void chictl__reports_a_daemon_that_is_not_there(void **state)
+{
+    char line[256], other[120], long_path[160];
+    struct sockaddr_un a = {.sun_family = AF_UNIX};
+    (void)state;
+    assert_ran("-s /nowhere/c.sock status", 3, "", "no daemon answers on /nowhere/c.sock (No such file or directory); start chimaerad");
+    memset(long_path, 'x', sizeof(long_path) - 1);
+    long_path[sizeof(long_path) - 1] = 0;
+    snprintf(line, sizeof(line), "-s /%s status", long_path);
+    assert_ran(line, 3, "", "the socket's path has 160 bytes; at most 107");
+
+    snprintf(other, sizeof(other), "%s/silent.sock", folder);
+    memcpy(a.sun_path, other, strlen(other) + 1 < sizeof(a.sun_path) ? strlen(other) + 1 : 0);
+    int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    assert_int_equal(bind(fd, (struct sockaddr *)&a, sizeof(a)), 0);
+    snprintf(line, sizeof(line), "-s %s status", other);
+    assert_ran(line, 3, "", "(Connection refused)");
+    assert_int_equal(listen(fd, 4), 0); /* takes the request, and says nothing */
+    snprintf(line, sizeof(line), "--timeout 0.2 -s %s status", other);
+    assert_ran(line, 3, "", "did not answer within 0.2 s");
+    close(fd);
+    unlink(other);
+}
+
+static void *hang_up(void *listener)
+{
+    static const char *const answers[] = {"", "{\"jsonrpc\":", "hello\n", "[]\n", "{\"error\":{}}\n"};
+    for (size_t i = 0; i < sizeof(answers) / sizeof(answers[0]); i++) {
+        char request[256];
+        int fd = accept(*(int *)listener, NULL, NULL);
+        if (recv(fd, request, sizeof(request), 0) > 0 && answers[i][0])
+            (void)!write(fd, answers[i], strlen(answers[i]));
+        close(fd);
+    }
+    return NULL;
+}
+
+static void chictl__refuses_answers_without_sense(void **state)
+{
+    char line[256], other[108];
+    struct sockaddr_un a = {.sun_family = AF_UNIX};
+    pthread_t thread;
+    (void)state;
+    snprintf(other, sizeof(other), "%s/odd.sock", folder);
+    memcpy(a.sun_path, other, sizeof(other));
+    int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    assert_int_equal(bind(fd, (struct sockaddr *)&a, sizeof(a)), 0);
+    assert_int_equal(listen(fd, 4), 0);
+    assert_int_equal(pthread_create(&thread, NULL, hang_up, &fd), 0);
+    snprintf(line, sizeof(line), "-s %s status", other);
+    assert_ran(line, 3, "", "closed the connection without an answer");
+    assert_ran(line, 3, "", "closed the connection without an answer");
+    for (int i = 0; i < 3; i++)
+        assert_ran(line, 3, "", "is no daemon of this version");
+    assert_int_equal(pthread_join(thread, NULL), 0);
+    close(fd);
+    unlink(other);
+}
+
+static void chictl__gets_the_answer_to_stop(void **state)
+{
+    (void)state;
+    assert_ran("stop", 0, "stopping: yes\n", "");
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(chictl__renders_an_object, setup, teardown),
+        cmocka_unit_test_setup_teardown(chictl__renders_a_table, setup, teardown),
+        cmocka_unit_test_setup_teardown(chictl__prints_raw_json, setup, teardown),
+        cmocka_unit_test_setup_teardown(chictl__takes_long_answers, setup, teardown),
+        cmocka_unit_test_setup_teardown(chictl__names_the_nearest, setup, teardown),
+        cmocka_unit_test_setup_teardown(chictl__shows_help_and_version, setup, teardown),
+        cmocka_unit_test_setup_teardown(chictl__reports_what_the_daemon_refuses, setup, teardown),
+        cmocka_unit_test_setup_teardown(chictl__reports_a_daemon_that_is_not_there, setup, teardown),
+        cmocka_unit_test_setup_teardown(chictl__refuses_answers_without_sense, setup, teardown),
+        cmocka_unit_test_setup_teardown(chictl__gets_the_answer_to_stop, setup, teardown),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

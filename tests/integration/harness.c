@@ -1,0 +1,258 @@
+#define _GNU_SOURCE
+#include "harness.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <ftw.h>
+#include <poll.h>
+#include <signal.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+#define MODULES_DEFAULT CHI_BUILD_DIR "/lib/chimods"
+
+enum { LIMIT_S = 60 }; /* a busy machine, a sanitizer: far above what a start takes */
+
+const struct chi_pool_id ECHO = {100, 0};
+
+void folder_make(char out[96])
+{
+    const char *tmp = getenv("TMPDIR");
+    snprintf(out, 96, "%s/chi-test-XXXXXX", tmp ? tmp : "/tmp");
+    assert_non_null(mkdtemp(out));
+}
+
+static int remove_one(const char *path, const struct stat *st, int type, struct FTW *ftw)
+{
+    (void)st;
+    (void)type;
+    (void)ftw;
+    return remove(path);
+}
+
+void folder_remove(const char *dir) { nftw(dir, remove_one, 16, FTW_DEPTH | FTW_PHYS); }
+
+void node_configure(struct node *n, const char *dir, uint32_t id, const struct node_options *o)
+{
+    static const struct node_options usual;
+    char cores[16];
+    o = o ? o : &usual;
+    memset(n, 0, sizeof *n);
+    n->id = id;
+    n->out = -1;
+    snprintf(n->dir, sizeof n->dir, "%s", dir);
+    snprintf(n->config, sizeof n->config, "%s/node%u.yaml", dir, id);
+    snprintf(n->socket, sizeof n->socket, "%s/node%u.sock", dir, id);
+    snprintf(n->log, sizeof n->log, "%s/node%u.log", dir, id);
+    snprintf(cores, sizeof cores, "%ld", (long)((id - 1) % (uint32_t)sysconf(_SC_NPROCESSORS_ONLN)));
+    FILE *f = fopen(n->config, "w");
+    assert_non_null(f);
+    fprintf(f, "node: {id: %u, name: node%u}\n", id, id);
+    fprintf(f, "workers: {cores: [%s], idle: adaptive}\n", o->cores ? o->cores : cores);
+    fprintf(f, "memory: {hugepages: off, size: 256M}\n");
+    if (o->peer)
+        fprintf(f, "ports:\n  - {name: p0, device: \"net_memif0,role=%s,id=0,socket=%s/memif.sock\", ip: 10.40.0.%u/24, mtu: 9000}\n",
+                id < o->peer ? "server" : "client", dir, id);
+    fprintf(f, "cluster:\n  name: %s\n", o->cluster ? o->cluster : "demo");
+    if (o->peer)
+        fprintf(f, "  peers: [{id: %u, name: node%u, ip: 10.40.0.%u}]\n", o->peer, o->peer, o->peer);
+    fprintf(f, "control: {socket: %s}\n", n->socket);
+    fprintf(f, "modules: {path: [%s]}\n", o->modules ? o->modules : MODULES_DEFAULT);
+    fprintf(f, "compose:\n  - {mod: echo, pool: 100.0, name: echo}\n  - {mod: perf, pool: 101.0, name: perf}\n");
+    if (o->compose)
+        fprintf(f, "%s\n", o->compose);
+    if (o->limits)
+        fprintf(f, "limits: {%s}\n", o->limits);
+    assert_int_equal(fclose(f), 0);
+}
+
+static void show_log(const struct node *n)
+{
+    char line[512];
+    FILE *f = fopen(n->log, "r");
+    while (f && fgets(line, sizeof line, f))
+        print_message("  node%u: %s", n->id, line);
+    if (f)
+        fclose(f);
+}
+
+void node_start(struct node *n)
+{
+    int fds[2], log = open(n->log, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
+    assert_true(log >= 0 && pipe2(fds, O_CLOEXEC) == 0);
+    n->pid = fork();
+    assert_true(n->pid >= 0);
+    if (n->pid == 0) {
+        dup2(fds[1], STDOUT_FILENO);
+        dup2(log, STDERR_FILENO);
+        execl(CHI_BUILD_DIR "/bin/chimaerad", "chimaerad", "--config", n->config, (char *)NULL);
+        _exit(127);
+    }
+    close(fds[1]);
+    close(log);
+    n->out = fds[0];
+    char text[512] = "";
+    size_t have = 0;
+    while (!strstr(text, "is ready")) {
+        struct pollfd p = {.fd = n->out, .events = POLLIN};
+        ssize_t got = poll(&p, 1, LIMIT_S * 1000) == 1 ? read(n->out, text + have, sizeof text - 1 - have) : 0;
+        if (got <= 0) {
+            show_log(n);
+            fail_msg("node%u did not become ready: %s", n->id, text);
+        }
+        have += (size_t)got;
+        text[have] = 0;
+    }
+}
+
+int node_stop(struct node *n)
+{
+    int status;
+    if (n->pid <= 0)
+        return 0;
+    kill(n->pid, SIGTERM);
+    assert_int_equal(waitpid(n->pid, &status, 0), n->pid);
+    n->pid = 0;
+    close(n->out);
+    int rc = WIFEXITED(status) ? WEXITSTATUS(status) : -1;
+    if (rc)
+        show_log(n);
+    return rc;
+}
+
+void node_kill(struct node *n)
+{
+    kill(n->pid, SIGKILL);
+    waitpid(n->pid, NULL, 0);
+    n->pid = 0;
+    close(n->out);
+}
+
+int run_program(char *out, size_t cap, const char *const argv[])
+{
+    int fds[2], status;
+    assert_int_equal(pipe2(fds, O_CLOEXEC), 0);
+    pid_t pid = fork();
+    assert_true(pid >= 0);
+    if (pid == 0) {
+        dup2(fds[1], STDOUT_FILENO);
+        dup2(fds[1], STDERR_FILENO);
+        execv(argv[0], (char *const *)argv);
+        _exit(127);
+    }
+    close(fds[1]);
+    size_t have = 0;
+    char skip[256];
+    ssize_t got;
+    while ((got = have + 1 < cap ? read(fds[0], out + have, cap - 1 - have) : read(fds[0], skip, sizeof skip)) > 0)
+        if (have + 1 < cap)
+            have += (size_t)got;
+    out[have] = 0;
+    close(fds[0]);
+    assert_int_equal(waitpid(pid, &status, 0), pid);
+    return WIFEXITED(status) ? WEXITSTATUS(status) : -1;
+}
+
+json_t *node_call(const struct node *n, const char *method)
+{
+    struct sockaddr_un a = {.sun_family = AF_UNIX};
+    snprintf(a.sun_path, sizeof a.sun_path, "%.100s", n->socket);
+    int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    assert_int_equal(connect(fd, (struct sockaddr *)&a, sizeof a), 0);
+    char request[160];
+    int len = snprintf(request, sizeof request, "{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"%s\"}\n", method);
+    assert_int_equal(write(fd, request, (size_t)len), len);
+    FILE *f = fdopen(fd, "r");
+    json_error_t e;
+    json_t *answer = json_loadf(f, JSON_DISABLE_EOF_CHECK, &e);
+    fclose(f);
+    assert_non_null(answer);
+    json_t *result = json_object_get(answer, "result");
+    if (!result) {
+        char *text = json_dumps(answer, 0);
+        fail_msg("%s of node%u: %s", method, n->id, text);
+    }
+    json_incref(result);
+    json_decref(answer);
+    return result;
+}
+
+uint64_t node_drop(const struct node *n, const char *reason)
+{
+    json_t *stats = node_call(n, "stats");
+    json_t *v = json_object_get(json_object_get(stats, "drops"), reason);
+    assert_non_null(v);
+    uint64_t count = (uint64_t)json_integer_value(v);
+    json_decref(stats);
+    return count;
+}
+
+uint64_t node_peer(const struct node *n, uint32_t peer, const char *field)
+{
+    json_t *list = node_call(n, "peer.list"), *p;
+    size_t i;
+    uint64_t value = UINT64_MAX;
+    json_array_foreach (list, i, p)
+        if (json_integer_value(json_object_get(p, "node")) == (json_int_t)peer)
+            value = (uint64_t)json_integer_value(json_object_get(p, field));
+    json_decref(list);
+    assert_true(value != UINT64_MAX);
+    return value;
+}
+
+struct chi_client *node_connect(const struct node *n)
+{
+    struct chi_client *c = NULL;
+    assert_int_equal(chi_connect(n->socket, &(struct chi_client_options){.bulk_bytes = 128 << 20}, &c), 0);
+    return c;
+}
+
+void until(bool (*holds)(void *arg), void *arg, const char *what)
+{
+    const struct timespec pause = {0, 5000000};
+    struct timespec start, now;
+    clock_gettime(CLOCK_MONOTONIC, &start);
+    while (!holds(arg)) {
+        clock_gettime(CLOCK_MONOTONIC, &now);
+        if (now.tv_sec - start.tv_sec > LIMIT_S)
+            fail_msg("waited %d s for: %s", LIMIT_S, what);
+        nanosleep(&pause, NULL);
+    }
+}
+
+struct echo_ping ping_to(struct chi_query q, uint64_t value)
+{
+    return (struct echo_ping){.task = {.pool = ECHO, .query = q, .method = &echo_ping_method}, .value = value};
+}
+
+enum chi_status io_check(struct chi_client *c, struct chi_query q, uint64_t in, uint64_t out, uint64_t seed)
+{
+    const uint8_t guard = 0xa5;
+    uint8_t *from = chi_bulk_alloc(c, in), *to = chi_bulk_alloc(c, out + 64);
+    uint64_t sum = 0;
+    assert_true(from && to);
+    for (uint64_t i = 0; i < in; i++)
+        sum += from[i] = (uint8_t)(seed * 31 + i * 7);
+    memset(to, guard, out + 64);
+    struct echo_io t = {.task = {.pool = ECHO, .query = q, .method = &echo_io_method}, .seed = seed};
+    t.in = (struct chi_bulk){.ptr = from, .size = in};
+    t.out = (struct chi_bulk){.ptr = to, .size = out};
+    chi_submit(c, &t.task);
+    enum chi_status st = chi_wait(c, &t.task, LIMIT_S * INT64_C(1000000000));
+    if (st == CHI_STATUS_OK) {
+        assert_int_equal(t.sum, sum);
+        assert_int_equal(t.out.used, out);
+        for (uint64_t i = 0; i < out; i++)
+            if (to[i] != (uint8_t)(seed + i))
+                fail_msg("byte %llu of %llu is %u", (unsigned long long)i, (unsigned long long)out, to[i]);
+        for (uint64_t i = out; i < out + 64; i++)
+            assert_int_equal(to[i], guard);
+    }
+    chi_bulk_free(c, from);
+    chi_bulk_free(c, to);
+    return st;
+}

@@ -1,0 +1,64 @@
+/* harness.h - real daemons for the integration tests: each in a folder of its own, adaptive, joined by memif. */
+#pragma once
+#include <jansson.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/types.h>
+
+#include <cmocka.h>
+
+#include "chi/client.h"
+#include "chimods/echo/echo.h"
+
+struct node {
+    uint32_t id;
+    pid_t pid;
+    int out; /* its stdout */
+    char dir[128], config[160], socket[160], log[160];
+};
+
+/* What a configuration has beyond the usual; NULL or 0: the usual. */
+struct node_options {
+    uint32_t peer;          /* node id at the other end of a memif; 0: a node on its own */
+    const char *compose;    /* more pools, as YAML list items */
+    const char *modules;    /* folder of modules in place of the build's */
+    const char *limits;     /* YAML map body, e.g. "task_timeout_ms: 500" */
+    const char *cluster;    /* name; default demo */
+    const char *cores;      /* default: one worker on core (id - 1) modulo the machine's */
+};
+
+/* A folder under the system's temporary one, removed by folder_remove. */
+void folder_make(char out[96]);
+void folder_remove(const char *dir);
+
+/* Writes the node's configuration into dir. */
+void node_configure(struct node *n, const char *dir, uint32_t id, const struct node_options *o);
+/* Starts it and waits until it says that it is ready; fails the test with its messages otherwise. */
+void node_start(struct node *n);
+/* SIGTERM, and its exit status; -1 when it was killed by a signal.  Prints its messages unless the status is 0. */
+int node_stop(struct node *n);
+void node_kill(struct node *n); /* SIGKILL, and waits */
+
+/* Runs a program to its end: exit status, and what it printed (stdout and stderr) in out. */
+int run_program(char *out, size_t cap, const char *const argv[]);
+
+/* A JSON-RPC call; the result (new reference), fails the test on an error. */
+json_t *node_call(const struct node *n, const char *method);
+/* A counter of "stats" -> drops, and a field of the peer list's entry for a node. */
+uint64_t node_drop(const struct node *n, const char *reason);
+uint64_t node_peer(const struct node *n, uint32_t peer, const char *field);
+
+struct chi_client *node_connect(const struct node *n);
+
+/* Waits until the condition holds, at most 20 s; fails the test otherwise. */
+void until(bool (*holds)(void *arg), void *arg, const char *what);
+
+extern const struct chi_pool_id ECHO;
+struct echo_ping ping_to(struct chi_query q, uint64_t value);
+/* An io task of both directions with fresh buffers, checked to the byte; fails the test when wrong.  Returns its status. */
+enum chi_status io_check(struct chi_client *c, struct chi_query q, uint64_t in, uint64_t out, uint64_t seed);

@@ -1,0 +1,168 @@
+/* local_test.c - one daemon on its own, adaptive: a client's tasks, good and bad. */
+#include "harness.h"
+
+static char dir[96];
+static struct node node;
+static struct chi_client *client;
+
+static enum chi_status call(struct chi_task *t)
+{
+    chi_submit(client, t);
+    return chi_wait(client, t, INT64_C(60000000000));
+}
+
+static void ping__every_query_that_means_this_node_answers(void **state)
+{
+    (void)state;
+    const struct chi_query q[] = {chi_local(), chi_direct(0), chi_hash(0x9e37), chi_physical(1), chi_dynamic()};
+    for (size_t i = 0; i < sizeof q / sizeof q[0]; i++) {
+        struct echo_ping t = ping_to(q[i], i + 1000);
+        assert_int_equal(call(&t.task), CHI_STATUS_OK);
+        assert_int_equal(t.value, i + 1000);
+    }
+}
+
+static void ping__unknown_destinations_end_with_their_status(void **state)
+{
+    (void)state;
+    struct echo_ping t = ping_to(chi_local(), 1);
+    t.task.pool.major = 999;
+    assert_int_equal(call(&t.task), CHI_STATUS_NO_POOL);
+    t = ping_to(chi_direct(1), 1);
+    assert_int_equal(call(&t.task), CHI_STATUS_NO_CONTAINER);
+    t = ping_to(chi_physical(7), 1);
+    assert_int_equal(call(&t.task), CHI_STATUS_NO_NODE);
+    t = ping_to((struct chi_query){CHI_QUERY_BROADCAST, 0, 0}, 1);
+    assert_int_equal(call(&t.task), CHI_STATUS_UNSUPPORTED);
+    t = ping_to((struct chi_query){CHI_QUERY_RANGE, 2, 0}, 1);
+    assert_int_equal(call(&t.task), CHI_STATUS_UNSUPPORTED);
+    t = ping_to((struct chi_query){77, 0, 0}, 1);
+    assert_int_equal(call(&t.task), CHI_STATUS_INVALID);
+}
+
+static void ping__unknown_method_and_other_table_are_refused(void **state)
+{
+    (void)state;
+    struct chi_method none = echo_ping_method, other = echo_ping_method;
+    const struct chi_field one_way[] = {CHI_IN(U64, struct echo_ping, value)};
+    none.id = 900;
+    none.hash = 0;
+    other.fields = one_way;
+    other.hash = 0;
+    struct echo_ping t = ping_to(chi_local(), 1);
+    t.task.method = &none;
+    assert_int_equal(call(&t.task), CHI_STATUS_NO_METHOD);
+    t = ping_to(chi_local(), 1);
+    t.task.method = &other;
+    assert_int_equal(call(&t.task), CHI_STATUS_SCHEMA);
+}
+
+static void io__every_pair_of_sizes_is_exact(void **state)
+{
+    (void)state;
+    const uint64_t sizes[] = {0, 1, 63, 64, 4096, 65537, 3000001};
+    const size_t n = sizeof sizes / sizeof sizes[0];
+    for (size_t i = 0; i < n; i++)
+        for (size_t k = 0; k < n; k++)
+            assert_int_equal(io_check(client, chi_local(), sizes[i], sizes[k], i * n + k), CHI_STATUS_OK);
+}
+
+static void digest__gives_bytes_back_under_the_key(void **state)
+{
+    (void)state;
+    const uint64_t n = 10001, key = 0x1122334455667788;
+    uint8_t *in = chi_bulk_alloc(client, n), *back = chi_bulk_alloc(client, n);
+    for (uint64_t i = 0; i < n; i++)
+        in[i] = (uint8_t)(i * 13);
+    struct echo_digest t = {.task = {.pool = ECHO, .query = chi_local(), .method = &echo_digest_method}, .key = key};
+    t.in = (struct chi_bulk){.ptr = in, .size = n};
+    t.back = (struct chi_bulk){.ptr = back, .size = n};
+    assert_int_equal(call(&t.task), CHI_STATUS_OK);
+    for (uint64_t i = 0; i < n; i++)
+        assert_int_equal(back[i], in[i] ^ (uint8_t)(key >> 8 * (i & 7)));
+    t.back.size = n - 1;
+    assert_int_equal(call(&t.task), CHI_STATUS_INVALID);
+    chi_bulk_free(client, in);
+    chi_bulk_free(client, back);
+}
+
+static void submit__window_full_says_busy_and_loses_nothing(void **state)
+{
+    (void)state;
+    struct chi_client *c;
+    assert_int_equal(chi_connect(node.socket, &(struct chi_client_options){.depth = 8, .bulk_bytes = 1 << 20}, &c), 0);
+    struct echo_ping t[64];
+    unsigned busy = 0;
+    for (unsigned i = 0; i < 64; i++) {
+        t[i] = ping_to(chi_local(), i);
+        while (chi_submit(c, &t[i].task) == CHI_STATUS_BUSY) {
+            busy++;
+            chi_poll(c);
+        }
+    }
+    for (unsigned i = 0; i < 64; i++) {
+        assert_int_equal(chi_wait(c, &t[i].task, INT64_C(60000000000)), CHI_STATUS_OK);
+        assert_int_equal(t[i].value, i);
+    }
+    chi_disconnect(c);
+    (void)busy;
+}
+
+static bool no_clients_but_ours(void *arg)
+{
+    (void)arg;
+    json_t *s = node_call(&node, "status");
+    bool holds = json_integer_value(json_object_get(s, "clients")) == 1;
+    json_decref(s);
+    return holds;
+}
+
+static void disconnect__channels_are_given_back(void **state)
+{
+    (void)state;
+    for (int i = 0; i < 100; i++) { /* more than limits.clients: 64 */
+        struct chi_client *c;
+        struct echo_ping t = ping_to(chi_local(), 5);
+        int rc = chi_connect(node.socket, &(struct chi_client_options){.bulk_bytes = 1 << 20}, &c);
+        if (rc) { /* the daemon is still taking the ones before away */
+            until(no_clients_but_ours, NULL, "clients that left are reaped");
+            assert_int_equal(chi_connect(node.socket, &(struct chi_client_options){.bulk_bytes = 1 << 20}, &c), 0);
+        }
+        chi_submit(c, &t.task); /* abandoned */
+        chi_disconnect(c);
+    }
+    until(no_clients_but_ours, NULL, "clients that left are reaped");
+}
+
+static int setup(void **state)
+{
+    (void)state;
+    folder_make(dir);
+    node_configure(&node, dir, 1, NULL);
+    node_start(&node);
+    client = node_connect(&node);
+    return 0;
+}
+
+static int teardown(void **state)
+{
+    (void)state;
+    chi_disconnect(client);
+    int rc = node_stop(&node);
+    folder_remove(dir);
+    return rc;
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(ping__every_query_that_means_this_node_answers),
+        cmocka_unit_test(ping__unknown_destinations_end_with_their_status),
+        cmocka_unit_test(ping__unknown_method_and_other_table_are_refused),
+        cmocka_unit_test(io__every_pair_of_sizes_is_exact),
+        cmocka_unit_test(digest__gives_bytes_back_under_the_key),
+        cmocka_unit_test(submit__window_full_says_busy_and_loses_nothing),
+        cmocka_unit_test(disconnect__channels_are_given_back),
+    };
+    return cmocka_run_group_tests(tests, setup, teardown);
+}

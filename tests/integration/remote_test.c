@@ -1,0 +1,177 @@
+/* remote_test.c - two daemons joined by memif: tasks of a client of node 1 for node 2, small and with bulk. */
+#include "chimods/perf/perf.h"
+#include "harness.h"
+
+static char dir[96];
+static struct node one, two;
+static struct chi_client *client;
+static const struct chi_query there = {CHI_QUERY_PHYSICAL, 0, 2};
+
+static enum chi_status call(struct chi_task *t)
+{
+    chi_submit(client, t);
+    return chi_wait(client, t, INT64_C(60000000000));
+}
+
+static void ping__every_query_that_means_the_other_node_answers(void **state)
+{
+    (void)state;
+    const struct chi_query q[] = {chi_physical(2), chi_direct(1), chi_hash(1), chi_hash(12345)};
+    for (size_t i = 0; i < sizeof q / sizeof q[0]; i++) {
+        uint64_t before = node_peer(&one, 2, "answers_in");
+        struct echo_ping t = ping_to(q[i], i + 77);
+        assert_int_equal(call(&t.task), CHI_STATUS_OK);
+        assert_int_equal(t.value, i + 77);
+        assert_int_equal(node_peer(&one, 2, "answers_in"), before + 1); /* it did travel */
+    }
+}
+
+static void ping__statuses_come_back(void **state)
+{
+    (void)state;
+    struct chi_method none = echo_ping_method;
+    none.id = 900;
+    none.hash = 0;
+    struct echo_ping t = ping_to(there, 1);
+    t.task.method = &none;
+    assert_int_equal(call(&t.task), CHI_STATUS_NO_METHOD);
+    t = ping_to(there, 1);
+    t.task.pool.major = 999;
+    assert_int_equal(call(&t.task), CHI_STATUS_NO_POOL);
+    uint8_t *p = chi_bulk_alloc(client, 100);
+    struct echo_digest d = {.task = {.pool = ECHO, .query = there, .method = &echo_digest_method}};
+    d.in = (struct chi_bulk){.ptr = p, .size = 100};
+    d.back = (struct chi_bulk){.ptr = p, .size = 50};
+    assert_int_equal(call(&d.task), CHI_STATUS_INVALID);
+    chi_bulk_free(client, p);
+}
+
+static void ping__thousands_at_once_come_back_each(void **state)
+{
+    (void)state;
+    enum { WINDOW = 200, ROUNDS = 50 };
+    static struct echo_ping t[WINDOW];
+    for (int round = 0; round < ROUNDS; round++) {
+        for (int i = 0; i < WINDOW; i++) {
+            t[i] = ping_to(there, (uint64_t)(round * WINDOW + i));
+            assert_int_equal(chi_submit(client, &t[i].task), CHI_STATUS_PENDING);
+        }
+        for (int i = 0; i < WINDOW; i++) {
+            assert_int_equal(chi_wait(client, &t[i].task, INT64_C(60000000000)), CHI_STATUS_OK);
+            assert_int_equal(t[i].value, round * WINDOW + i);
+        }
+    }
+}
+
+static void io__every_pair_of_sizes_is_exact(void **state)
+{
+    (void)state;
+    const uint64_t sizes[] = {0, 1, 64, 1400, 8900, 8972, 9000, 65536, 1000003};
+    const size_t n = sizeof sizes / sizeof sizes[0];
+    for (size_t i = 0; i < n; i++)
+        for (size_t k = 0; k < n; k++)
+            assert_int_equal(io_check(client, there, sizes[i], sizes[k], i * n + k), CHI_STATUS_OK);
+}
+
+static void io__a_large_region_each_way_is_exact(void **state)
+{
+    (void)state;
+    assert_int_equal(io_check(client, there, 24000001, 24000001, 9), CHI_STATUS_OK);
+}
+
+static void io__a_region_beyond_the_memory_there_is_refused(void **state)
+{
+    (void)state;
+    const uint64_t size = 200 << 20;
+    struct chi_client *c;
+    assert_int_equal(chi_connect(one.socket, &(struct chi_client_options){.bulk_bytes = 220 << 20}, &c), 0);
+    uint8_t *p = chi_bulk_alloc(c, size);
+    assert_non_null(p);
+    struct echo_io t = {.task = {.pool = ECHO, .query = there, .method = &echo_io_method}};
+    t.out = (struct chi_bulk){.ptr = p, .size = size};
+    chi_submit(c, &t.task);
+    assert_int_equal(chi_wait(c, &t.task, INT64_C(60000000000)), CHI_STATUS_TOO_BIG);
+    chi_disconnect(c);
+}
+
+static void perf__runs_between_the_daemons_and_verifies(void **state)
+{
+    (void)state;
+    static struct perf_run p;
+    for (uint32_t direction = PERF_PING; direction <= PERF_BOTH; direction++) {
+        p = (struct perf_run){.task = {.pool = {101, 0}, .query = chi_local(), .method = &perf_run_method, .timeout_us = 60000000},
+                              .echo = ECHO, .node = 2, .window = 16, .direction = direction, .verify = 1, .count = 500,
+                              .size = 20000, .task_timeout_us = 60000000};
+        assert_int_equal(call(&p.task), CHI_STATUS_OK);
+        assert_int_equal(p.done, 500);
+        assert_int_equal(p.errors, 0);
+        assert_int_equal(p.wrong, 0);
+        assert_int_equal(((struct hist *)p.hist)->count, 500);
+    }
+    p.window = 0;
+    assert_int_equal(call(&p.task), CHI_STATUS_INVALID);
+}
+
+static void perf__errors_are_counted(void **state)
+{
+    (void)state;
+    static struct perf_run p;
+    p = (struct perf_run){.task = {.pool = {101, 0}, .query = chi_local(), .method = &perf_run_method},
+                          .echo = {999, 0}, .node = 2, .window = 4, .count = 10};
+    assert_int_equal(call(&p.task), CHI_STATUS_OK);
+    assert_int_equal(p.done, 10);
+    assert_int_equal(p.errors, 10);
+    assert_int_equal(p.first_error, CHI_STATUS_NO_POOL);
+}
+
+static bool nothing_open(void *arg)
+{
+    (void)arg;
+    return node_peer(&one, 2, "open_out") == 0 && node_peer(&two, 1, "open_in") == 0 && node_peer(&one, 2, "in_flight") == 0;
+}
+
+static void afterwards__nothing_is_left_open(void **state)
+{
+    (void)state;
+    until(nothing_open, NULL, "no message is open on either side");
+    assert_int_equal(node_peer(&one, 2, "tasks_out"), node_peer(&one, 2, "answers_in"));
+    assert_int_equal(node_peer(&two, 1, "tasks_in"), node_peer(&two, 1, "answers_out"));
+    assert_int_equal(node_peer(&two, 1, "tasks_in"), node_peer(&one, 2, "tasks_out"));
+}
+
+static int setup(void **state)
+{
+    (void)state;
+    folder_make(dir);
+    node_configure(&one, dir, 1, &(struct node_options){.peer = 2, .limits = "task_timeout_ms: 60000"});
+    node_configure(&two, dir, 2, &(struct node_options){.peer = 1});
+    node_start(&one);
+    node_start(&two);
+    client = node_connect(&one);
+    return 0;
+}
+
+static int teardown(void **state)
+{
+    (void)state;
+    chi_disconnect(client);
+    int rc = node_stop(&one) | node_stop(&two);
+    folder_remove(dir);
+    return rc;
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(ping__every_query_that_means_the_other_node_answers),
+        cmocka_unit_test(ping__statuses_come_back),
+        cmocka_unit_test(ping__thousands_at_once_come_back_each),
+        cmocka_unit_test(io__every_pair_of_sizes_is_exact),
+        cmocka_unit_test(io__a_large_region_each_way_is_exact),
+        cmocka_unit_test(io__a_region_beyond_the_memory_there_is_refused),
+        cmocka_unit_test(perf__runs_between_the_daemons_and_verifies),
+        cmocka_unit_test(perf__errors_are_counted),
+        cmocka_unit_test(afterwards__nothing_is_left_open),
+    };
+    return cmocka_run_group_tests(tests, setup, teardown);
+}

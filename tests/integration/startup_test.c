@@ -1,0 +1,190 @@
+/* startup_test.c - chimaerad's command line, and each start step that can fail: one line that says what and how to mend it. */
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "harness.h"
+
+static char dir[96], output[8192];
+static const char *const DAEMON = CHI_BUILD_DIR "/bin/chimaerad";
+
+static int daemon_with(const char *a, const char *b, const char *c)
+{
+    const char *const argv[] = {DAEMON, a, b, c, NULL};
+    return run_program(output, sizeof output, argv);
+}
+
+static void expect_line(const char *fragment)
+{
+    if (!strstr(output, fragment))
+        fail_msg("no \"%s\" in: %s", fragment, output);
+    char *newline = strchr(output, '\n');
+    if (!newline || newline[1])
+        fail_msg("not one line: %s", output);
+}
+
+/* Replaces `from` by `to` in the node's configuration. */
+static void edit(const struct node *n, const char *from, const char *to)
+{
+    char text[4096];
+    FILE *f = fopen(n->config, "r");
+    size_t have = fread(text, 1, sizeof text - 1, f);
+    text[have] = 0;
+    fclose(f);
+    char *at = strstr(text, from);
+    assert_non_null(at);
+    f = fopen(n->config, "w");
+    fprintf(f, "%.*s%s%s", (int)(at - text), text, to, at + strlen(from));
+    fclose(f);
+}
+
+static void arguments__wrong_ones_are_named(void **state)
+{
+    (void)state;
+    assert_int_equal(daemon_with(NULL, NULL, NULL), 2);
+    expect_line("--config FILE is missing");
+    assert_int_equal(daemon_with("--confg", "x", NULL), 2);
+    expect_line("--confg");
+    assert_int_equal(daemon_with("--config", "x", "y"), 2);
+    expect_line("y: no arguments are taken");
+    assert_int_equal(daemon_with("--version", NULL, NULL), 0);
+    expect_line("chimaerad ");
+}
+
+static void check__says_valid_or_where_it_is_not(void **state)
+{
+    (void)state;
+    struct node n;
+    node_configure(&n, dir, 1, NULL);
+    assert_int_equal(daemon_with("--config", n.config, "--check"), 0);
+    expect_line("valid");
+    edit(&n, "idle: adaptive", "idel: adaptive");
+    assert_int_equal(daemon_with("--config", n.config, "--check"), 1);
+    expect_line("node1.yaml:2:");
+    assert_non_null(strstr(output, "idel"));
+    assert_int_equal(daemon_with("--config", "/nonexistent/x.yaml", "--check"), 1);
+    expect_line("/nonexistent/x.yaml");
+}
+
+static void step__a_port_that_cannot_be_opened_is_named(void **state)
+{
+    (void)state;
+    struct node n;
+    node_configure(&n, dir, 1, &(struct node_options){.peer = 2});
+    edit(&n, "net_memif0,role=server", "net_nonsense0,role=server");
+    assert_int_equal(daemon_with("--config", n.config, NULL), 1);
+    assert_non_null(strstr(output, "chimaerad: ports: "));
+    assert_non_null(strstr(output, "p0"));
+}
+
+static void step__a_missing_module_is_named(void **state)
+{
+    (void)state;
+    struct node n;
+    node_configure(&n, dir, 1, &(struct node_options){.compose = "  - {mod: nosuch, pool: 200.0, name: n}"});
+    assert_int_equal(daemon_with("--config", n.config, NULL), 1);
+    expect_line("pools: module nosuch: no nosuch.so");
+}
+
+static void step__a_file_that_is_no_module_is_named(void **state)
+{
+    (void)state;
+    struct node n;
+    char path[160];
+    snprintf(path, sizeof path, "%s/echo.so", dir);
+    FILE *f = fopen(path, "w");
+    fputs("not a shared object\n", f);
+    fclose(f);
+    node_configure(&n, dir, 1, &(struct node_options){.modules = dir});
+    assert_int_equal(daemon_with("--config", n.config, NULL), 1);
+    expect_line("pools: module echo: ");
+}
+
+static void step__a_second_daemon_on_one_socket_is_refused(void **state)
+{
+    (void)state;
+    struct node n;
+    node_configure(&n, dir, 1, NULL);
+    node_start(&n);
+    assert_int_equal(daemon_with("--config", n.config, NULL), 1);
+    expect_line("control socket: ");
+    struct chi_client *c = node_connect(&n); /* the first one lives */
+    chi_disconnect(c);
+    assert_int_equal(node_stop(&n), 0);
+}
+
+static void socket__of_a_killed_daemon_is_replaced(void **state)
+{
+    (void)state;
+    struct node n;
+    node_configure(&n, dir, 1, NULL);
+    node_start(&n);
+    node_kill(&n);
+    node_start(&n);
+    assert_int_equal(node_stop(&n), 0);
+    assert_int_equal(access(n.socket, F_OK), -1); /* and goes with an ordered end */
+}
+
+static uint64_t cpu_ticks(pid_t pid)
+{
+    char path[64], text[1024];
+    unsigned long user, system;
+    snprintf(path, sizeof path, "/proc/%d/stat", (int)pid);
+    FILE *f = fopen(path, "r");
+    assert_non_null(f);
+    assert_non_null(fgets(text, sizeof text, f));
+    fclose(f);
+    char *at = strrchr(text, ')');
+    assert_int_equal(sscanf(at + 2, "%*c %*d %*d %*d %*d %*d %*u %*u %*u %*u %*u %lu %lu", &user, &system), 2);
+    return user + system;
+}
+
+static void idle__an_adaptive_daemon_uses_under_two_percent_of_a_core(void **state)
+{
+    (void)state;
+    struct node n;
+    node_configure(&n, dir, 1, &(struct node_options){.peer = 2});
+    node_start(&n);
+    struct chi_client *c = node_connect(&n); /* an idle client too */
+    struct echo_ping t = ping_to(chi_local(), 1);
+    chi_submit(c, &t.task);
+    assert_int_equal(chi_wait(c, &t.task, INT64_C(60000000000)), CHI_STATUS_OK);
+    struct timespec window = {3, 0};
+    uint64_t before = cpu_ticks(n.pid);
+    while (nanosleep(&window, &window)) /* the span that is measured; CPU time is asserted, which others' load does not change */
+        ;
+    uint64_t used = cpu_ticks(n.pid) - before;
+    assert_true(used * 100 <= 3 * (uint64_t)sysconf(_SC_CLK_TCK) * 2);
+    chi_disconnect(c);
+    assert_int_equal(node_stop(&n), 0);
+}
+
+static int setup(void **state)
+{
+    (void)state;
+    folder_make(dir);
+    return 0;
+}
+
+static int teardown(void **state)
+{
+    (void)state;
+    folder_remove(dir);
+    return 0;
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+#define TEST(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
+        TEST(arguments__wrong_ones_are_named),
+        TEST(check__says_valid_or_where_it_is_not),
+        TEST(step__a_port_that_cannot_be_opened_is_named),
+        TEST(step__a_missing_module_is_named),
+        TEST(step__a_file_that_is_no_module_is_named),
+        TEST(step__a_second_daemon_on_one_socket_is_refused),
+        TEST(socket__of_a_killed_daemon_is_replaced),
+        TEST(idle__an_adaptive_daemon_uses_under_two_percent_of_a_core),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

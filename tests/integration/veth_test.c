@@ -1,0 +1,198 @@
+/* veth_test.c - net_af_packet over a veth pair in a network namespace of the test's own: two daemons; and one daemon against the
+ * kernel's stack, which sends it what no peer would. */
+#define _GNU_SOURCE
+#include <arpa/inet.h>
+#include <fcntl.h>
+#include <isa-l/crc.h>
+#include <netinet/ip_icmp.h>
+#include <sched.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "harness.h"
+#include "wire/wire.h"
+
+static char dir[96];
+static const int64_t LONG = INT64_C(60000000000);
+enum { UDP_PORT = 7440 };
+
+static void sh(const char *command)
+{
+    if (system(command))
+        fail_msg("failed: %s", command);
+}
+
+/* The harness's configuration with the memif device replaced. */
+static void use_veth(struct node *n, const char *interface)
+{
+    char text[4096], device[160];
+    FILE *f = fopen(n->config, "r");
+    size_t have = fread(text, 1, sizeof text - 1, f);
+    text[have] = 0;
+    fclose(f);
+    char *at = strstr(text, "net_memif0"), *end = at ? strchr(at, '"') : NULL, *mtu = strstr(text, "mtu: 9000");
+    assert_true(at && end && mtu);
+    memcpy(mtu, "mtu: 1500", 9);
+    snprintf(device, sizeof device, "net_af_packet0,iface=%s", interface);
+    f = fopen(n->config, "w");
+    fprintf(f, "%.*s%s%s", (int)(at - text), text, device, end);
+    fclose(f);
+}
+
+static void daemons__talk_over_veth(void **state)
+{
+    (void)state;
+    struct node one, two;
+    node_configure(&one, dir, 1, &(struct node_options){.peer = 2, .limits = "task_timeout_ms: 60000"});
+    node_configure(&two, dir, 2, &(struct node_options){.peer = 1});
+    use_veth(&one, "va");
+    use_veth(&two, "vb");
+    node_start(&one);
+    node_start(&two);
+    struct chi_client *c = node_connect(&one);
+    for (uint64_t i = 0; i < 200; i++) {
+        struct echo_ping t = ping_to(chi_physical(2), i);
+        chi_submit(c, &t.task);
+        assert_int_equal(chi_wait(c, &t.task, LONG), CHI_STATUS_OK);
+        assert_int_equal(t.value, i);
+    }
+    for (uint64_t size = 0; size < 500000; size = size * 7 + 1)
+        assert_int_equal(io_check(c, chi_physical(2), size, size, size), CHI_STATUS_OK);
+    chi_disconnect(c);
+    assert_int_equal(node_stop(&one), 0);
+    assert_int_equal(node_stop(&two), 0);
+}
+
+struct drop_wait {
+    const struct node *node;
+    const char *reason;
+    uint64_t at_least;
+};
+static bool dropped(void *arg)
+{
+    const struct drop_wait *w = arg;
+    return node_drop(w->node, w->reason) >= w->at_least;
+}
+
+static uint32_t crc32c(uint32_t seed, const void *p, size_t n) { return ~crc32_iscsi((unsigned char *)p, (int)n, ~seed); }
+
+static void send_udp(const void *p, size_t n)
+{
+    struct sockaddr_in to = {.sin_family = AF_INET, .sin_port = htons(UDP_PORT)};
+    int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+    inet_pton(AF_INET, "10.40.0.1", &to.sin_addr);
+    assert_int_equal(sendto(fd, p, n, 0, (struct sockaddr *)&to, sizeof to), n);
+    close(fd);
+}
+
+static void expect_drop(const struct node *n, const char *reason, const void *p, size_t size)
+{
+    struct drop_wait w = {n, reason, node_drop(n, reason) + 1};
+    send_udp(p, size);
+    until(dropped, &w, reason);
+}
+
+static void packets__foreign_and_damaged_ones_are_counted_by_reason(void **state)
+{
+    (void)state;
+    struct node one;
+    uint8_t p[256] = {0};
+    struct wire_header h = {.kind = WIRE_KIND_DATA, .session = 12345, .number = 1};
+    node_configure(&one, dir, 1, &(struct node_options){.peer = 2});
+    use_veth(&one, "va");
+    node_start(&one);
+    sh("ip addr add 10.40.0.2/24 dev vb");
+
+    expect_drop(&one, "TRUNCATED", p, 0);
+    expect_drop(&one, "TRUNCATED", p, 10);
+    expect_drop(&one, "VERSION", p, 100);
+    size_t n = WIRE_HEADER_BYTES;
+    wire_put_header(p, &h);
+    n += wire_put_ping(p + n);
+    wire_seal(p, n, crc32c);
+    expect_drop(&one, "SESSION_UNKNOWN", p, n);
+    p[n - 1] ^= 1;
+    expect_drop(&one, "CRC", p, n);
+    p[n - 1] ^= 1;
+    expect_drop(&one, "TRUNCATED", p, n - 1);
+
+    struct chi_client *c = node_connect(&one); /* and it works on */
+    struct echo_ping t = ping_to(chi_local(), 4);
+    chi_submit(c, &t.task);
+    assert_int_equal(chi_wait(c, &t.task, LONG), CHI_STATUS_OK);
+    chi_disconnect(c);
+    assert_int_equal(node_stop(&one), 0);
+    sh("ip addr flush dev vb");
+}
+
+static uint16_t checksum(const void *p, size_t n)
+{
+    const uint16_t *w = p;
+    uint32_t sum = 0;
+    for (; n > 1; n -= 2)
+        sum += *w++;
+    while (sum >> 16)
+        sum = (sum & 0xffff) + (sum >> 16);
+    return (uint16_t)~sum;
+}
+
+static void icmp__the_kernels_echo_is_answered(void **state)
+{
+    (void)state;
+    struct node one;
+    struct {
+        struct icmphdr h;
+        char data[56];
+    } echo = {.h = {.type = ICMP_ECHO, .un.echo = {.id = 77, .sequence = 3}}, .data = "are you there?"};
+    struct sockaddr_in to = {.sin_family = AF_INET};
+    struct timeval limit = {20, 0};
+    node_configure(&one, dir, 1, &(struct node_options){.peer = 2});
+    use_veth(&one, "va");
+    node_start(&one);
+    sh("ip addr add 10.40.0.2/24 dev vb");
+    inet_pton(AF_INET, "10.40.0.1", &to.sin_addr);
+    echo.h.checksum = checksum(&echo, sizeof echo);
+    int fd = socket(AF_INET, SOCK_RAW | SOCK_CLOEXEC, IPPROTO_ICMP);
+    setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof limit);
+    assert_int_equal(sendto(fd, &echo, sizeof echo, 0, (struct sockaddr *)&to, sizeof to), sizeof echo);
+    uint8_t p[256];
+    const struct icmphdr *answer = (const struct icmphdr *)(p + 20);
+    do
+        assert_int_equal(recv(fd, p, sizeof p, 0), 20 + sizeof echo);
+    while (answer->type != ICMP_ECHOREPLY);
+    assert_int_equal(answer->un.echo.id, 77);
+    assert_memory_equal(p + 28, echo.data, sizeof echo.data);
+    close(fd);
+    assert_int_equal(node_stop(&one), 0);
+    sh("ip addr flush dev vb");
+}
+
+static int setup(void **state)
+{
+    (void)state;
+    folder_make(dir);
+    sh("ip link add va type veth peer name vb && ip link set va up && ip link set vb up && ip link set lo up");
+    return 0;
+}
+
+static int teardown(void **state)
+{
+    (void)state;
+    sh("ip link del va");
+    folder_remove(dir);
+    return 0;
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(daemons__talk_over_veth),
+        cmocka_unit_test(packets__foreign_and_damaged_ones_are_counted_by_reason),
+        cmocka_unit_test(icmp__the_kernels_echo_is_answered),
+    };
+    if (geteuid() != 0 || unshare(CLONE_NEWNET)) {
+        print_message("skipped: a network namespace needs root\n");
+        return 77;
+    }
+    return cmocka_run_group_tests(tests, setup, teardown);
+}

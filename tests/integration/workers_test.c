@@ -1,0 +1,101 @@
+/* workers_test.c - two nodes of two workers each on two cores: lanes of the other worker, packets for the other worker's
+ * endpoint, several clients at once. */
+#include <unistd.h>
+
+#include "chimods/perf/perf.h"
+#include "harness.h"
+
+static char dir[96];
+static struct node one, two;
+static const int64_t LONG = INT64_C(60000000000);
+
+static void ping__lanes_of_both_workers_answer(void **state)
+{
+    (void)state;
+    enum { COUNT = 2000, WINDOW = 100 };
+    static struct echo_ping t[WINDOW];
+    struct chi_client *c[2] = {node_connect(&one), node_connect(&one)}; /* dealt to both workers */
+    for (uint64_t i = 0; i < COUNT; i += WINDOW) {
+        for (unsigned k = 0; k < WINDOW; k++) {
+            t[k] = ping_to(chi_hash(i + k), i + k); /* both nodes, all lanes */
+            t[k].task.timeout_us = 60000000;
+            assert_int_equal(chi_submit(c[k % 2], &t[k].task), CHI_STATUS_PENDING);
+        }
+        for (unsigned k = 0; k < WINDOW; k++) {
+            assert_int_equal(chi_wait(c[k % 2], &t[k].task, LONG), CHI_STATUS_OK);
+            assert_int_equal(t[k].value, i + k);
+        }
+    }
+    json_t *list = node_call(&one, "worker.list"), *w;
+    size_t i;
+    json_array_foreach (list, i, w)
+        assert_true(json_integer_value(json_object_get(w, "handovers")) > 0);
+    json_decref(list);
+    chi_disconnect(c[0]);
+    chi_disconnect(c[1]);
+}
+
+static void io__regions_are_exact_on_both_endpoints(void **state)
+{
+    (void)state;
+    for (int client = 0; client < 2; client++) {
+        struct chi_client *c = node_connect(&one);
+        struct chi_client *other = node_connect(&one); /* so that the next one gets the other worker */
+        for (uint64_t size = 1; size < 400000; size = size * 5 + 3) {
+            assert_int_equal(io_check(c, chi_physical(2), size, size, size), CHI_STATUS_OK);
+            assert_int_equal(io_check(other, chi_hash(size), size, size, size), CHI_STATUS_OK);
+        }
+        chi_disconnect(c);
+        chi_disconnect(other);
+    }
+}
+
+static void perf__runs_from_both_workers(void **state)
+{
+    (void)state;
+    struct chi_client *c[2] = {node_connect(&one), node_connect(&one)};
+    static struct perf_run p[2];
+    for (int k = 0; k < 2; k++) {
+        p[k] = (struct perf_run){.task = {.pool = {101, 0}, .query = chi_local(), .method = &perf_run_method, .timeout_us = 60000000},
+                                 .echo = ECHO, .node = 2, .window = 8, .direction = PERF_BOTH, .verify = 1, .count = 300,
+                                 .size = 30000, .task_timeout_us = 60000000};
+        assert_int_equal(chi_submit(c[k], &p[k].task), CHI_STATUS_PENDING);
+    }
+    for (int k = 0; k < 2; k++) {
+        assert_int_equal(chi_wait(c[k], &p[k].task, LONG), CHI_STATUS_OK);
+        assert_int_equal(p[k].done, 300);
+        assert_int_equal(p[k].errors + p[k].wrong, 0);
+        chi_disconnect(c[k]);
+    }
+}
+
+static int setup(void **state)
+{
+    (void)state;
+    folder_make(dir);
+    node_configure(&one, dir, 1, &(struct node_options){.peer = 2, .cores = "0, 1", .limits = "task_timeout_ms: 60000"});
+    node_configure(&two, dir, 2, &(struct node_options){.peer = 1, .cores = "0, 1"});
+    node_start(&one);
+    node_start(&two);
+    return 0;
+}
+
+static int teardown(void **state)
+{
+    (void)state;
+    int rc = node_stop(&one) | node_stop(&two);
+    folder_remove(dir);
+    return rc;
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(ping__lanes_of_both_workers_answer),
+        cmocka_unit_test(io__regions_are_exact_on_both_endpoints),
+        cmocka_unit_test(perf__runs_from_both_workers),
+    };
+    if (sysconf(_SC_NPROCESSORS_ONLN) < 2)
+        return 77; /* a worker needs a core of its own: ctest counts it as skipped */
+    return cmocka_run_group_tests(tests, setup, teardown);
+}

@@ -1,0 +1,102 @@
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include "chi/archive.h"
+
+static const struct chi_field base[] = {
+    {"a", 64, 1, CHI_DIR_IN, CHI_T_U64},
+    {"b", 72, 4, CHI_DIR_OUT, CHI_T_U8},
+};
+
+static uint32_t hash_of(const struct chi_field *f, uint16_t n, uint16_t id)
+{
+    struct chi_method m = {"M", f, NULL, NULL, 256, 0, n, id};
+    return chi_method_hash(&m);
+}
+
+static void by_hand(struct chi_archive *ar, struct chi_task *task)
+{
+    (void)ar;
+    (void)task;
+}
+
+static void method_hash__covers_each_property(void **state)
+{
+    (void)state;
+    const uint32_t h = hash_of(base, 2, 7);
+    assert_int_not_equal(h, 0);
+    assert_int_equal(hash_of(base, 2, 7), h);
+    assert_int_not_equal(hash_of(base, 2, 8), h);
+    assert_int_not_equal(hash_of(base, 1, 7), h);
+    struct chi_field f[2];
+    for (unsigned change = 0; change < 5; change++) {
+        f[0] = base[0];
+        f[1] = base[1];
+        if (change == 0)
+            f[1].name = "c";
+        else if (change == 1)
+            f[1].dir = CHI_DIR_INOUT;
+        else if (change == 2)
+            f[1].type = CHI_T_I8;
+        else if (change == 3)
+            f[1].count = 5;
+        else
+            f[0] = base[1], f[1] = base[0]; /* their order */
+        assert_int_not_equal(hash_of(f, 2, 7), h);
+    }
+    /* Where a field lies is this side's own affair. */
+    f[0] = base[0];
+    f[1] = base[1];
+    f[1].offset = 128;
+    assert_int_equal(hash_of(f, 2, 7), h);
+}
+
+/* Names do not run together: {"ab", "c"} is not {"a", "bc"}. */
+static void method_hash__separates_names(void **state)
+{
+    (void)state;
+    const struct chi_field one[] = {{"ab", 64, 1, 1, 1}}, two[] = {{"a", 64, 1, 1, 1}};
+    assert_int_not_equal(hash_of(one, 1, 1), hash_of(two, 1, 1));
+}
+
+/* FNV-1a over the two bytes of id 7: computed by hand from the published constants. */
+static void method_hash__is_fnv1a(void **state)
+{
+    (void)state;
+    uint32_t h = 2166136261u;
+    h = (h ^ 7) * 16777619u;
+    h = (h ^ 0) * 16777619u;
+    assert_int_equal(hash_of(NULL, 0, 7), h);
+}
+
+static void method_hash__by_hand_covers_the_name(void **state)
+{
+    (void)state;
+    struct chi_method one = CHI_METHOD_BY_HAND(7, struct chi_task, by_hand, by_hand), two = one;
+    two.name = "SEVEN_V2";
+    assert_int_not_equal(chi_method_hash(&one), chi_method_hash(&two));
+}
+
+static void method_hash__is_kept(void **state)
+{
+    (void)state;
+    struct chi_method m = {"M", base, NULL, NULL, 256, 0, 2, 7};
+    uint32_t h = chi_method_hash(&m);
+    assert_int_equal(m.hash, h);
+    m.hash = 12345;
+    assert_int_equal(chi_method_hash(&m), 12345);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(method_hash__covers_each_property), cmocka_unit_test(method_hash__separates_names),
+        cmocka_unit_test(method_hash__is_fnv1a),             cmocka_unit_test(method_hash__by_hand_covers_the_name),
+        cmocka_unit_test(method_hash__is_kept),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

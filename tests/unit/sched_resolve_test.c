@@ -1,0 +1,149 @@
+#include <errno.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <cmocka.h>
+
+#include "sched/tables.h"
+
+static const uint32_t nodes[] = {30, 10, 20}; /* containers are dealt in ascending order: 0 on 10, 1 on 20, 2 on 30 */
+static struct sched sched;
+static struct sched_pool *pool;
+
+static enum chi_status init(struct chi_container *c) { return chi_container_create_queue(c, 0, 4); }
+static enum chi_status init_fails(struct chi_container *c)
+{
+    (void)c;
+    return CHI_STATUS_MODULE;
+}
+static const struct chi_chimod good = {.abi = CHI_CHIMOD_ABI, .size = sizeof good, .name = "good", .init = init};
+static const struct chi_chimod bad = {.abi = CHI_CHIMOD_ABI, .size = sizeof bad, .name = "bad", .init = init_fails};
+
+static void add_module(const struct chi_chimod *ops)
+{
+    struct sched_module *m = calloc(1, sizeof *m);
+    snprintf(m->name, sizeof m->name, "%s", ops->name);
+    m->ops = ops;
+    sched_module_add(&sched, m);
+}
+
+static int setup(void **state)
+{
+    char err[SCHED_ERROR_BYTES];
+    (void)state;
+    rcu_register_thread();
+    assert_int_equal(sched_init(&sched, 20, nodes, 3, 2), 0);
+    add_module(&good);
+    add_module(&bad);
+    assert_int_equal(sched_compose(&sched, "good", (struct chi_pool_id){100, 0}, "g", err), 0);
+    pool = sched_pool_find(&sched, (struct chi_pool_id){100, 0});
+    assert_non_null(pool);
+    return 0;
+}
+
+static int teardown(void **state)
+{
+    (void)state;
+    sched_fini(&sched);
+    rcu_unregister_thread();
+    return 0;
+}
+
+static void expect_local(struct chi_query q)
+{
+    struct sched_target t;
+    assert_int_equal(sched_resolve(&sched, pool, &q, &t), CHI_STATUS_OK);
+    assert_ptr_equal(t.local, pool->local);
+}
+static void expect_node(struct chi_query q, uint32_t node)
+{
+    struct sched_target t;
+    assert_int_equal(sched_resolve(&sched, pool, &q, &t), CHI_STATUS_OK);
+    assert_null(t.local);
+    assert_int_equal(t.node, node);
+}
+static void expect_status(struct chi_query q, enum chi_status st)
+{
+    struct sched_target t;
+    assert_int_equal(sched_resolve(&sched, pool, &q, &t), st);
+    assert_null(t.local);
+}
+
+static void sched_resolve__finds_the_container_or_its_node(void **state)
+{
+    (void)state;
+    expect_local(chi_local());
+    expect_local(chi_direct(1));
+    expect_local(chi_hash(4));
+    expect_local(chi_physical(20));
+    expect_node(chi_direct(0), 10);
+    expect_node(chi_direct(2), 30);
+    expect_node(chi_hash(5), 30);
+    expect_node(chi_physical(10), 10);
+}
+
+static void sched_resolve__says_what_is_not_there(void **state)
+{
+    (void)state;
+    expect_status(chi_direct(3), CHI_STATUS_NO_CONTAINER);
+    expect_status(chi_direct(UINT64_MAX), CHI_STATUS_NO_CONTAINER);
+    expect_status(chi_physical(11), CHI_STATUS_NO_NODE);
+    expect_status(chi_query_make(CHI_QUERY_PHYSICAL, (1ULL << 32) + 20), CHI_STATUS_NO_NODE);
+    expect_status(chi_dynamic(), CHI_STATUS_NO_ROUTE);
+    expect_status(chi_query_make(CHI_QUERY_BROADCAST, 0), CHI_STATUS_UNSUPPORTED);
+    expect_status(chi_query_make(CHI_QUERY_RANGE, 0), CHI_STATUS_UNSUPPORTED);
+    expect_status(chi_query_make((enum chi_query_kind)99, 0), CHI_STATUS_INVALID);
+}
+
+static void sched_compose__refuses_doubles_and_failing_modules(void **state)
+{
+    char err[SCHED_ERROR_BYTES];
+    (void)state;
+    assert_int_equal(sched_compose(&sched, "good", (struct chi_pool_id){100, 0}, "again", err), -EEXIST);
+    assert_int_equal(sched_compose(&sched, "bad", (struct chi_pool_id){101, 0}, "b", err), -EINVAL);
+    assert_null(sched_pool_find(&sched, (struct chi_pool_id){101, 0}));
+}
+
+static void sched_load__names_a_module_that_is_nowhere(void **state)
+{
+    char err[SCHED_ERROR_BYTES];
+    const char *const paths[] = {"/nonexistent"};
+    (void)state;
+    assert_int_equal(sched_load(&sched, "nosuch", paths, 1, err), -ENOENT);
+    assert_non_null(strstr(err, "nosuch"));
+}
+
+static void container__queues_and_lanes_are_dealt_to_workers(void **state)
+{
+    struct chi_container *c = pool->local;
+    (void)state;
+    assert_int_equal(chi_container_create_queue(c, 0, 1), CHI_STATUS_INVALID); /* taken */
+    assert_int_equal(chi_container_create_queue(c, CHI_QUEUES_MAX, 1), CHI_STATUS_INVALID);
+    assert_int_equal(chi_container_create_queue(c, 1, 0), CHI_STATUS_INVALID);
+    assert_int_equal(chi_container_create_queue(c, 1, SCHED_LANES_MAX + 1), CHI_STATUS_INVALID);
+    assert_null(chi_container_lane(c, 0, 4));
+    assert_null(chi_container_lane(c, 1, 0));
+    assert_null(chi_container_lane_by_hash(c, 1, 0));
+    for (uint32_t i = 0; i < 4; i++)
+        assert_int_equal(chi_container_lane(c, 0, i)->owner, i % 2);
+    assert_ptr_equal(chi_container_lane_by_hash(c, 0, 7), chi_container_lane(c, 0, 3));
+    assert_int_equal(chi_container_id(c), 1);
+    assert_int_equal(chi_container_node(c), 20);
+    assert_int_equal(chi_container_workers(c), 2);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(sched_resolve__finds_the_container_or_its_node),
+        cmocka_unit_test(sched_resolve__says_what_is_not_there),
+        cmocka_unit_test(sched_compose__refuses_doubles_and_failing_modules),
+        cmocka_unit_test(sched_load__names_a_module_that_is_nowhere),
+        cmocka_unit_test(container__queues_and_lanes_are_dealt_to_workers),
+    };
+    return cmocka_run_group_tests(tests, setup, teardown);
+}

@@ -1,0 +1,190 @@
+/* main.c - chictl [-s SOCKET] [--json] COMMAND: asks a running daemon.
+ * Ends with 0; 1 when the daemon refuses; 2 for a wrong command line; 3 when no daemon answers. */
+#include <popt.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <unistd.h>
+
+#include "call.h"
+#include "control/nearest.h"
+#include "render.h"
+
+enum { EXIT_REFUSED = 1, EXIT_USAGE = 2, EXIT_UNREACHABLE = 3, LINE_BYTES = 512 };
+#define DEFAULT_SOCKET "/run/chimaera/chimaera.sock"
+
+/* method NULL: answered here. */
+static const struct command {
+    const char *words, *method, *help;
+} commands[] = {
+    {"status", "status", "the node, its cluster, how long it is up"},
+    {"worker list", "worker.list", "each worker and its counters"},
+    {"port list", "port.list", "each port and its counters"},
+    {"pool list", "pool.list", "each pool and its container here"},
+    {"peer list", "peer.list", "each other node: its state, packets, tasks, round-trip time"},
+    {"stats", "stats", "counters of all workers, and what was dropped, by reason"},
+    {"stop", "stop", "ends the daemon in order"},
+    {"help", NULL, "this list"},
+};
+enum { COMMANDS = sizeof(commands) / sizeof(commands[0]) };
+
+struct arguments {
+    char *socket;
+    double timeout_s;
+    int json, help, version;
+};
+
+static void print_help(poptContext ctx, FILE *to)
+{
+    poptPrintHelp(ctx, to, 0);
+    fprintf(to, "\nCommands:\n");
+    for (unsigned i = 0; i < COMMANDS; i++)
+        fprintf(to, "  %-12s %s\n", commands[i].words, commands[i].help);
+    fprintf(to, "\nThe socket is that of -s, else of $CHI_SOCKET, else " DEFAULT_SOCKET ".\n"
+                "Ends with 0; 1 when the daemon refuses; 2 for a wrong command line; 3 when no daemon answers.\n");
+}
+
+static void print_json_help(void)
+{
+    json_t *list = json_array();
+    for (unsigned i = 0; i < COMMANDS; i++)
+        json_array_append_new(list, json_pack("{s:s, s:s}", "command", commands[i].words, "help", commands[i].help));
+    json_dumpf(list, stdout, JSON_INDENT(2));
+    putchar('\n');
+    json_decref(list);
+}
+
+static int bad_option(const struct poptOption *options, const char *given, const char *why)
+{
+    struct nearest near;
+    char name[32];
+    const char *best = NULL;
+    nearest_init(&near, given + strspn(given, "-"));
+    for (const struct poptOption *o = options; o->longName || o->shortName; o++) {
+        nearest_offer(&near, o->longName);
+        best = near.best;
+    }
+    snprintf(name, sizeof(name), "%s", best ? best : "help");
+    fprintf(stderr, "chictl: %s: %s; did you mean --%s?\n", given, why, name);
+    return EXIT_USAGE;
+}
+
+/* The words of the command line as one text, blanks between. */
+static void join(const char **words, char *out, size_t cap)
+{
+    size_t at = 0;
+    out[0] = 0;
+    for (; words && *words && at < cap; words++)
+        at += (size_t)snprintf(out + at, cap - at, "%s%s", at ? " " : "", *words);
+}
+
+static const struct command *find_command(const char *line)
+{
+    struct nearest near;
+    for (unsigned i = 0; i < COMMANDS; i++) {
+        if (strcmp(commands[i].words, line) == 0)
+            return &commands[i];
+    }
+    for (unsigned i = 0; i < COMMANDS; i++) {
+        size_t n = strlen(commands[i].words);
+        if (strncmp(commands[i].words, line, n) == 0 && line[n] == ' ') {
+            fprintf(stderr, "chictl: '%s' takes no argument, but got '%s'; did you mean '%s'?\n", commands[i].words, line + n + 1,
+                    commands[i].words);
+            return NULL;
+        }
+    }
+    nearest_init(&near, line);
+    for (unsigned i = 0; i < COMMANDS; i++)
+        nearest_offer(&near, commands[i].words);
+    fprintf(stderr, "chictl: unknown command '%s'; did you mean '%s'? (chictl --help lists all)\n", line, near.best);
+    return NULL;
+}
+
+static unsigned terminal_width(void)
+{
+    struct winsize size;
+    return isatty(STDOUT_FILENO) && ioctl(STDOUT_FILENO, TIOCGWINSZ, &size) == 0 ? size.ws_col : 0;
+}
+
+static int ask(const struct arguments *a, const struct command *command)
+{
+    const char *environment = getenv("CHI_SOCKET");
+    const char *path = a->socket ? a->socket : environment && environment[0] ? environment : DEFAULT_SOCKET;
+    char err[CALL_ERROR_BYTES];
+    json_t *result = NULL;
+
+    enum call_result r = call_daemon(path, command->method, (unsigned)(a->timeout_s * 1000), &result, err, sizeof(err));
+    if (r) {
+        fprintf(stderr, "chictl: %s\n", err);
+        return r == CALL_REFUSED ? EXIT_REFUSED : EXIT_UNREACHABLE;
+    }
+    if (a->json) {
+        json_dumpf(result, stdout, JSON_INDENT(2) | JSON_ENCODE_ANY);
+        putchar('\n');
+    } else
+        render(stdout, result, terminal_width());
+    json_decref(result);
+    return EXIT_SUCCESS;
+}
+
+static int run(poptContext ctx, const struct poptOption *options, struct arguments *a)
+{
+    char line[LINE_BYTES];
+    int opt = poptGetNextOpt(ctx);
+    if (opt < -1)
+        return bad_option(options, poptBadOption(ctx, POPT_BADOPTION_NOALIAS), poptStrerror(opt));
+    if (a->help) {
+        print_help(ctx, stdout);
+        return EXIT_SUCCESS;
+    }
+    if (a->version) {
+        printf("chictl %s\n", CHI_VERSION);
+        return EXIT_SUCCESS;
+    }
+    if (!(a->timeout_s > 0 && a->timeout_s <= 3600)) {
+        fprintf(stderr, "chictl: --timeout is %g; right is a number of seconds up to 3600\n", a->timeout_s);
+        return EXIT_USAGE;
+    }
+    join(poptGetArgs(ctx), line, sizeof(line));
+    if (!line[0]) {
+        fprintf(stderr, "chictl: a command is missing; one of: ");
+        for (unsigned i = 0; i < COMMANDS; i++)
+            fprintf(stderr, "%s%s", i ? ", " : "", commands[i].words);
+        fputc('\n', stderr);
+        return EXIT_USAGE;
+    }
+    const struct command *command = find_command(line);
+    if (!command)
+        return EXIT_USAGE;
+    if (command->method)
+        return ask(a, command);
+    if (a->json)
+        print_json_help();
+    else
+        print_help(ctx, stdout);
+    return EXIT_SUCCESS;
+}
+
+int main(int argc, char **argv)
+{
+    struct arguments a = {.timeout_s = 5};
+    const struct poptOption options[] = {
+        {"socket", 's', POPT_ARG_STRING, &a.socket, 0, "the daemon's control socket", "PATH"},
+        {"json", 'j', POPT_ARG_NONE, &a.json, 0, "print the result as JSON, with raw numbers", NULL},
+        {"timeout", 't', POPT_ARG_DOUBLE, &a.timeout_s, 0, "wait so long for an answer (5)", "SECONDS"},
+        {"version", 0, POPT_ARG_NONE, &a.version, 0, "print the version and end", NULL},
+        {"help", 'h', POPT_ARG_NONE, &a.help, 0, "print this help and end", NULL},
+        POPT_TABLEEND,
+    };
+    poptContext ctx = poptGetContext("chictl", argc, (const char **)argv, options, 0);
+    poptSetOtherOptionHelp(ctx, "[OPTION...] COMMAND");
+    int rc = run(ctx, options, &a);
+    poptFreeContext(ctx);
+    free(a.socket);
+    if (fflush(stdout) || ferror(stdout)) {
+        fprintf(stderr, "chictl: cannot write the result\n");
+        return EXIT_REFUSED;
+    }
+    return rc;
+}
