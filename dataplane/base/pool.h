@@ -1,6 +1,6 @@
 /* pool.h - fixed-size objects on caller's memory, last-in first-out.  PURE.
- * Thread: owning worker only.  Memory: pool_bytes(count, size) of the caller's, 64-byte aligned.  get and put are O(1).
- */
+ * Thread: owning worker only.  Memory: pool_bytes(count, size) of the caller's, 64-byte aligned.
+ * get and put are O(1). */
 #pragma once
 #include "chi/base.h"
 

@@ -1,6 +1,6 @@
 /* ranges.h - ordered set of disjoint [start, end) ranges, of fixed capacity.  PURE.
- * Thread: owning worker only.  Memory: the caller's struct, no allocation.  Limit: RANGES_MAX ranges (docs/LIMITS.md).
- */
+ * Thread: owning worker only.  Memory: the caller's struct, no allocation.
+ * Limit: RANGES_MAX ranges (docs/LIMITS.md). */
 #pragma once
 #include "chi/base.h"
 

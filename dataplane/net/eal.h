@@ -5,6 +5,7 @@
 /* Starts the EAL, once per process.  The caller's CPU affinity and environment stay as they were.
  * Returns 0, or -errno with a line in err. */
 CHI_MUST_CHECK int eal_start(const struct net_options *o, char *err);
+/* Removes what the EAL left in the file system. */
 void eal_stop(void);
 
 /* While captured, DPDK's lines are kept instead of shown; eal_log_last() is the last error since.  Control thread. */

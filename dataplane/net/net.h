@@ -39,7 +39,7 @@ CHI_MUST_CHECK int net_start(const struct net_options *o, struct net **out, char
 /* Opens, checks and starts a port.  Returns its index, or -errno with a line in err.  Checks at start: MTU against mbuf room and
  * interface, offloads only where offered; a memif device gets bsize for the MTU when its devargs have none. */
 CHI_MUST_CHECK int net_port_add(struct net *n, const struct net_port_options *o, char *err);
-/* Stops and closes all ports, ends the EAL.  NULL is allowed. */
+/* Stops and closes all ports.  The EAL's memory goes with the process: it starts once in each.  NULL is allowed. */
 void net_stop(struct net *n);
 
 /* A thread that will call the functions below announces itself first (caches of the packet pool).  0 or -errno. */

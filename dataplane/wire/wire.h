@@ -27,8 +27,7 @@ enum wire_kind {
 #undef WIRE_KIND_ENUM
 };
 
-/* X(name, number, fixed bytes with the type byte; what varies comes behind).  CANCEL and FORGET are reserved numbers: 7
- * and 8. */
+/* X(name, number, fixed bytes with the type byte; what varies comes behind).  Reserved: 7 CANCEL, 8 FORGET. */
 #define WIRE_FRAME_LIST(X) \
     X(TASK_IN, 1, 16)      \
     X(TASK_OUT, 2, 20)     \
@@ -67,8 +66,7 @@ struct wire_hello {
     uint16_t packet_max;       /* largest packet that the sender takes: WIRE_PACKET_MIN..WIRE_PACKET_MAX */
     uint8_t flags;
     uint8_t cluster_length;
-    uint32_t slots; /* message slots that the sender keeps for the receiver's messages, at most WIRE_SLOTS_MAX; 0: not
-                       said */
+    uint32_t slots; /* how many slots the sender keeps for the receiver's messages, up to WIRE_SLOTS_MAX; 0: not said */
     char cluster[WIRE_CLUSTER_MAX];
 };
 
@@ -79,10 +77,9 @@ enum wire_refuse_reason {
     WIRE_REFUSE_SESSION = 4
 };
 struct wire_refuse {
-    uint64_t incarnation; /* of the sender */
-    uint32_t node;        /* sender's id */
-    uint32_t
-        session; /* the id that the refused packet carried (its hello's `session`, or its header's); 0 for VERSION */
+    uint64_t incarnation;    /* of the sender */
+    uint32_t node;           /* sender's id */
+    uint32_t session;        /* the id that the refused packet carried: its HELLO's, or its header's; 0 for VERSION */
     uint8_t reason, version; /* version: what the sender speaks */
 };
 
