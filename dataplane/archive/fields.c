@@ -1,5 +1,5 @@
 /* fields.c - runs a method's field table, or its own functions, over a task.  A table that names memory outside of the
- * method's struct, or the head that all tasks share, is refused with INVALID before anything is read or stored there. */
+ * method's struct, or the head that all tasks share, is refused with INVALID before a byte there is touched. */
 #include "scalar.h"
 
 static const uint8_t scalar_width[] = {
@@ -13,7 +13,8 @@ static bool in_struct(const struct chi_method *m, const struct chi_field *f, uin
     return f->offset >= sizeof(struct chi_task) && chi_span_ok(f->offset, bytes, m->size);
 }
 
-static void walk_bulk(struct chi_archive *ar, const struct chi_method *m, const struct chi_field *f, uint8_t *base, bool in)
+static void walk_bulk(struct chi_archive *ar, const struct chi_method *m, const struct chi_field *f, uint8_t *base,
+                      bool in)
 {
     if (f->count != 1 || f->offset % _Alignof(struct chi_bulk) || !in_struct(m, f, sizeof(struct chi_bulk))) {
         ar_fail(ar, CHI_STATUS_INVALID);

@@ -80,8 +80,9 @@ static size_t refuse(enum chi_status *status_out, enum chi_status s)
     return 0;
 }
 
-size_t form_save(uint8_t *p, size_t cap, struct chi_task *task, struct chi_ar_region *regions_out, uint32_t *nregions_out,
-                 uint64_t (*place_of)(void *ctx, const void *ptr, uint64_t size), void *ctx, enum chi_status *status_out)
+size_t form_save(uint8_t *p, size_t cap, struct chi_task *task, struct chi_ar_region *regions_out,
+                 uint32_t *nregions_out, uint64_t (*place_of)(void *ctx, const void *ptr, uint64_t size), void *ctx,
+                 enum chi_status *status_out)
 {
     struct chi_method *m = task->method;
     *nregions_out = 0;

@@ -1,4 +1,4 @@
-/* scalar.h - moves scalars between memory and an archive.  PURE, inline: both the public calls and the field tables use it. */
+/* scalar.h - moves scalars between memory and an archive.  PURE, inline: for the public calls and the field tables. */
 #pragma once
 #include <string.h>
 

@@ -1,5 +1,5 @@
-/* area.c - room in bulk memory for forms and answers that do not fit into a slot.  A cookie keeps its area for the next task;
- * idle areas are given back when memory is short. */
+/* area.c - room in bulk memory for forms and answers that do not fit into a slot.  A cookie keeps its area for the next
+ * task; idle areas are given back when memory is short. */
 #include "internal.h"
 
 bool area_reclaim(struct chi_client *c)

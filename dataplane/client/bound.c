@@ -1,5 +1,6 @@
-/* bound.c - the largest form and answer of a method.  A struct has at most CHI_TASK_BYTES_MAX bytes, and a table at most
- * CHI_FIELDS_MAX fields, so that no sum here comes near 32 bits unless the table is wrong; then the archive refuses it. */
+/* bound.c - the largest form and answer of a method.  A struct has at most CHI_TASK_BYTES_MAX bytes, and a table at
+ * most CHI_FIELDS_MAX fields, so that no sum here comes near 32 bits unless the table is wrong; then the archive
+ * refuses it. */
 #include "internal.h"
 
 static uint64_t field_bytes(const struct chi_field *f)
@@ -19,7 +20,10 @@ static uint64_t field_bytes(const struct chi_field *f)
 }
 
 /* A method without a table, or whose table is missing (the archive then refuses it). */
-static const struct chi_field *table_end(const struct chi_method *m) { return m->fields ? m->fields + m->nfields : NULL; }
+static const struct chi_field *table_end(const struct chi_method *m)
+{
+    return m->fields ? m->fields + m->nfields : NULL;
+}
 
 static uint32_t clamp(uint64_t bytes) { return bytes < CHI_FORM_BYTES_MAX ? (uint32_t)bytes : CHI_FORM_BYTES_MAX; }
 

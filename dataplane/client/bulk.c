@@ -1,4 +1,4 @@
-/* bulk.c - bulk memory of the segment.  The bookkeeping lies outside of it: nothing that a task writes there can harm it.
+/* bulk.c - bulk memory of the segment.  The bookkeeping lies outside of it: nothing that a task writes harms it.
  * Regions come from the lower end and forms from the upper one, so that forms do not break up the large room. */
 #include <errno.h>
 #include <stdlib.h>

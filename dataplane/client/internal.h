@@ -1,7 +1,7 @@
 /* internal.h - between the files of client/.
  *
- * Memory: a chi_client and its tables are made at chi_connect; chi_submit, chi_poll and chi_wait allocate nothing but, for a
- * form that is not inline, an area of the segment (and its record) the first time that a cookie needs one. */
+ * Memory: a chi_client and its tables are made at chi_connect; chi_submit, chi_poll and chi_wait allocate nothing but,
+ * for a form that is not inline, an area of the segment (and its record) the first time that a cookie needs one. */
 #pragma once
 #include <time.h>
 
@@ -44,7 +44,8 @@ struct chi_client {
     int control, worker_event, client_event;
 };
 
-/* attach.c: the exchange on the control socket.  0 or -errno; then the descriptors are in c, and *size_out is the segment's. */
+/* attach.c: the exchange on the control socket.  0 or -errno; then the descriptors are in c, and *size_out is the
+ * segment's. */
 CHI_MUST_CHECK int attach_request(struct chi_client *c, const char *path, const struct shm_attach_request *rq,
                                   int *memfd_out, uint64_t *size_out);
 
@@ -63,13 +64,14 @@ CHI_MUST_CHECK bool area_reserve(struct chi_client *c, struct open_task *o, uint
 /* Gives back the areas of all free cookies; true when there was one. */
 bool area_reclaim(struct chi_client *c);
 
-/* bound.c: how many bytes one direction of a method can take at most.  By hand: BOUND_BY_HAND, which the daemon enforces. */
+/* bound.c: how many bytes one direction of a method can take at most.  By hand: BOUND_BY_HAND, which the daemon
+ * enforces. */
 enum { BOUND_BY_HAND = 4096 };
 uint32_t bound_in(const struct chi_method *m); /* of the whole form */
 uint32_t bound_out(const struct chi_method *m);
 
-/* poll.c: takes in what has come.  An empty poll adds `weight` to a count that, each POLL_IDLE_MAX, leads to a look at the
- * clock, and once in a millisecond at the control socket.  Returns how many tasks ended. */
+/* poll.c: takes in what has come.  An empty poll adds `weight` to a count that, each POLL_IDLE_MAX, leads to a look at
+ * the clock, and once in a millisecond at the control socket.  Returns how many tasks ended. */
 enum { POLL_IDLE_MAX = 1024, POLL_WEIGHT_SPIN = 1, POLL_WEIGHT_CALL = 64 };
 unsigned poll_once(struct chi_client *c, uint32_t weight);
 /* Looks at the control socket at once; ends all open tasks when the daemon has gone (hangup: that is known already).

@@ -1,5 +1,5 @@
-/* panic.c - the panic hook where the program has none.  Weak and exported: a program's own chi_panic, or that of a library
- * that it links, is used in its place, also by libchi. */
+/* panic.c - the panic hook where the program has none.  Weak and exported: a program's own chi_panic, or that of a
+ * library that it links, is used in its place, also by libchi. */
 #include <stdio.h>
 #include <stdlib.h>
 

@@ -14,7 +14,8 @@ static void end_task(struct chi_client *c, uint32_t cookie, enum chi_status st)
     c->free_cookies[c->nfree++] = (uint16_t)cookie;
 }
 
-/* Loads the OUT fields.  The daemon has compared the lengths with what was placed; here they must lie within the regions. */
+/* Loads the OUT fields.  The daemon has compared the lengths with what was placed; here they must lie within the
+ * regions. */
 static enum chi_status load_out(struct chi_client *c, uint32_t cookie, const uint8_t *body, uint32_t length)
 {
     struct open_task *o = &c->open[cookie];
@@ -54,7 +55,7 @@ static unsigned take_all(struct chi_client *c)
     return n;
 }
 
-/* True when the daemon closed the connection.  It sends nothing after its reply; what it sends all the same is dropped. */
+/* True when the daemon closed the connection.  What it sends after its reply is dropped. */
 static bool control_closed(const struct chi_client *c)
 {
     char waste[64];

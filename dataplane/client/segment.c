@@ -11,8 +11,8 @@ enum { SEALS = F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL };
 
 static bool header_ok(const struct shm_header *h, const struct shm_geometry *g, uint32_t depth)
 {
-    return h->magic == SHM_MAGIC && h->version == SHM_VERSION && h->size == g->size && h->depth == depth && h->zero == 0 &&
-           h->submit_offset == g->submit_offset && h->complete_offset == g->complete_offset &&
+    return h->magic == SHM_MAGIC && h->version == SHM_VERSION && h->size == g->size && h->depth == depth &&
+           h->zero == 0 && h->submit_offset == g->submit_offset && h->complete_offset == g->complete_offset &&
            h->bulk_offset == g->bulk_offset && h->bulk_bytes == g->bulk_bytes;
 }
 

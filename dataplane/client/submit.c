@@ -35,8 +35,8 @@ static enum chi_status save_external(struct chi_client *c, struct shm_submit *s,
     for (;;) {
         if (!area_reserve(c, o, in > out ? in : out))
             return CHI_STATUS_NO_MEMORY;
-        n = form_save(c->base + o->area->offset, in, task, &c->regions[cookie * CHI_REGIONS_MAX], &o->nregions, place_of,
-                      c, &st);
+        n = form_save(c->base + o->area->offset, in, task, &c->regions[cookie * CHI_REGIONS_MAX], &o->nregions,
+                      place_of, c, &st);
         /* Only a form that is written by hand can be larger than its bound. */
         if (st != CHI_STATUS_TOO_BIG || in == CHI_FORM_BYTES_MAX || !task->method->serialize_in)
             break;

@@ -16,8 +16,8 @@ static int request_check(const struct shm_attach_request *rq, const struct ipc_l
 {
     if (rq->magic != SHM_MAGIC || rq->version != SHM_VERSION)
         return -EPROTO;
-    if (rq->zero != 0 || !shm_depth_ok(rq->depth) || rq->depth > lim->depth_max || rq->bulk_bytes > lim->bulk_bytes_max ||
-        rq->bulk_bytes > SHM_BULK_MAX)
+    if (rq->zero != 0 || !shm_depth_ok(rq->depth) || rq->depth > lim->depth_max ||
+        rq->bulk_bytes > lim->bulk_bytes_max || rq->bulk_bytes > SHM_BULK_MAX)
         return -EINVAL;
     return 0;
 }

@@ -1,5 +1,5 @@
-/* ring.c - submissions in, completions out.  Owning worker only.  What the client wrote is copied once; only the copy is
- * checked and used. */
+/* ring.c - submissions in, completions out.  Owning worker only.  What the client wrote is copied once; only the copy
+ * is checked and used. */
 #include <sys/socket.h>
 
 #include "ipc.h"

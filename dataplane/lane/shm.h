@@ -1,21 +1,21 @@
 /* shm.h - layout of a client's segment: a header, two rings of one-line slots, then bulk memory.  PURE.
- * One writer per cache line (asserted by offset).  The daemon makes, sizes and seals the segment; the client only maps it.
- * The daemon keeps its own copy of the geometry and never reads it from here; each other shared field is read once.
+ * One writer per cache line (asserted by offset).  The daemon makes, sizes and seals the segment; the client only maps
+ * it. The daemon keeps its own copy of the geometry and never reads it from here; each other shared field is read once.
  *
- * Sleep and wake-up, both ways (Dekker): who sleeps stores its flag and then looks at the ring again; who publishes stores
- * the slot's sequence and then looks at the flag.  All four accesses are sequentially consistent, so at least one side
- * sees the other.  (Operations and no fences: ThreadSanitizer follows only the former.) */
+ * Sleep and wake-up, both ways (Dekker): who sleeps stores its flag and then looks at the ring again; who publishes
+ * stores the slot's sequence and then looks at the flag.  All four accesses are sequentially consistent, so at least
+ * one side sees the other.  (Operations and no fences: ThreadSanitizer follows only the former.) */
 #pragma once
 #include "line_ring.h"
 
 enum {
     SHM_MAGIC = 0x31494843, /* "CHI1" */
     SHM_VERSION = 1,
-    SHM_INLINE = 48,        /* bytes of a form that fit into a submission slot */
+    SHM_INLINE = 48, /* bytes of a form that fit into a submission slot */
     SHM_DEPTH_MIN = 2,
     SHM_DEPTH_MAX = 4096,
     SHM_PAGE = 4096,
-    SHM_AREA_BYTES = 1024,  /* bulk memory, for each of depth, above what was asked for: forms that are not inline */
+    SHM_AREA_BYTES = 1024, /* bulk memory, for each of depth, above what was asked for: forms that are not inline */
 };
 #define SHM_BULK_MAX (UINT64_C(1) << 46)
 
@@ -27,14 +27,16 @@ struct shm_header {
     uint64_t submit_offset, complete_offset, bulk_offset, bulk_bytes;
     uint8_t pad0[8];
     /* line 1: written by the daemon */
-    uint32_t daemon_sleeps; /* not 0: the number of its sleep; write the eventfd after a submission, once for each number */
+    uint32_t
+        daemon_sleeps; /* not 0: the number of its sleep; write the eventfd after a submission, once for each number */
     uint8_t pad1[60];
     /* line 2: written by the client */
     uint32_t client_sleeps; /* not 0: the number of its sleep; ring after a completion, once for each number */
     uint8_t pad2[60];
 };
 CHI_STATIC_ASSERT(sizeof(struct shm_header) == 3 * CHI_CACHE_LINE, "three lines");
-CHI_STATIC_ASSERT(offsetof(struct shm_header, daemon_sleeps) == 64 && offsetof(struct shm_header, client_sleeps) == 128, "lines");
+CHI_STATIC_ASSERT(offsetof(struct shm_header, daemon_sleeps) == 64 && offsetof(struct shm_header, client_sleeps) == 128,
+                  "lines");
 
 /* Where things lie, from depth and bulk bytes alone: both sides compute it. */
 struct shm_geometry {
@@ -62,13 +64,13 @@ static inline bool shm_depth_ok(uint32_t depth)
 /* Payload of a submission slot. */
 enum { SHM_EXTERNAL = 1 };
 struct shm_submit {
-    uint32_t cookie;  /* the client's, comes back; < depth */
-    uint16_t length;  /* inline form, 0..SHM_INLINE; EXTERNAL: 0 */
-    uint16_t flags;   /* SHM_EXTERNAL or 0 */
+    uint32_t cookie; /* the client's, comes back; < depth */
+    uint16_t length; /* inline form, 0..SHM_INLINE; EXTERNAL: 0 */
+    uint16_t flags;  /* SHM_EXTERNAL or 0 */
     union {
         uint8_t bytes[SHM_INLINE];
-        struct { /* the form, and room for an answer's body, lie in bulk memory: offsets from the segment's start.  They may
-                  * overlap: the form is copied before the answer is written.  form_offset is a multiple of 8. */
+        struct { /* the form, and room for an answer's body, lie in bulk memory: offsets from the segment's start.  They
+                  * may overlap: the form is copied before the answer is written.  form_offset is a multiple of 8. */
             uint64_t form_offset, answer_offset;
             uint32_t form_length, answer_cap;
             uint8_t zero[24];
@@ -89,14 +91,15 @@ struct shm_complete {
 CHI_STATIC_ASSERT(sizeof(struct shm_complete) == LINE_PAYLOAD, "one slot");
 enum { SHM_COMPLETE_INLINE = 40 };
 
-/* The first message on the control socket tells a client from a JSON-RPC caller: it begins with SHM_MAGIC, not with '{'. */
+/* The first message on the control socket tells a client from a JSON-RPC caller: it begins with SHM_MAGIC, not with
+ * '{'. */
 struct shm_attach_request {
     uint32_t magic, version;
     uint64_t bulk_bytes;
     uint32_t depth, zero;
 };
-/* The answer, with three descriptors when result is 0: the segment, an eventfd that wakes the daemon, and what the client
- * sleeps on (ipc.h: memfd, worker_event, client_event). */
+/* The answer, with three descriptors when result is 0: the segment, an eventfd that wakes the daemon, and what the
+ * client sleeps on (ipc.h: memfd, worker_event, client_event). */
 struct shm_attach_reply {
     uint32_t magic, version;
     int32_t result; /* 0 or -errno */
@@ -104,15 +107,21 @@ struct shm_attach_reply {
     uint64_t size;
 };
 
-/* Publishes a slot.  Sequentially consistent: pairs with the sleeper's shm_announce and its shm_get. */
-static inline void shm_publish(struct line *l, uint64_t at) { __atomic_store_n(&l->sequence, at + 1, __ATOMIC_SEQ_CST); }
+/* Publishes a slot.  Sequentially consistent: pairs with the sleeper's shm_announce and shm_published. */
+static inline void shm_publish(struct line *l, uint64_t at)
+{
+    __atomic_store_n(&l->sequence, at + 1, __ATOMIC_SEQ_CST);
+}
 /* True when the slot of position `at` is published: the sleeper's last look.  Pairs with shm_publish. */
 static inline bool shm_published(const struct line *slots, uint32_t mask, uint64_t at)
 {
     return __atomic_load_n(&slots[at & mask].sequence, __ATOMIC_SEQ_CST) == at + 1;
 }
 /* Announces a sleep (number, not 0), or its end (0).  Pairs with shm_sleeper. */
-static inline void shm_announce(uint32_t *sleeps, uint32_t number) { __atomic_store_n(sleeps, number, __ATOMIC_SEQ_CST); }
+static inline void shm_announce(uint32_t *sleeps, uint32_t number)
+{
+    __atomic_store_n(sleeps, number, __ATOMIC_SEQ_CST);
+}
 /* The sleep that the other side announced, after shm_publish; 0: it is awake.  Pairs with shm_announce. */
 static inline uint32_t shm_sleeper(const uint32_t *sleeps) { return __atomic_load_n(sleeps, __ATOMIC_SEQ_CST); }
 

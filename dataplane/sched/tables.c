@@ -181,20 +181,24 @@ static void fini_containers(struct sched *s)
     s->all = NULL;
 }
 
+static void fini_modules(struct sched *s)
+{
+    struct cds_lfht_iter it;
+    struct cds_lfht_node *n;
+    for (cds_lfht_first(s->modules, &it); (n = cds_lfht_iter_get_node(&it)); cds_lfht_next(s->modules, &it)) {
+        cds_lfht_del(s->modules, n);
+        synchronize_rcu();
+        rcu_barrier(); /* no call_rcu of the module may come after its code is gone */
+        sched_module_free(caa_container_of(n, struct sched_module, node));
+    }
+}
+
 void sched_fini(struct sched *s)
 {
     if (s->pools && s->containers)
         fini_containers(s);
-    struct cds_lfht_iter it;
-    struct sched_module *m;
-    if (s->modules) {
-        cds_lfht_for_each_entry (s->modules, &it, m, node) {
-            cds_lfht_del(s->modules, &m->node);
-            synchronize_rcu();
-            rcu_barrier(); /* no call_rcu of the module may come after its code is gone */
-            sched_module_free(m);
-        }
-    }
+    if (s->modules)
+        fini_modules(s);
     struct cds_lfht *tables[] = {s->modules, s->pools, s->containers};
     for (int i = 0; i < 3; i++)
         if (tables[i])

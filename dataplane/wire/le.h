@@ -3,17 +3,17 @@
 #include <stdint.h>
 #include <string.h>
 
-#define LE_DEFINE(bits)                                                                                                \
-    static inline uint##bits##_t le##bits##_get(const void *p)                                                         \
-    {                                                                                                                  \
-        uint##bits##_t v;                                                                                              \
-        memcpy(&v, p, sizeof v);                                                                                       \
-        return le##bits##_swap(v);                                                                                     \
-    }                                                                                                                  \
-    static inline void le##bits##_put(void *p, uint##bits##_t v)                                                       \
-    {                                                                                                                  \
-        v = le##bits##_swap(v);                                                                                        \
-        memcpy(p, &v, sizeof v);                                                                                       \
+#define LE_DEFINE(bits)                                          \
+    static inline uint##bits##_t le##bits##_get(const void *p)   \
+    {                                                            \
+        uint##bits##_t v;                                        \
+        memcpy(&v, p, sizeof v);                                 \
+        return le##bits##_swap(v);                               \
+    }                                                            \
+    static inline void le##bits##_put(void *p, uint##bits##_t v) \
+    {                                                            \
+        v = le##bits##_swap(v);                                  \
+        memcpy(p, &v, sizeof v);                                 \
     }
 #if __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__
 #define le16_swap(v) (v)

@@ -1,11 +1,11 @@
 /* endpoint.c - a worker's transport endpoint over the port layer, and its bulk memory. */
 #include <errno.h>
-#include <isa-l/crc.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/mman.h>
 #include <sys/random.h>
 
+#include "crc32c.h"
 #include "internal.h"
 
 static bool packet_get(void *ctx, struct xfer_packet *out)
@@ -44,12 +44,6 @@ static void packet_put(void *ctx, struct xfer_packet *p)
 
 static void *memory_get(void *ctx, uint64_t size) { return buddy_try_get(((struct worker *)ctx)->memory, size); }
 static void memory_put(void *ctx, void *p, uint64_t size) { buddy_put(((struct worker *)ctx)->memory, p, size); }
-
-/* CRC32C of RFC 3720; ISA-L takes an int of length and an inverted seed and result. */
-static uint32_t crc32c(uint32_t seed, const void *p, size_t n)
-{
-    return ~crc32_iscsi((unsigned char *)p, (int)n, ~seed);
-}
 
 static void *map(uint64_t bytes)
 {

@@ -123,6 +123,8 @@ static void take_back(struct xfer_session *s, struct out_slot *o)
     struct xfer_out *m = o->m;
     list_remove(&o->flow.link);
     o->m = NULL;
+    s->peer->stats.tasks_out--;
+    s->peer->stats.open_out--;
     peer_wait(s->peer, m, true);
 }
 

@@ -36,7 +36,9 @@ CHI_API void chi_bulk_free(struct chi_client *c, void *p);
 /* Submits a task; task->method, pool, query and the IN fields are set.  The task stays the caller's, at its address, and
  * must not be touched until it ended: task->status is PENDING until then.
  * Returns PENDING when it is on its way; else it is not, and task->status says the same: BUSY (depth tasks are out: poll),
- * INVALID (no method, a field or query out of range, a bulk region outside the segment), TOO_BIG, DISCONNECTED.
+ * INVALID (no method, a field or query out of range, a bulk region outside the segment), TOO_BIG, NO_MEMORY (the form does
+ * not fit into a slot, and bulk memory is full), DISCONNECTED.  The answer of a method whose form is written by hand may
+ * have 4 KiB, else it ends with TOO_BIG.
  * Costs one cache line to the worker when the form fits into it (48 bytes). */
 CHI_API enum chi_status chi_submit(struct chi_client *c, struct chi_task *task);
 

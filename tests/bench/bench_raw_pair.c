@@ -217,7 +217,8 @@ static int measure(const struct raw_pair *p, const struct raw_pair_options *o, s
         one_way(r, s, p->mtu + ETHER_BYTES, o->seconds, &v.large_pps, &v.large_bytes_per_s);
         print(p, o, &v);
     } else
-        fprintf(stderr, "%s: nothing came back within %llu s\n", p->name, CONNECT_NS / NS_PER_S);
+        fprintf(stderr, "%s: nothing came back within %llu s; the other side %s, the link is %s\n", p->name,
+                CONNECT_NS / NS_PER_S, s->failed ? "failed" : s->ready ? "is ready" : "is not ready", raw_up(r) ? "up" : "down");
     s->phase = PHASE_END;
     raw_close(r);
     raw_stop();

@@ -1,5 +1,5 @@
-/* bench_ring.c - what a client's round trip costs beside the floor under it: a bare pair of one-line-slot rings between the
- * same two cores, and libchi against an echo worker behind ipc_*, measured in turn in one run.
+/* bench_ring.c - what a client's round trip costs beside the floor under it: a bare pair of one-line-slot rings between
+ * the same two cores, and libchi against an echo worker behind ipc_*, measured in turn in one run.
  *
  *     bench_ring [--json] [--rounds N] [--cores A,B] */
 #define _GNU_SOURCE
@@ -225,7 +225,8 @@ int main(int argc, char **argv)
         } else if (!strcmp(argv[i], "--rounds") && i + 1 < argc && (rounds = (unsigned)atoi(argv[i + 1])) >= 1 &&
                    rounds <= ROUNDS_MAX) {
             i++;
-        } else if (!strcmp(argv[i], "--cores") && i + 1 < argc && sscanf(argv[i + 1], "%d,%d", &cores[0], &cores[1]) == 2) {
+        } else if (!strcmp(argv[i], "--cores") && i + 1 < argc &&
+                   sscanf(argv[i + 1], "%d,%d", &cores[0], &cores[1]) == 2) {
             i++;
         } else {
             fprintf(stderr, "usage: bench_ring [--json] [--rounds 1..%d] [--cores A,B]\n", ROUNDS_MAX);
@@ -248,9 +249,10 @@ int main(int argc, char **argv)
         v[3 + i] = median(client, rounds, i * sizeof(double));
     }
     if (json)
-        printf("{\"raw_p50_ns\":%.1f,\"raw_p99_ns\":%.1f,\"raw_rate\":%.0f,\"client_p50_ns\":%.1f,\"client_p99_ns\":%.1f,"
-               "\"client_rate\":%.0f,\"p50_ratio\":%.2f,\"rounds\":%u}\n",
-               v[0], v[1], v[2], v[3], v[4], v[5], v[3] / v[0], rounds);
+        printf(
+            "{\"raw_p50_ns\":%.1f,\"raw_p99_ns\":%.1f,\"raw_rate\":%.0f,\"client_p50_ns\":%.1f,\"client_p99_ns\":%.1f,"
+            "\"client_rate\":%.0f,\"p50_ratio\":%.2f,\"rounds\":%u}\n",
+            v[0], v[1], v[2], v[3], v[4], v[5], v[3] / v[0], rounds);
     else
         printf("bare rings: p50 %.0f ns, p99 %.0f ns, %.2f M/s\nlibchi:     p50 %.0f ns, p99 %.0f ns, %.2f M/s\n"
                "p50 ratio %.2f, median of %u rounds\n",

@@ -1,5 +1,5 @@
-/* fuzz_archive.c - forms and bodies of any bytes: what decodes is written again as the very same bytes, nothing outside of
- * the method's struct is touched, nor the head that all tasks share; also when the field table itself is nonsense.
+/* fuzz_archive.c - forms and bodies of any bytes: what decodes is written again as the very same bytes, nothing outside
+ * of the method's struct is touched, nor the head that all tasks share; also when the field table itself is nonsense.
  *
  * Input: a byte that picks the method, then a form; for the last pick, a table comes before it. */
 #include <stdlib.h>
@@ -21,10 +21,10 @@ struct mixed {
     struct chi_bulk in, out, both;
 };
 CHI_FIELDS(mixed_fields) = {
-    CHI_INOUT(U8, struct mixed, a),      CHI_INOUT(BOOL, struct mixed, flag), CHI_INOUT(U16, struct mixed, b),
-    CHI_INOUT(F32, struct mixed, f),     CHI_INOUT(U64, struct mixed, c),     CHI_STR(INOUT, struct mixed, text),
-    CHI_BYTES(INOUT, struct mixed, blob), CHI_INOUT(F64, struct mixed, d),    CHI_BULK_IN(struct mixed, in),
-    CHI_BULK_OUT(struct mixed, out),     CHI_BULK_INOUT(struct mixed, both),
+    CHI_INOUT(U8, struct mixed, a),       CHI_INOUT(BOOL, struct mixed, flag), CHI_INOUT(U16, struct mixed, b),
+    CHI_INOUT(F32, struct mixed, f),      CHI_INOUT(U64, struct mixed, c),     CHI_STR(INOUT, struct mixed, text),
+    CHI_BYTES(INOUT, struct mixed, blob), CHI_INOUT(F64, struct mixed, d),     CHI_BULK_IN(struct mixed, in),
+    CHI_BULK_OUT(struct mixed, out),      CHI_BULK_INOUT(struct mixed, both),
 };
 CHI_METHOD_VAR(mixed_method) = CHI_METHOD(1, struct mixed, mixed_fields);
 
@@ -94,10 +94,10 @@ static void lists_equal(const struct chi_ar_region *a, const struct chi_ar_regio
         CHI_ASSERT(a[i].ptr == b[i].ptr && a[i].size == b[i].size && a[i].flags == b[i].flags);
 }
 
-/* Reads a body, writes it again.  Overlapping fields of a nonsense table read what a later one stored: only known tables
- * give the same bytes. */
-static void body_check(struct chi_method *m, bool known, bool in, const uint8_t *body, size_t n, struct chi_ar_region *r,
-                       uint32_t nregions)
+/* Reads a body, writes it again.  Overlapping fields of a nonsense table read what a later one stored: only known
+ * tables give the same bytes. */
+static void body_check(struct chi_method *m, bool known, bool in, const uint8_t *body, size_t n,
+                       struct chi_ar_region *r, uint32_t nregions)
 {
     uint8_t *task = malloc(m->size), *again = malloc(n ? n : 1), head[sizeof(struct chi_task)];
     memset(task, 0, m->size);

@@ -1,8 +1,9 @@
-/* fuzz_ipc.c - a client that writes anything into its segment, also between any two reads of the worker's: what was taken
- * satisfies what was checked, and every submission is answered once.
+/* fuzz_ipc.c - a client that writes anything into its segment, also between any two reads of the worker's: what was
+ * taken satisfies what was checked, and every submission is answered once.
  *
- * The worker's own source is compiled in here with a hook before each read of shared memory.  Input: for each submission a
- * byte that picks a template, 56 bytes of slot, then what the hook consumes: a byte of what to change, and how. */
+ * The worker's own source is compiled in here with a hook before each read of shared memory.  Input: for each
+ * submission a byte that picks a template, 56 bytes of slot, then what the hook consumes: a byte of what to change, and
+ * how. */
 #define SHM_READ_HOOK
 #include "ipc/ring.c"
 
@@ -193,6 +194,14 @@ void fuzz_seeds(void (*emit)(const char *name, const void *data, size_t size))
         p[i + 1] = (uint8_t)i;
     }
     emit("inline_changes.bin", p, n + 60);
+    static const char *const moved[] = {"length.bin", "form_offset.bin", "answer_offset.bin", "lengths.bin"};
+    for (unsigned word = 0; word < 4; word++) { /* a far value in one word of an external slot, set before it is read */
+        n = slot_put(p, 0x32, &s);
+        memset(p + n, 0, 100);
+        p[n + 25] = 1 + 8 * 10; /* behind the places of three regions and the answer's room */
+        p[n + 26] = (uint8_t)word;
+        emit(moved[word], p, n + 100);
+    }
     s.cookie = DEPTH;
     n = slot_put(p, 0, &s);
     emit("cookie.bin", p, n);

@@ -3,7 +3,6 @@
 #define _GNU_SOURCE
 #include <arpa/inet.h>
 #include <fcntl.h>
-#include <isa-l/crc.h>
 #include <netinet/ip_icmp.h>
 #include <sched.h>
 #include <sys/socket.h>
@@ -11,6 +10,7 @@
 
 #include "harness.h"
 #include "wire/wire.h"
+#include "worker/crc32c.h"
 
 static char dir[96];
 static const int64_t LONG = INT64_C(60000000000);
@@ -73,8 +73,6 @@ static bool dropped(void *arg)
     const struct drop_wait *w = arg;
     return node_drop(w->node, w->reason) >= w->at_least;
 }
-
-static uint32_t crc32c(uint32_t seed, const void *p, size_t n) { return ~crc32_iscsi((unsigned char *)p, (int)n, ~seed); }
 
 static void send_udp(const void *p, size_t n)
 {

@@ -116,7 +116,10 @@ void net_send(struct world *w, const struct endpoint *from, const struct xfer_ad
 void net_clear(struct world *w)
 {
     struct event e;
-    while (net_next(w, UINT64_MAX, &e))
+    while (net_next(w, UINT64_MAX - 1, &e)) {
         free(e.bytes);
+        if (e.job && !e.job->at)
+            free(e.job);
+    }
     free(w->heap);
 }

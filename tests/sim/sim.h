@@ -41,6 +41,7 @@ struct job { /* a task that an endpoint runs */
     struct xfer_in *in;
     uint8_t *body;
     bool known, answered;
+    bool scheduled; /* an event still points to it */
 };
 
 struct endpoint {
@@ -130,5 +131,6 @@ struct endpoint *host_find(struct world *w, const struct xfer_addr *a);
 void load_submit(struct world *w, struct endpoint *from, uint32_t to, uint64_t deadline_ns, bool strict);
 void load_event(struct endpoint *e, const struct xfer_event *ev);
 void load_answer(struct job *j);
+void load_answer_event(struct job *j);
 void load_stopped(struct endpoint *e, bool crash);
 void load_free(struct world *w);

@@ -1,5 +1,5 @@
-/* loopback.h - the daemon's end of a client connection in a thread of the test program: a control socket in a folder of its
- * own, ipc_* behind it, and methods that run at once.  For tests and measurements; header only. */
+/* loopback.h - the daemon's end of a client connection in a thread of the test program: a control socket in a folder of
+ * its own, ipc_* behind it, and methods that run at once.  For tests and measurements; header only. */
 #pragma once
 #include <pthread.h>
 #include <stdio.h>
@@ -21,9 +21,9 @@ struct loopback {
     struct chi_method *const *methods;
     unsigned nmethods;
     loopback_run run;
-    bool sleeps;  /* the worker sleeps when it finds nothing */
-    bool stop;    /* atomic */
-    bool hold;    /* atomic: takes nothing while it is set */
+    bool sleeps;   /* the worker sleeps when it finds nothing */
+    bool stop;     /* atomic */
+    bool hold;     /* atomic: takes nothing while it is set */
     uint64_t naps; /* atomic: how often it slept */
     struct ipc_channel *ch;
     pthread_t acceptor, worker;
@@ -93,7 +93,9 @@ static inline void loopback_task(struct loopback *lb, const struct ipc_request *
     for (unsigned i = 0; i < lb->nmethods; i++)
         if (lb->methods[i]->id == h->method)
             m = lb->methods[i];
-    enum chi_status st = !m ? CHI_STATUS_NO_METHOD : chi_method_hash(m) != h->schema ? CHI_STATUS_SCHEMA : CHI_STATUS_OK;
+    enum chi_status st = !m                                ? CHI_STATUS_NO_METHOD
+                         : chi_method_hash(m) != h->schema ? CHI_STATUS_SCHEMA
+                                                           : CHI_STATUS_OK;
     for (uint32_t i = 0; i < h->regions && st == CHI_STATUS_OK; i++) {
         const struct form_region *r = &h->region[i];
         regions[i] = (struct chi_ar_region){ipc_region_st(lb->ch, r->place, r->size), r->size, 0, r->flags};

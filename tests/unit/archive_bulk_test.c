@@ -108,7 +108,7 @@ static void bulk__input_out_checks_what_came(void **state)
         uint64_t size, used;
         enum chi_status status;
     } cases[] = {
-        {8, 5, CHI_STATUS_OK},                /* as much as the transport placed */
+        {8, 5, CHI_STATUS_OK}, /* as much as the transport placed */
         {5, 5, CHI_STATUS_OK},
         {8, 4, CHI_STATUS_ARCHIVE},           /* says more than came */
         {8, 6, CHI_STATUS_ARCHIVE},           /* says less */
@@ -134,8 +134,10 @@ static void bulk__input_out_checks_what_came(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(bulk__output_in_lists_and_writes_no_byte), cmocka_unit_test(bulk__output_in_limits),
-        cmocka_unit_test(bulk__input_in_gives_the_buffers),         cmocka_unit_test(bulk__output_out_fills_exposed_in_order),
+        cmocka_unit_test(bulk__output_in_lists_and_writes_no_byte),
+        cmocka_unit_test(bulk__output_in_limits),
+        cmocka_unit_test(bulk__input_in_gives_the_buffers),
+        cmocka_unit_test(bulk__output_out_fills_exposed_in_order),
         cmocka_unit_test(bulk__input_out_checks_what_came),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -31,11 +31,10 @@ static void form_encode__bytes_as_pictured(void **state)
     memset(p, 0xff, sizeof p);
     assert_int_equal(form_encode(p, &h), 80);
     static const uint8_t want[80] = {
-        100,  0,    0,    0,    7,    0,    0,    0,    0x34, 0x12, 6,    2,    0,    0,    0,    0, /* pool .. count */
-        2,    0,    0,    0,    0,    0,    0,    0,    0xef, 0xbe, 0xad, 0xde, 0xdc, 5,    0,    0, /* value .. timeout */
-        8,    7,    6,    5,    4,    3,    2,    1,    0x18, 0x17, 0x16, 0x15, 0x14, 0x13, 0x12, 0x11,
-        1,    0,    0,    0,    0,    0,    0,    0,    0,    0,    0,    0,    0,    0,    0,    0,
-        0,    0x10, 0,    0,    0,    0,    0,    0,    3,    0,    0,    0,    0,    0,    0,    0};
+        100, 0, 0, 0, 7, 0, 0, 0, 0x34, 0x12, 6,    2,    0,    0,    0,    0, /* pool .. count */
+        2,   0, 0, 0, 0, 0, 0, 0, 0xef, 0xbe, 0xad, 0xde, 0xdc, 5,    0,    0, /* value .. timeout */
+        8,   7, 6, 5, 4, 3, 2, 1, 0x18, 0x17, 0x16, 0x15, 0x14, 0x13, 0x12, 0x11, 1, 0, 0, 0, 0, 0, 0, 0,
+        0,   0, 0, 0, 0, 0, 0, 0, 0,    0x10, 0,    0,    0,    0,    0,    0,    3, 0, 0, 0, 0, 0, 0, 0};
     assert_memory_equal(p, want, sizeof want);
     struct form_head back;
     assert_int_equal(form_decode(p, 80, &back), CHI_DROP_NONE);
@@ -71,12 +70,12 @@ static void form_decode__refuses_each_field(void **state)
         unsigned at;
         uint8_t value;
     } bad[] = {
-        {10, 0},   {10, 8}, {10, 255},              /* query kind */
-        {11, 17},  {11, 255},                       /* regions */
+        {10, 0},    {10, 8},   {10, 255},           /* query kind */
+        {11, 17},   {11, 255},                      /* regions */
         {12, 1},                                    /* count of a query that is no range */
         {39, 0x80},                                 /* size above 2^63 - 1 */
-        {48, 0},   {48, 4}, {48, 255},              /* flags */
-        {49, 1},   {52, 1}, {55, 0x80}, {79, 1},    /* padding */
+        {48, 0},    {48, 4},   {48, 255},           /* flags */
+        {49, 1},    {52, 1},   {55, 0x80}, {79, 1}, /* padding */
     };
     struct form_head h = example(), back;
     uint8_t p[FORM_PREFIX_MAX + 24];
@@ -171,9 +170,12 @@ static void form_save__ping_is_40_bytes(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(form_encode__bytes_as_pictured), cmocka_unit_test(form_decode__every_length),
-        cmocka_unit_test(form_decode__refuses_each_field), cmocka_unit_test(form_save__whole_task),
-        cmocka_unit_test(form_save__refuses),              cmocka_unit_test(form_save__ping_is_40_bytes),
+        cmocka_unit_test(form_encode__bytes_as_pictured),
+        cmocka_unit_test(form_decode__every_length),
+        cmocka_unit_test(form_decode__refuses_each_field),
+        cmocka_unit_test(form_save__whole_task),
+        cmocka_unit_test(form_save__refuses),
+        cmocka_unit_test(form_save__ping_is_40_bytes),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

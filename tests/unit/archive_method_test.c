@@ -94,8 +94,10 @@ static void method_hash__is_kept(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(method_hash__covers_each_property), cmocka_unit_test(method_hash__separates_names),
-        cmocka_unit_test(method_hash__is_fnv1a),             cmocka_unit_test(method_hash__by_hand_covers_the_name),
+        cmocka_unit_test(method_hash__covers_each_property),
+        cmocka_unit_test(method_hash__separates_names),
+        cmocka_unit_test(method_hash__is_fnv1a),
+        cmocka_unit_test(method_hash__by_hand_covers_the_name),
         cmocka_unit_test(method_hash__is_kept),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -18,7 +18,8 @@ static const struct {
     {"hash:0x9e37", "hash:0x9e37", {CHI_QUERY_DIRECT_HASH, 0, 0x9e37}},
     {"hash:18446744073709551615", "hash:0xffffffffffffffff", {CHI_QUERY_DIRECT_HASH, 0, UINT64_MAX}},
     {"range:0+16", "range:0+16", {CHI_QUERY_RANGE, 16, 0}},
-    {"range:18446744073709551615+4294967295", "range:18446744073709551615+4294967295",
+    {"range:18446744073709551615+4294967295",
+     "range:18446744073709551615+4294967295",
      {CHI_QUERY_RANGE, UINT32_MAX, UINT64_MAX}},
     {"broadcast", "broadcast", {CHI_QUERY_BROADCAST, 0, 0}},
     {"physical:4294967295", "physical:4294967295", {CHI_QUERY_PHYSICAL, 0, UINT32_MAX}},
@@ -43,10 +44,27 @@ static void query_parse__every_form(void **state)
 static void query_parse__refuses_and_leaves_alone(void **state)
 {
     (void)state;
-    static const char *const bad[] = {"", "loca", "local ", "local:1", "direct", "direct:", "direct:x", "direct:-1", "direct:3 ",
-                                      "direct:18446744073709551616", "hash:0x", "hash:0x10000000000000000", "range:1",
-                                      "range:1+", "range:1+4294967296", "range:1+2+3", "physical:4294967296", "LOCAL",
-                                      "dynamics", "direct:1a", "physical:99999999999999999999999"};
+    static const char *const bad[] = {"",
+                                      "loca",
+                                      "local ",
+                                      "local:1",
+                                      "direct",
+                                      "direct:",
+                                      "direct:x",
+                                      "direct:-1",
+                                      "direct:3 ",
+                                      "direct:18446744073709551616",
+                                      "hash:0x",
+                                      "hash:0x10000000000000000",
+                                      "range:1",
+                                      "range:1+",
+                                      "range:1+4294967296",
+                                      "range:1+2+3",
+                                      "physical:4294967296",
+                                      "LOCAL",
+                                      "dynamics",
+                                      "direct:1a",
+                                      "physical:99999999999999999999999"};
     for (unsigned i = 0; i < sizeof bad / sizeof bad[0]; i++) {
         struct chi_query q = {99, 98, 97};
         assert_int_equal(chi_query_parse(bad[i], &q), CHI_STATUS_INVALID);

@@ -24,12 +24,29 @@ static void status_number__frozen(void **state)
     static const struct {
         int number;
         const char *name;
-    } frozen[] = {{0, "OK"},           {1, "PENDING"},      {10, "INVALID"},        {11, "NO_POOL"},
-                  {12, "NO_METHOD"},   {13, "NO_CONTAINER"}, {14, "NO_NODE"},       {15, "SCHEMA"},
-                  {16, "TOO_BIG"},     {17, "NO_ROUTE"},     {18, "ARCHIVE"},       {19, "UNSUPPORTED"},
-                  {20, "NO_MEMORY"},   {21, "BUSY"},         {30, "DEADLINE"},      {31, "PEER_DOWN"},
-                  {32, "PEER_RESTARTED"}, {33, "PEER_VERSION"}, {34, "PEER_CLUSTER"}, {40, "SHUTDOWN"},
-                  {41, "DISCONNECTED"}, {42, "TIMED_OUT"},   {50, "MODULE"}};
+    } frozen[] = {{0, "OK"},
+                  {1, "PENDING"},
+                  {10, "INVALID"},
+                  {11, "NO_POOL"},
+                  {12, "NO_METHOD"},
+                  {13, "NO_CONTAINER"},
+                  {14, "NO_NODE"},
+                  {15, "SCHEMA"},
+                  {16, "TOO_BIG"},
+                  {17, "NO_ROUTE"},
+                  {18, "ARCHIVE"},
+                  {19, "UNSUPPORTED"},
+                  {20, "NO_MEMORY"},
+                  {21, "BUSY"},
+                  {30, "DEADLINE"},
+                  {31, "PEER_DOWN"},
+                  {32, "PEER_RESTARTED"},
+                  {33, "PEER_VERSION"},
+                  {34, "PEER_CLUSTER"},
+                  {40, "SHUTDOWN"},
+                  {41, "DISCONNECTED"},
+                  {42, "TIMED_OUT"},
+                  {50, "MODULE"}};
     for (unsigned i = 0; i < sizeof frozen / sizeof frozen[0]; i++)
         assert_string_equal(chi_status_name((enum chi_status)frozen[i].number), frozen[i].name);
 }

@@ -73,14 +73,31 @@ static void connect__options_out_of_range(void **state)
 
 /* A daemon that answers each request as one of these. */
 enum lie {
-    LIE_HANGUP, LIE_JSON, LIE_MAGIC, LIE_VERSION, LIE_RESULT, LIE_REFUSED, LIE_NO_FDS, LIE_TWO_FDS, LIE_FOUR_FDS, LIE_MANY_FDS,
-    LIE_SIZE, LIE_UNSEALED, LIE_SHORT_SEGMENT, LIE_GEOMETRY, LIE_NOT_MEMORY, LIE_REFUSED_WITH_FDS, LIE_COUNT
+    LIE_HANGUP,
+    LIE_JSON,
+    LIE_MAGIC,
+    LIE_VERSION,
+    LIE_RESULT,
+    LIE_REFUSED,
+    LIE_NO_FDS,
+    LIE_TWO_FDS,
+    LIE_FOUR_FDS,
+    LIE_MANY_FDS,
+    LIE_SIZE,
+    LIE_UNSEALED,
+    LIE_SHORT_SEGMENT,
+    LIE_GEOMETRY,
+    LIE_NOT_MEMORY,
+    LIE_REFUSED_WITH_FDS,
+    LIE_COUNT
 };
 static const int lie_result[LIE_COUNT] = {
-    [LIE_HANGUP] = -EPROTO,   [LIE_JSON] = -EPROTO,     [LIE_MAGIC] = -EPROTO,    [LIE_VERSION] = -EPROTO,
-    [LIE_RESULT] = -EPROTO,   [LIE_REFUSED] = -EAGAIN,  [LIE_NO_FDS] = -EPROTO,   [LIE_TWO_FDS] = -EPROTO,
-    [LIE_FOUR_FDS] = -EPROTO, [LIE_MANY_FDS] = -EPROTO, [LIE_SIZE] = -EPROTO,     [LIE_UNSEALED] = -EPROTO,
-    [LIE_SHORT_SEGMENT] = -EPROTO, [LIE_GEOMETRY] = -EPROTO, [LIE_NOT_MEMORY] = -EPROTO, [LIE_REFUSED_WITH_FDS] = -ENOMEM,
+    [LIE_HANGUP] = -EPROTO,           [LIE_JSON] = -EPROTO,     [LIE_MAGIC] = -EPROTO,
+    [LIE_VERSION] = -EPROTO,          [LIE_RESULT] = -EPROTO,   [LIE_REFUSED] = -EAGAIN,
+    [LIE_NO_FDS] = -EPROTO,           [LIE_TWO_FDS] = -EPROTO,  [LIE_FOUR_FDS] = -EPROTO,
+    [LIE_MANY_FDS] = -EPROTO,         [LIE_SIZE] = -EPROTO,     [LIE_UNSEALED] = -EPROTO,
+    [LIE_SHORT_SEGMENT] = -EPROTO,    [LIE_GEOMETRY] = -EPROTO, [LIE_NOT_MEMORY] = -EPROTO,
+    [LIE_REFUSED_WITH_FDS] = -ENOMEM,
 };
 
 static int other_segment(const struct ipc_channel *ch, enum lie lie)
@@ -112,7 +129,10 @@ static void tell(int fd, enum lie lie)
     case LIE_MAGIC: r.magic++; break;
     case LIE_VERSION: r.version++; break;
     case LIE_RESULT: r.result = 1; break;
-    case LIE_REFUSED: r.result = -EAGAIN; n = 0; break;
+    case LIE_REFUSED:
+        r.result = -EAGAIN;
+        n = 0;
+        break;
     case LIE_REFUSED_WITH_FDS: r.result = -ENOMEM; break;
     case LIE_NO_FDS: n = 0; break;
     case LIE_TWO_FDS: n = 2; break;
@@ -231,8 +251,8 @@ static void connect__reply_in_pieces(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        CONNECT_TEST(connect__no_daemon),   CONNECT_TEST(connect__options_out_of_range),
-        CONNECT_TEST(connect__bad_daemons), CONNECT_TEST(connect__refused_by_the_limits),
+        CONNECT_TEST(connect__no_daemon),       CONNECT_TEST(connect__options_out_of_range),
+        CONNECT_TEST(connect__bad_daemons),     CONNECT_TEST(connect__refused_by_the_limits),
         CONNECT_TEST(connect__reply_in_pieces),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -86,7 +86,8 @@ static void libchi__exports_only_chi_names(void **state)
 
 static void libchi__needs_only_the_c_library(void **state)
 {
-    static const char *const allowed[] = {"libc.so.", "ld-linux", "libasan.", "libubsan.", "libtsan.", "libm.so.", "libgcc_s."};
+    static const char *const allowed[] = {"libc.so.", "ld-linux", "libasan.", "libubsan.",
+                                          "libtsan.", "libm.so.", "libgcc_s."};
     const struct image *im = *state;
     const ElfW(Shdr) *s = section(im, SHT_DYNAMIC);
     assert_non_null(s);

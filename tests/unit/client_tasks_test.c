@@ -197,7 +197,8 @@ static void submit__regions_in_place(void **state)
     static const uint64_t sizes[] = {0, 1, 63, 64, 65, 4096, 100000};
     for (unsigned i = 0; i < sizeof sizes / sizeof sizes[0]; i++) {
         uint64_t n = sizes[i], m = sizes[(i + 3) % 7], sum = 0;
-        struct echo_io io = {.seed = i, .in = {chi_bulk_alloc(client, n), n, 5}, .out = {chi_bulk_alloc(client, m), m, 5}};
+        struct echo_io io = {
+            .seed = i, .in = {chi_bulk_alloc(client, n), n, 5}, .out = {chi_bulk_alloc(client, m), m, 5}};
         set_task(&io.task, &echo_io_method);
         assert_non_null(io.in.ptr);
         assert_non_null(io.out.ptr);
@@ -338,10 +339,14 @@ static void submit__mixed_window(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        TASK_TEST(submit__inline_there_and_back),   TASK_TEST(submit__external_there_and_back),
-        TASK_TEST(submit__status_of_the_module),    TASK_TEST(submit__regions_in_place),
-        TASK_TEST(submit__by_hand_small_and_large), TASK_TEST(submit__refused_at_once),
-        TASK_TEST(submit__unknown_method_and_schema), TASK_TEST(submit__busy_when_depth_is_out),
+        TASK_TEST(submit__inline_there_and_back),
+        TASK_TEST(submit__external_there_and_back),
+        TASK_TEST(submit__status_of_the_module),
+        TASK_TEST(submit__regions_in_place),
+        TASK_TEST(submit__by_hand_small_and_large),
+        TASK_TEST(submit__refused_at_once),
+        TASK_TEST(submit__unknown_method_and_schema),
+        TASK_TEST(submit__busy_when_depth_is_out),
         TASK_TEST(submit__mixed_window),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -48,10 +48,7 @@ static int tear_down(void **state)
     return 0;
 }
 
-static void start_worker(void)
-{
-    assert_int_equal(pthread_create(&lb.worker, NULL, loopback_work, &lb), 0);
-}
+static void start_worker(void) { assert_int_equal(pthread_create(&lb.worker, NULL, loopback_work, &lb), 0); }
 
 static struct echo_ping ping(uint64_t value)
 {
@@ -194,10 +191,14 @@ static void answer__malformed(void **state)
     static const struct {
         uint32_t status, length, want;
     } cases[] = {
-        {CHI_STATUS_OK, 8, CHI_STATUS_OK},        {CHI_STATUS_OK, 7, CHI_STATUS_ARCHIVE},
-        {CHI_STATUS_OK, 9, CHI_STATUS_ARCHIVE},   {CHI_STATUS_OK, 0, CHI_STATUS_ARCHIVE},
-        {CHI_STATUS_OK, 41, CHI_STATUS_ARCHIVE},  {CHI_STATUS_OK, UINT32_MAX, CHI_STATUS_ARCHIVE},
-        {CHI_STATUS_PENDING, 0, CHI_STATUS_ARCHIVE}, {9999, 0, CHI_STATUS_ARCHIVE},
+        {CHI_STATUS_OK, 8, CHI_STATUS_OK},
+        {CHI_STATUS_OK, 7, CHI_STATUS_ARCHIVE},
+        {CHI_STATUS_OK, 9, CHI_STATUS_ARCHIVE},
+        {CHI_STATUS_OK, 0, CHI_STATUS_ARCHIVE},
+        {CHI_STATUS_OK, 41, CHI_STATUS_ARCHIVE},
+        {CHI_STATUS_OK, UINT32_MAX, CHI_STATUS_ARCHIVE},
+        {CHI_STATUS_PENDING, 0, CHI_STATUS_ARCHIVE},
+        {9999, 0, CHI_STATUS_ARCHIVE},
         {CHI_STATUS_DEADLINE, UINT32_MAX, CHI_STATUS_DEADLINE},
     };
     uint64_t at = 0;
@@ -224,8 +225,9 @@ static void answer__malformed(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        WAIT_TEST(wait__timed_out_then_done),  WAIT_TEST(wait__both_sleep),           WAIT_TEST(wait__takes_in_others),
-        WAIT_TEST(daemon_gone__while_asleep),  WAIT_TEST(daemon_gone__while_polling), WAIT_TEST(daemon_gone__while_spinning),
+        WAIT_TEST(wait__timed_out_then_done),  WAIT_TEST(wait__both_sleep),
+        WAIT_TEST(wait__takes_in_others),      WAIT_TEST(daemon_gone__while_asleep),
+        WAIT_TEST(daemon_gone__while_polling), WAIT_TEST(daemon_gone__while_spinning),
         WAIT_TEST(answer__malformed),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

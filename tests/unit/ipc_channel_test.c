@@ -36,11 +36,16 @@ static void ipc_create__request_out_of_range(void **state)
         struct shm_attach_request rq;
         int rc;
     } cases[] = {
-        {{0x31494842, SHM_VERSION, 4096, 4, 0}, -EPROTO},     {{SHM_MAGIC, SHM_VERSION + 1, 4096, 4, 0}, -EPROTO},
-        {{SHM_MAGIC, SHM_VERSION, 4096, 4, 1}, -EINVAL},      {{SHM_MAGIC, SHM_VERSION, 4096, 0, 0}, -EINVAL},
-        {{SHM_MAGIC, SHM_VERSION, 4096, 1, 0}, -EINVAL},      {{SHM_MAGIC, SHM_VERSION, 4096, 3, 0}, -EINVAL},
-        {{SHM_MAGIC, SHM_VERSION, 4096, 128, 0}, -EINVAL},    {{SHM_MAGIC, SHM_VERSION, 4096, 1u << 31, 0}, -EINVAL},
-        {{SHM_MAGIC, SHM_VERSION, (1 << 20) + 1, 4, 0}, -EINVAL}, {{SHM_MAGIC, SHM_VERSION, UINT64_MAX, 4, 0}, -EINVAL},
+        {{0x31494842, SHM_VERSION, 4096, 4, 0}, -EPROTO},
+        {{SHM_MAGIC, SHM_VERSION + 1, 4096, 4, 0}, -EPROTO},
+        {{SHM_MAGIC, SHM_VERSION, 4096, 4, 1}, -EINVAL},
+        {{SHM_MAGIC, SHM_VERSION, 4096, 0, 0}, -EINVAL},
+        {{SHM_MAGIC, SHM_VERSION, 4096, 1, 0}, -EINVAL},
+        {{SHM_MAGIC, SHM_VERSION, 4096, 3, 0}, -EINVAL},
+        {{SHM_MAGIC, SHM_VERSION, 4096, 128, 0}, -EINVAL},
+        {{SHM_MAGIC, SHM_VERSION, 4096, 1u << 31, 0}, -EINVAL},
+        {{SHM_MAGIC, SHM_VERSION, (1 << 20) + 1, 4, 0}, -EINVAL},
+        {{SHM_MAGIC, SHM_VERSION, UINT64_MAX, 4, 0}, -EINVAL},
     };
     unsigned before = fds_open();
     for (unsigned i = 0; i < sizeof cases / sizeof cases[0]; i++) {

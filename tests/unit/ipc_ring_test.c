@@ -207,13 +207,13 @@ static void ipc_take__bad_offsets(void **state)
         uint64_t form, answer;
         uint32_t length, cap;
     } bad[] = {
-        {0, pair.bulk, 32, 64},                    /* the header */
-        {pair.bulk - 8, pair.bulk, 32, 64},        /* begins in the rings */
-        {end - 24, pair.bulk, 32, 64},             /* ends behind the segment */
+        {0, pair.bulk, 32, 64},             /* the header */
+        {pair.bulk - 8, pair.bulk, 32, 64}, /* begins in the rings */
+        {end - 24, pair.bulk, 32, 64},      /* ends behind the segment */
         {end, pair.bulk, 32, 64},
-        {end + 8, pair.bulk, 0, 64},               /* also with a length of 0 */
-        {UINT64_MAX - 7, pair.bulk, 32, 64},       /* offset + length wraps */
-        {pair.bulk + 4, pair.bulk, 32, 64},        /* not aligned */
+        {end + 8, pair.bulk, 0, 64},         /* also with a length of 0 */
+        {UINT64_MAX - 7, pair.bulk, 32, 64}, /* offset + length wraps */
+        {pair.bulk + 4, pair.bulk, 32, 64},  /* not aligned */
         {pair.bulk, 0, 32, 64},
         {pair.bulk, pair.bulk - 1, 32, 1},
         {pair.bulk, end - 63, 32, 64},
@@ -423,7 +423,8 @@ static void *scribble(void *arg)
         for (unsigned k = 0; k < DEPTH; k++) {
             struct line *l = &pair.submit[k];
             __atomic_store_n((uint64_t *)(l->payload + 8), pair.bulk + (i % 3 ? 0 : 1ull << 40), __ATOMIC_RELAXED);
-            __atomic_store_n((uint64_t *)(l->payload + 24), (uint64_t)64 << 32 | (i % 5 ? 600 : 0xffffffff), __ATOMIC_RELAXED);
+            __atomic_store_n((uint64_t *)(l->payload + 24), (uint64_t)64 << 32 | (i % 5 ? 600 : 0xffffffff),
+                             __ATOMIC_RELAXED);
         }
     }
     return NULL;
