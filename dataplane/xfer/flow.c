@@ -18,7 +18,8 @@ void flow_init(struct flow *f, bool answer)
     f->quantum = XFER_QUANTUM;
     f->step = 1;
     f->answer = answer;
-    f->head_sent = false;
+    f->head_sent = f->head_acked = f->careful = false;
+    f->round = 0;
 }
 
 static inline const struct out_slot *const_out(const struct flow *f) { return flow_out((struct flow *)f); }
@@ -49,11 +50,14 @@ static struct span span_of(const struct flow *f, uint32_t region)
 
 static inline uint32_t region_of(uint32_t step, uint32_t n) { return step <= n ? step : 0; }
 
+/* The rest of a form finds no place at the peer before its head; an answer's head can be refused for lack of memory. */
+static inline bool form_may_go(const struct flow *f) { return f->answer ? f->head_acked : f->head_sent; }
+
 bool flow_left(struct flow *f)
 {
     uint32_t n = regions_of(f);
     while (f->step <= n + 1) {
-        if (f->step == n + 1 && !f->head_sent)
+        if (f->step == n + 1 && !form_may_go(f))
             return false;
         if (f->offset < span_of(f, region_of(f->step, n)).size)
             return true;
@@ -67,7 +71,7 @@ uint64_t flow_rest(const struct flow *f)
 {
     uint32_t n = regions_of(f);
     uint64_t sum = 0;
-    for (uint32_t step = f->step; step <= n + (f->head_sent ? 1 : 0); step++) {
+    for (uint32_t step = f->step; step <= n + form_may_go(f); step++) {
         uint64_t size = span_of(f, region_of(step, n)).size;
         uint64_t from = step == f->step ? f->offset : step == n + 1 ? f->inlined : 0;
         if (from < size)
@@ -92,6 +96,7 @@ static void add_ref(struct xfer_session *s, struct flow *f, struct pack *k, uint
         const struct out_slot *o = flow_out(f);
         to->slot = o->index;
         to->generation = o->generation;
+        to->round = f->round;
     }
     to->next = k->refs;
     k->refs = ref;
@@ -237,7 +242,41 @@ bool flow_ref_live(struct xfer_session *s, const struct frame_ref *r)
         return in && in->generation == r->generation && in->state == IN_ANSWERING;
     }
     const struct out_slot *o = &s->out[r->slot];
-    return o->m && o->generation == r->generation && !o->answered;
+    return o->m && o->generation == r->generation && o->flow.round == r->round && !o->answered;
+}
+
+void flow_acked(struct xfer_session *s, const struct frame_ref *r, uint64_t now)
+{
+    bool head = r->type != WIRE_FRAME_SEGMENT;
+    struct flow *f = r->answer ? &s->in[r->slot].in->flow : &s->out[r->slot].flow;
+    f->head_acked |= head;
+    if (head && !list_linked(&f->link) && flow_left(f))
+        list_push(&s->bulk, &f->link);
+    if (f->answer)
+        in_frame_acked(flow_in(f), s->x, now);
+}
+
+/* A lost TASK_IN: what followed it found no place at the peer, or the peer had no memory for it at all.  The message begins
+ * again with its head alone; sending all of it would keep others, who hold that memory, from getting theirs done. */
+static void begin_again(struct xfer_session *s, struct flow *f)
+{
+    uint8_t round = (uint8_t)(f->round + 1);
+    list_remove(&f->link);
+    flow_init(f, false);
+    f->round = round;
+    f->careful = true;
+    list_push(&s->again, &f->link);
+}
+
+bool flow_lost(struct xfer_session *s, uint32_t ref)
+{
+    const struct frame_ref *r = &s->sent.refs[ref];
+    if (r->type == WIRE_FRAME_TASK_IN) {
+        begin_again(s, &s->out[r->slot].flow);
+        return true;
+    }
+    sentmap_lost_push(&s->sent, ref);
+    return false;
 }
 
 static void take_lost(struct xfer_session *s, struct pack *k)
@@ -270,24 +309,22 @@ static enum flow_put segment_again(struct xfer_session *s, struct flow *f, struc
     return FLOW_DONE;
 }
 
-static enum flow_put head_again(struct xfer_session *s, struct flow *f, const struct frame_ref *r, struct pack *k)
+static enum flow_put answer_again(struct xfer_session *s, struct msg_in *in, const struct frame_ref *r, struct pack *k)
 {
-    const struct out_slot *o = f->answer ? NULL : flow_out(f);
-    struct msg_in *in = f->answer ? flow_in(f) : NULL;
-    uint32_t fixed = in ? WIRE_BYTES_TASK_OUT + 8 * answer_regions(in) : WIRE_BYTES_TASK_IN;
+    uint32_t fixed = WIRE_BYTES_TASK_OUT + 8 * answer_regions(in);
     uint8_t *p = k->p + k->at, *to = p + fixed;
     uint32_t length = r->length;
     if (k->end - k->at < fixed + length)
         return FLOW_FULL;
-    if (in ? in->answer.write != NULL : o->m->write != NULL) {
-        size_t n = in ? in->answer.write(&in->pub, to, length) : o->m->write(o->m, to, length);
+    if (in->answer.write) {
+        size_t n = in->answer.write(&in->pub, to, length);
         CHI_ASSERT(n == length); /* the same bytes each time */
     } else {
         if (length)
-            memcpy(to, in ? in->answer.body : o->m->form, length);
-        length = in ? in->answer.body_length : o->m->form_length;
+            memcpy(to, in->answer.body, length);
+        length = in->answer.body_length;
     }
-    k->at += in ? put_task_out(in, p, length, r->length) : put_task_in(o, p, length, r->length);
+    k->at += put_task_out(in, p, length, r->length);
     take_lost(s, k);
     return FLOW_DONE;
 }
@@ -300,5 +337,5 @@ enum flow_put flow_again(struct xfer_session *s, struct pack *k)
         return FLOW_DONE;
     }
     struct flow *f = r->answer ? &s->in[r->slot].in->flow : &s->out[r->slot].flow;
-    return r->type == WIRE_FRAME_SEGMENT ? segment_again(s, f, r, k) : head_again(s, f, r, k);
+    return r->type == WIRE_FRAME_SEGMENT ? segment_again(s, f, r, k) : answer_again(s, flow_in(f), r, k);
 }

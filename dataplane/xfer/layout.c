@@ -62,6 +62,7 @@ static void session_init(struct xfer *x, struct xfer_session *s, struct carve *m
     list_init(&s->of_peer);
     list_init(&s->link);
     list_init(&s->fresh);
+    list_init(&s->again);
     list_init(&s->bulk);
     s->sent = (struct sentmap){.ring = ring, .refs = refs, .window = c->window_packets, .refs_max = refs_of(c)};
     list_push(&x->spare, &s->link);

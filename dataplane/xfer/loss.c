@@ -60,12 +60,10 @@ static bool lose(struct xfer_session *s, uint32_t position)
     uint32_t ref = sentmap_resolve(&s->sent, position);
     while (ref != SENTMAP_NONE) {
         uint32_t next = s->sent.refs[ref].next;
-        if (flow_ref_live(s, &s->sent.refs[ref])) {
-            sentmap_lost_push(&s->sent, ref);
-            any = true;
-        } else {
+        bool live = flow_ref_live(s, &s->sent.refs[ref]);
+        if (!live || flow_lost(s, ref))
             sentmap_ref_put(&s->sent, ref);
-        }
+        any |= live;
         ref = next;
     }
     s->peer->stats.retransmits += any;
@@ -91,14 +89,13 @@ static void detect(struct xfer_session *s, uint64_t now)
 
 static void packet_acked(struct xfer_session *s, uint32_t position, uint64_t now)
 {
-    struct xfer *x = s->x;
     uint64_t ack_largest = sentmap_at(&s->sent, position)->ack_largest;
     uint32_t ref = sentmap_resolve(&s->sent, position);
     while (ref != SENTMAP_NONE) {
         const struct frame_ref *r = &s->sent.refs[ref];
         uint32_t next = r->next;
-        if (r->answer && flow_ref_live(s, r))
-            in_frame_acked(s->in[r->slot].in, x, now);
+        if (flow_ref_live(s, r))
+            flow_acked(s, r, now);
         sentmap_ref_put(&s->sent, ref);
         ref = next;
     }

@@ -107,6 +107,8 @@ static void deliver(struct xfer *x, struct msg_in *in, const uint8_t *form)
     in->peer->stats.tasks_in++;
 }
 
+static uint8_t *form_bytes(struct msg_in *in) { return in->form_memory ? in->form_memory : in->small; }
+
 static struct msg_in *record_new(struct xfer_session *s, const struct wire_task_in *f, uint64_t now)
 {
     struct msg_in *in = pool_try_get(&s->x->ins);
@@ -209,6 +211,24 @@ static enum chi_drop accept(struct xfer_session *s, const struct wire_task_in *f
     return CHI_DROP_NONE;
 }
 
+/* A head that came before may bring more of the form this time. */
+static enum chi_drop repeated(struct xfer *x, struct msg_in *in, const struct wire_task_in *f)
+{
+    if (!in || in->state != IN_RECEIVING)
+        return CHI_DROP_NONE;
+    if (f->form_length != in->form_length)
+        return CHI_DROP_FRAME_VALUE;
+    bool was_whole = in->form_have == in->form_length;
+    struct place to = {form_bytes(in), in->form_length, &in->form_have, &in->tracks, 0};
+    enum chi_drop d = place_bytes(x, &to, 0, f->bytes, f->inline_length);
+    if (d != CHI_DROP_NONE)
+        return d;
+    in->missing -= !was_whole && in->form_have == in->form_length;
+    if (in->missing == 0)
+        deliver(x, in, in->form);
+    return CHI_DROP_NONE;
+}
+
 enum chi_drop in_task(struct xfer_session *s, const struct wire_task_in *f, uint64_t now)
 {
     if (f->slot >= s->x->config.slots)
@@ -222,7 +242,7 @@ enum chi_drop in_task(struct xfer_session *s, const struct wire_task_in *f, uint
 #ifndef XFER_CANARY
     if (newer == 0) { /* here already, or over: repeated because an ack was lost */
         s->peer->stats.duplicates++;
-        return CHI_DROP_NONE;
+        return repeated(s->x, slot->in, f);
     }
 #endif
     if (slot->in)
@@ -249,7 +269,7 @@ enum chi_drop in_segment(struct xfer_session *s, const struct wire_segment *f, u
     }
     struct place to = {.tracks = &in->tracks, .region = f->region};
     if (f->region == 0) {
-        to.base = in->form_memory ? in->form_memory : in->small;
+        to.base = form_bytes(in);
         to.size = in->form_length;
         to.have = &in->form_have;
     } else {

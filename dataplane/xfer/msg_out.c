@@ -22,6 +22,8 @@ void out_open(struct xfer_session *s, struct xfer_out *m)
     session_wake(s);
 }
 
+static uint8_t *body_bytes(struct out_slot *o) { return o->body ? o->body->bytes : o->small; }
+
 static void body_put(struct xfer *x, struct body *b)
 {
     if (b)
@@ -124,19 +126,15 @@ static enum chi_drop keep_body(struct xfer *x, struct out_slot *o, const struct 
 {
     if (!f->form_length)
         return CHI_DROP_NONE;
-    uint64_t size = sizeof(struct body) + f->form_length;
-    struct body *b = x->host.memory_get(x->host.ctx, size);
-    if (!b)
-        return CHI_DROP_NO_MEMORY;
-    b->size = size;
-    struct place to = {b->bytes, f->form_length, &o->body_have, &o->tracks, 0};
-    enum chi_drop d = place_bytes(x, &to, 0, f->bytes, f->inline_length);
-    if (d != CHI_DROP_NONE) {
-        body_put(x, b);
-        return d;
+    if (f->form_length > sizeof o->small) {
+        uint64_t size = sizeof(struct body) + f->form_length;
+        o->body = x->host.memory_get(x->host.ctx, size);
+        if (!o->body)
+            return CHI_DROP_NO_MEMORY;
+        o->body->size = size;
     }
-    o->body = b;
-    return CHI_DROP_NONE;
+    struct place to = {body_bytes(o), f->form_length, &o->body_have, &o->tracks, 0};
+    return place_bytes(x, &to, 0, f->bytes, f->inline_length); /* at the start: it always fits */
 }
 
 enum chi_drop out_answer(struct xfer_session *s, const struct wire_task_out *f, uint64_t now)
@@ -188,9 +186,9 @@ enum chi_drop out_segment(struct xfer_session *s, const struct wire_segment *f, 
         return d;
     struct place to = {.tracks = &o->tracks, .region = f->region};
     if (f->region == 0) {
-        if (!o->body)
+        if (!o->answered)
             return CHI_DROP_REGION_UNKNOWN;
-        to.base = o->body->bytes;
+        to.base = body_bytes(o);
         to.size = o->body_length;
         to.have = &o->body_have;
     } else {
@@ -206,6 +204,6 @@ enum chi_drop out_segment(struct xfer_session *s, const struct wire_segment *f, 
         return d;
     s->peer->stats.segment_bytes_rx += f->length;
     if (is_whole(o))
-        out_end(s->x, o->m, CHI_STATUS_OK, o->body ? o->body->bytes : NULL, o->body_length);
+        out_end(s->x, o->m, CHI_STATUS_OK, body_bytes(o), o->body_length);
     return CHI_DROP_NONE;
 }

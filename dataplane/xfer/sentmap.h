@@ -13,6 +13,7 @@ struct frame_ref { /* one frame that wants to arrive; never a pointer to its mes
     uint32_t next;
     uint8_t type;         /* enum wire_frame_type */
     uint8_t region;
+    uint8_t round;        /* inputs: of the message, which begins again when its TASK_IN is lost */
     bool answer;          /* TASK_OUT and its segments: the slot is the peer's */
 };
 struct sent {

@@ -149,15 +149,14 @@ void session_end(struct xfer_session *s, enum chi_status status)
     for (uint32_t i = 0; i < x->config.slots; i++)
         if (s->in[i].in)
             in_orphan(s->in[i].in, x);
-    CHI_ASSERT(list_empty(&s->fresh) && list_empty(&s->bulk));
+    CHI_ASSERT(list_empty(&s->fresh) && list_empty(&s->again) && list_empty(&s->bulk));
 }
 
 void session_wake(struct xfer_session *s)
 {
     if (!s->live || list_linked(&s->link))
         return;
-    bool data = s->sent.lost != SENTMAP_NONE || !list_empty(&s->fresh) || !list_empty(&s->bulk);
-    if (s->ack_due || s->close_due || (data && window_open(s)))
+    if (s->ack_due || s->close_due || (window_wanted(s) && window_open(s)))
         list_push(&s->x->ready, &s->link);
 }
 

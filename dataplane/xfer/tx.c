@@ -1,4 +1,9 @@
-/* tx.c - DATA packets that go out: an acknowledgement, what was lost, new messages, then bulk in turns. */
+/* tx.c - DATA packets that go out: an acknowledgement, then frames.
+ *
+ * Lost frames first, then messages that begin again, new ones, and bulk in turns; but two packets of four begin elsewhere, so that
+ * frames which a peer refuses for lack of memory, again and again, never keep back those that would set it free.  For the same
+ * reason a packet with lost frames has no others, and either answers or inputs: a peer acknowledges no packet of which it
+ * refused a part, and answers give memory free where inputs need it. */
 #include "window.h"
 #include "xfer_int.h"
 
@@ -18,24 +23,40 @@ static enum flow_put pack_fresh(struct xfer_session *s, struct flow *f, struct p
     if (flow_left(f) && flow_rest(f) <= room(k))
         while (flow_segment(s, f, k))
             ;
-    if (flow_left(f))
+    if (flow_left(f) && !f->careful)
         list_push(&s->bulk, &f->link);
     return FLOW_DONE;
 }
 
-static void pack_data(struct xfer_session *s, struct pack *k)
+static void pack_lost(struct xfer_session *s, struct pack *k)
 {
-    while (s->sent.lost != SENTMAP_NONE)
+    bool answers = false;
+    while (s->sent.lost != SENTMAP_NONE) {
+        const struct frame_ref *r = &s->sent.refs[s->sent.lost];
+        bool live = flow_ref_live(s, r);
+        if (live && k->refs != SENTMAP_NONE && r->answer != answers)
+            return;
+        if (live)
+            answers = r->answer;
         if (flow_again(s, k) == FLOW_FULL)
             return;
-    while (!list_empty(&s->fresh)) {
-        struct flow *f = LIST_ENTRY(s->fresh.next, struct flow, link);
+    }
+}
+
+static void pack_heads(struct xfer_session *s, struct link *list, struct pack *k)
+{
+    while (!list_empty(list)) {
+        struct flow *f = LIST_ENTRY(list->next, struct flow, link);
         enum flow_put put = pack_fresh(s, f, k);
         if (put == FLOW_FULL)
             return;
         if (put == FLOW_TOO_BIG)
             out_end(s->x, flow_out(f)->m, CHI_STATUS_TOO_BIG, NULL, 0);
     }
+}
+
+static void pack_bulk(struct xfer_session *s, struct pack *k)
+{
     while (!list_empty(&s->bulk)) {
         struct flow *f = LIST_ENTRY(s->bulk.next, struct flow, link);
         if (!flow_segment(s, f, k))
@@ -47,6 +68,25 @@ static void pack_data(struct xfer_session *s, struct pack *k)
             list_to_tail(&s->bulk, &f->link);
         }
     }
+}
+
+static void pack_data(struct xfer_session *s, struct pack *k)
+{
+    enum { LOST, AGAIN, BULK };
+    static const uint8_t begin[] = {LOST, AGAIN, LOST, BULK};
+    uint8_t first = begin[s->turn++ % 4];
+    if (first == BULK)
+        pack_bulk(s, k);
+    if (first == AGAIN)
+        pack_heads(s, &s->again, k);
+    if (k->refs == SENTMAP_NONE)
+        pack_lost(s, k);
+    if (k->refs == SENTMAP_NONE)
+        pack_heads(s, &s->again, k);
+    else if (first != BULK)
+        return;
+    pack_heads(s, &s->fresh, k);
+    pack_bulk(s, k);
 }
 
 static void seal_and_send(struct xfer_session *s, struct xfer_packet *p, const struct pack *k)
@@ -70,7 +110,7 @@ static enum tx_result session_tx(struct xfer_session *s, uint64_t now)
     struct xfer *x = s->x;
     struct xfer_packet p;
     list_remove(&s->link);
-    bool data = (s->sent.lost != SENTMAP_NONE || !list_empty(&s->fresh) || !list_empty(&s->bulk)) && window_open(s);
+    bool data = window_wanted(s) && window_open(s);
     if (!data && !s->ack_due && !s->close_due)
         return TX_NOTHING;
     if (!x->host.packet_get(x->host.ctx, &p)) {

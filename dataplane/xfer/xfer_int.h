@@ -20,6 +20,7 @@ enum {
     XFER_CONTROLS = 64,       /* HELLO and REFUSE packets that wait to be sent */
     XFER_TRACKS = 128,        /* regions that have holes, over all messages */
     XFER_FORM_SMALL = 128,    /* a form up to this length needs no memory of the host's */
+    XFER_BODY_SMALL = 64,     /* nor does a body */
     XFER_QUANTUM = 65536,     /* bytes of one bulk message before the next one's turn */
     XFER_ACK_BESIDE = 8,      /* ranges of an ACK that shares its packet; alone: WIRE_ACK_RANGES */
     XFER_ACK_ROOM = WIRE_BYTES_ACK + 8 * (XFER_ACK_BESIDE - 1),
@@ -58,6 +59,9 @@ struct flow { /* what of a message must still be sent; in one of its session's l
     uint8_t step;     /* 1..n: that bulk region; n + 1: the form behind `inlined`; n + 2: nothing is left */
     bool answer;      /* embedded in a msg_in, else in an out_slot */
     bool head_sent;   /* TASK_IN or TASK_OUT */
+    bool head_acked;
+    bool careful;     /* its TASK_IN was lost or refused: segments wait until it is acknowledged */
+    uint8_t round;    /* how often it began again */
 };
 
 struct body { /* an answer's body that did not come in one piece; host memory */
@@ -77,8 +81,9 @@ struct out_slot {
     uint8_t exposed;
     uint32_t body_length;
     uint64_t body_have;
-    struct body *body;
+    struct body *body; /* NULL: in `small` */
     struct track *tracks;
+    uint8_t small[XFER_BODY_SMALL];
     uint64_t used[WIRE_REGIONS]; /* by region; once answered */
 };
 
@@ -133,7 +138,8 @@ struct xfer_session { /* with one worker of a peer; live: both sides proved to k
     uint32_t hellos;   /* how often */
 
     /* sending */
-    struct link fresh, bulk; /* flows: head not sent yet; segments left */
+    struct link fresh, again, bulk; /* flows: head not sent yet; head lost; segments left */
+    uint32_t turn;                  /* packets with data so far: whose turn it is among them (tx.c) */
     struct sentmap sent;
     struct rtt rtt;
     uint64_t next_number, largest_acked;
@@ -279,7 +285,7 @@ void flow_init(struct flow *f, bool answer);
 enum flow_put flow_head(struct xfer_session *s, struct flow *f, struct pack *k);
 /* Writes a segment of what is left; false: the packet is full, or nothing is left that may go now. */
 bool flow_segment(struct xfer_session *s, struct flow *f, struct pack *k);
-/* True when there are segments to send; those of the form count once the head is sent. */
+/* True when there are segments to send; those of a form count once its head is sent, of an answer's once it is acknowledged. */
 bool flow_left(struct flow *f);
 /* Bytes that these segments take, each as one frame. */
 uint64_t flow_rest(const struct flow *f);
@@ -289,6 +295,10 @@ uint32_t flow_answer_head(const struct flow *f);
 enum flow_put flow_again(struct xfer_session *s, struct pack *k);
 /* True while the frame's message still waits for it. */
 bool flow_ref_live(struct xfer_session *s, const struct frame_ref *r);
+/* A frame that is live was acknowledged. */
+void flow_acked(struct xfer_session *s, const struct frame_ref *r, uint64_t now);
+/* A frame that is live was lost.  True: it is sent anew by other means, the ref is the caller's; else it is queued. */
+bool flow_lost(struct xfer_session *s, uint32_t ref);
 
 /* --- loss.c, ack.c, tx.c */
 CHI_MUST_CHECK enum chi_drop loss_on_ack(struct xfer_session *s, const struct wire_ack *a, uint64_t now);

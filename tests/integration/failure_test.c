@@ -99,7 +99,7 @@ static void peer__with_another_method_table_says_so(void **state)
     (void)state;
     struct node one, two;
     node_configure(&one, dir, 1, &(struct node_options){.peer = 2});
-    node_configure(&two, dir, 2, &(struct node_options){.peer = 1, .modules = CHI_BUILD_DIR "/tests/chimods"});
+    node_configure(&two, dir, 2, &(struct node_options){.peer = 1, .modules = MODULES_OTHER});
     node_start(&one);
     node_start(&two);
     struct chi_client *c = node_connect(&one);

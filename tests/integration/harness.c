@@ -13,8 +13,6 @@
 #include <time.h>
 #include <unistd.h>
 
-#define MODULES_DEFAULT CHI_BUILD_DIR "/lib/chimods"
-
 enum { LIMIT_S = 60 }; /* a busy machine, a sanitizer: far above what a start takes */
 
 const struct chi_pool_id ECHO = {100, 0};

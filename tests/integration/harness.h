@@ -26,11 +26,15 @@ struct node {
 struct node_options {
     uint32_t peer;          /* node id at the other end of a memif; 0: a node on its own */
     const char *compose;    /* more pools, as YAML list items */
-    const char *modules;    /* folder of modules in place of the build's */
+    const char *modules;    /* YAML list of folders of modules in place of the build's */
     const char *limits;     /* YAML map body, e.g. "task_timeout_ms: 500" */
     const char *cluster;    /* name; default demo */
     const char *cores;      /* default: one worker on core (id - 1) modulo the machine's */
 };
+
+#define MODULES_DEFAULT CHI_BUILD_DIR "/lib/chimods"
+#define MODULES_OF_TESTS MODULES_DEFAULT ", " CHI_BUILD_DIR "/tests/chimods"
+#define MODULES_OTHER CHI_BUILD_DIR "/tests/other_chimods, " MODULES_DEFAULT /* their echo differs */
 
 /* A folder under the system's temporary one, removed by folder_remove. */
 void folder_make(char out[96]);

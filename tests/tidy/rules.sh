@@ -15,8 +15,51 @@ tree_files() {
     find "$tree" \( -name build -o -name .git \) -prune -o -type f \( "$@" \) -print | sort
 }
 tree_code() { tree_files "$1" -name '*.c' -o -name '*.h'; }
-tree_scripts() { tree_files "$1" -type f | while read -r f; do head -c 64 "$f" | grep -q '^#!.*sh\|^# [a-z_]*\.sh ' && echo "$f"; done; }
-tree_all() { tree_code "$1"; tree_scripts "$1"; tree_files "$1" -name CMakeLists.txt -o -name '*.cmake' -o -name '*.yaml' -o -name '*.json' -o -name '*.md'; }
+# Scripts: what has no ending, or .sh, and begins like one.
+tree_scripts() {
+    tree_files "$1" \( ! -name '*.*' -o -name '*.sh' \) -size -64k ! -path '*/corpus/*' |
+        lines_of 'FNR == 1 && (/^#!.*sh/ || /^# [a-z_]+\.sh /) { print FILENAME }'
+}
+tree_build() { tree_files "$1" -name CMakeLists.txt -o -name '*.cmake'; }
+tree_all() { tree_code "$1"; tree_scripts "$1"; tree_build "$1"; tree_files "$1" -name '*.yaml' -o -name '*.json' -o -name '*.md'; }
+
+# lines_of PROGRAM [-v NAME=VALUE]...: runs awk once over all the files that standard input names.
+lines_of() {
+    local program=$1
+    shift
+    tr '\n' '\0' | xargs -0 -r awk "$@" "$program"
+}
+
+# code_lines: FILE:LINE:CODE for each line of the files that standard input names, comments and strings taken out.
+code_lines() {
+    lines_of '
+        FNR == 1 { inside = 0 }
+        {
+            out = ""
+            line = $0
+            while (length(line)) {
+                if (inside) {
+                    at = index(line, "*/")
+                    if (!at) break
+                    line = substr(line, at + 2)
+                    inside = 0
+                } else if (match(line, /\/\*|\/\/|"([^"\\]|\\.)*"|\047([^\047\\]|\\.)*\047/)) {
+                    what = substr(line, RSTART, 2)
+                    out = out substr(line, 1, RSTART - 1)
+                    line = substr(line, RSTART + RLENGTH)
+                    if (what == "/*") inside = 1
+                    else if (what == "//") break
+                    else out = out "\"\""
+                } else {
+                    out = out line
+                    break
+                }
+            }
+            print FILENAME ":" FNR ":" out
+        }'
+}
+# calls WORDS WHY: keeps the lines of code_lines that call one of the words.
+calls() { grep -E "^[^:]*:[0-9]+:(.*[^A-Za-z0-9_>.])?($1) *\(" | sed "s|\$|   <- $2|"; }
 
 # breaches: prints standard input without the tree's name in front, and without what tests/tidy/allowed lets pass for the rule
 # that calls; fails when there is any.
@@ -36,134 +79,98 @@ breaches() {
         END { exit n > 0 }'
 }
 
-# Comments and strings taken out, line by line: for rules about code.
-code_only() {
-    awk '{
-        out = ""
-        line = $0
-        while (length(line)) {
-            if (inside) {
-                at = index(line, "*/")
-                if (!at) break
-                line = substr(line, at + 2)
-                inside = 0
-            } else if (match(line, /\/\*|\/\/|"([^"\\]|\\.)*"|\047([^\047\\]|\\.)*\047/)) {
-                what = substr(line, RSTART, 2)
-                out = out substr(line, 1, RSTART - 1)
-                line = substr(line, RSTART + RLENGTH)
-                if (what == "/*") inside = 1
-                else if (what == "//") break
-                else out = out "\"\""
-            } else {
-                out = out line
-                break
-            }
-        }
-        print out
-    }' "$1"
-}
-
 rule_file_lines() {
-    { tree_code "$1"; tree_scripts "$1"; } | while read -r f; do
-        n=$(wc -l <"$f")
-        [ "$n" -le "$FILE_LINES_MAX" ] || echo "$f:$n: a file has at most $FILE_LINES_MAX lines"
-    done | breaches "$1"
+    { tree_code "$1"; tree_scripts "$1"; } |
+        lines_of 'FNR == max + 1 { print FILENAME ":" FNR ": a file has at most " max " lines" }' -v max="$FILE_LINES_MAX" | breaches "$1"
 }
 
 rule_function_lines() {
-    { tree_code "$1"; tree_scripts "$1"; } | while read -r f; do
-        awk -v max="$FUNCTION_LINES_MAX" '
-            /^\{/ || /^[a-z_]+\(\) \{$/ { start = NR }
-            /^\}/ && start {
-                if (NR - start - 1 > max) print FILENAME ":" start ": a function has at most " max " lines, not " NR - start - 1
-                start = 0
-            }' "$f"
-    done | breaches "$1"
+    { tree_code "$1"; tree_scripts "$1"; } | lines_of '
+        FNR == 1 { start = 0 }
+        /^\{/ || /^[a-z_]+\(\) \{$/ { start = FNR }
+        /^\}/ && start {
+            if (FNR - start - 1 > max) print FILENAME ":" start ": a function has at most " max " lines, not " FNR - start - 1
+            start = 0
+        }' -v max="$FUNCTION_LINES_MAX" | breaches "$1"
 }
 
 rule_doc_lines() {
-    tree_files "$1" -name '*.md' | while read -r f; do
-        n=$(wc -l <"$f")
-        [ "$n" -lt "$DOC_LINES_MAX" ] || echo "$f:$n: a document has under $DOC_LINES_MAX lines"
-    done | breaches "$1"
+    tree_files "$1" -name '*.md' |
+        lines_of 'FNR == max { print FILENAME ":" FNR ": a document has under " max " lines" }' -v max="$DOC_LINES_MAX" | breaches "$1"
 }
 
 # Calls that a PURE folder may not make; and, in all of the data plane, what blocks a worker or takes a lock.
 rule_pure_calls() {
     local words='malloc|calloc|realloc|free|strdup|fprintf|printf|puts|perror|syslog|time|clock_gettime|gettimeofday|pthread_[a-z_]+|usleep|sleep|nanosleep|exit|open|read|write|mmap'
-    local dirs=() d
-    for d in $PURE; do [ -d "$1/dataplane/$d" ] && dirs+=("$1/dataplane/$d"); done
-    [ ${#dirs[@]} -gt 0 ] || return 0
-    find "${dirs[@]}" -name '*.[ch]' | sort | while read -r f; do
-        code_only "$f" | grep -nE "(^|[^A-Za-z0-9_>.])($words) *\(" | sed "s|^|$f:|; s|\$|   <- a PURE folder may not call that|"
-    done | breaches "$1"
+    local d
+    for d in $PURE; do
+        [ ! -d "$1/dataplane/$d" ] || tree_code "$1/dataplane/$d"
+    done | code_lines | calls "$words" "a PURE folder may not call that" | breaches "$1"
 }
 rule_hot_calls() {
-    local anywhere='pthread_mutex_[a-z]+|pthread_rwlock_[a-z]+|pthread_spin_[a-z]+|sem_wait|usleep|sleep|nanosleep|sched_yield|system|popen'
+    local words='pthread_mutex_[a-z]+|pthread_rwlock_[a-z]+|pthread_spin_[a-z]+|sem_wait|usleep|sleep|nanosleep|sched_yield|system|popen'
     [ -d "$1/dataplane" ] || return 0
-    find "$1/dataplane" -name '*.[ch]' | sort | while read -r f; do
-        code_only "$f" | grep -nE "(^|[^A-Za-z0-9_>.])($anywhere) *\(" | sed "s|^|$f:|; s|\$|   <- nothing in the data plane locks or sleeps|"
-    done | breaches "$1"
+    tree_code "$1/dataplane" | code_lines | calls "$words" "nothing in the data plane locks or sleeps" | breaches "$1"
 }
 
 # A function whose name ends in _st runs on a worker, between two packets: no heap, no text to a file, no system call.
 rule_worker_calls() {
     local words='malloc|calloc|realloc|free|aligned_alloc|posix_memalign|strdup|printf|fprintf|dprintf|puts|fputs|syslog|perror|open|close|mmap|munmap|poll|epoll_wait|recv|send|recvmsg|sendmsg|connect|synchronize_rcu|rcu_barrier'
     [ -d "$1/dataplane" ] || return 0
-    find "$1/dataplane" -name '*.[ch]' | sort | while read -r f; do
-        code_only "$f" | awk -v file="$f" -v words="($words)" '
-            /^[a-z].*_st\(/ { name = $0; sub(/_st\(.*/, "_st", name); sub(/.*[ *]/, "", name) }
-            /^[a-z].*\(/ && !/_st\(/ { name = "" }
-            /^\{/ { inside = name != "" }
-            inside && match($0, "(^|[^A-Za-z0-9_>.])" words " *\\(") { print file ":" NR ": " name " runs on a worker and may not call" substr($0, RSTART) }
-            /^\}/ { inside = 0; name = "" }'
-    done | breaches "$1"
+    tree_code "$1/dataplane" | code_lines | awk -v words="($words)" '
+        {
+            where = $0
+            match(where, /^[^:]*:[0-9]+:/)
+            code = substr(where, RLENGTH + 1)
+            where = substr(where, 1, RLENGTH)
+        }
+        code ~ /^[a-z].*\(/ { name = "" }
+        code ~ /^[a-z].*_st\(/ { name = code; sub(/_st\(.*/, "_st", name); sub(/.*[ *]/, "", name) }
+        code ~ /^\{/ || code ~ /^[a-z].*_st\(.*\{/ { inside = name != "" }
+        inside && match(code, "(^|[^A-Za-z0-9_>.])" words " *\\(") { print where " " name " runs on a worker and may not call" substr(code, RSTART) }
+        code ~ /^\}/ || (code ~ /^[a-z].*\}$/) { inside = 0; name = "" }' | breaches "$1"
 }
 
 rule_rte_only_net() {
-    tree_code "$1" | grep -vE "^$1/(dataplane/net|tests/bench|tests/tidy)/" | while read -r f; do
-        code_only "$f" | grep -nE '(^|[^A-Za-z0-9_])(rte_|RTE_)' | sed "s|^|$f:|; s|\$|   <- only dataplane/net speaks DPDK|"
-    done | breaches "$1"
+    tree_code "$1" | grep -vE "^$1/(dataplane/net|tests/bench)/" | code_lines | grep -E '^[^:]*:[0-9]+:(.*[^A-Za-z0-9_])?(rte_|RTE_)' |
+        sed 's|$|   <- only dataplane/net speaks DPDK|' | breaches "$1"
 }
 
 # Layers point downward only: a folder includes itself, the public headers, and what stands before it here.
 LAYERS="base wire archive xfer lane net ipc client task sched worker"
 rule_layers() {
-    local f
     [ -d "$1/dataplane" ] || return 0
-    find "$1/dataplane" "$1/chimods" "$1/include" -name '*.[ch]' 2>/dev/null | sort | while read -r f; do
-        awk -v file="$f" -v tree="$1/" -v layers="$LAYERS" '
-            BEGIN {
-                n = split(layers, l, " ")
-                for (i = 1; i <= n; i++) rank[l[i]] = i
-                path = substr(file, length(tree) + 1)
-                split(path, part, "/")
-                own = part[1] == "include" ? 0 : part[1] == "chimods" ? 50 : (part[2] in rank) ? rank[part[2]] : 100
-            }
-            /^#include "/ {
-                name = $2
-                gsub(/"/, "", name)
-                sub(/^dataplane\//, "", name)
-                if (split(name, p, "/") < 2 || (p[1] == part[2] && part[1] == "dataplane")) next
-                if (p[1] == "chimods" && own < 50) print file ":" NR ": the data plane knows no module: " name
-                else if (p[1] == "control" && own < 100) print file ":" NR ": the data plane knows no control: " name
-                else if ((p[1] in rank) && rank[p[1]] >= own) print file ":" NR ": " name " stands above " part[2]
-                else if (own == rank["client"] && (p[1] == "net" || p[1] == "ipc")) print file ":" NR ": libchi knows no " p[1]
-            }' "$f"
-    done | breaches "$1"
+    find "$1/dataplane" "$1/chimods" "$1/include" -name '*.[ch]' 2>/dev/null | sort | lines_of '
+        BEGIN {
+            n = split(layers, l, " ")
+            for (i = 1; i <= n; i++) rank[l[i]] = i
+        }
+        FNR == 1 {
+            path = substr(FILENAME, length(tree) + 1)
+            split(path, part, "/")
+            own = part[1] == "include" ? 0 : part[1] == "chimods" ? 50 : (part[2] in rank) ? rank[part[2]] : 100
+        }
+        /^#include "/ {
+            name = $2
+            gsub(/"/, "", name)
+            sub(/^dataplane\//, "", name)
+            if (split(name, p, "/") < 2 || (p[1] == part[2] && part[1] == "dataplane")) next
+            if (p[1] == "chimods" && own < 50) print FILENAME ":" FNR ": the data plane knows no module: " name
+            else if (p[1] == "control" && own < 100) print FILENAME ":" FNR ": the data plane knows no control: " name
+            else if ((p[1] in rank) && rank[p[1]] >= own) print FILENAME ":" FNR ": " name " stands above " part[2]
+            else if (own == rank["client"] && (p[1] == "net" || p[1] == "ipc")) print FILENAME ":" FNR ": libchi knows no " p[1]
+        }' -v tree="$1/" -v layers="$LAYERS" | breaches "$1"
 }
 
 rule_marks() {
     local words='TO''DO|FIX''ME|XX''X|HA''CK'
-    { tree_code "$1"; tree_scripts "$1"; tree_files "$1" -name CMakeLists.txt -o -name '*.cmake'; } | while read -r f; do
-        grep -nwE "$words" "$f" | sed "s|^|$f:|; s|\$|   <- do it, or file an issue|"
-    done | breaches "$1"
+    { tree_code "$1"; tree_scripts "$1"; tree_build "$1"; } | tr '\n' '\0' | xargs -0 -r grep -nwEH "$words" |
+        sed 's|$|   <- do it, or file an issue|' | breaches "$1"
 }
 
 rule_machine_paths() {
-    tree_all "$1" | sort -u | while read -r f; do
-        grep -nE '(^|[^A-Za-z0-9_.$}-])/(home|root|Users|work)/' "$f" | sed "s|^|$f:|; s|\$|   <- a path of one machine|"
-    done | breaches "$1"
+    tree_all "$1" | sort -u | tr '\n' '\0' | xargs -0 -r grep -nEH '(^|[^A-Za-z0-9_.$}-])/(home|root|Users|work)/' |
+        sed 's|$|   <- a path of one machine|' | breaches "$1"
 }
 
 # Each header compiles alone: the public ones and the modules' as C11 and C++11, the others as gnu17.

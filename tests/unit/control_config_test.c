@@ -248,6 +248,7 @@ static const struct mistake mistakes[] = {
     {18, "limits: {clients: 0}", "limits.clients is '0'", 0},
     {18, "limits: {tasks: 1}", "limits.tasks is '1'", 0},
     {18, "limits: {pto_us: 0}", "limits.pto_us is '0'", 0},
+    {18, "limits: {pto_us: 200001}", "limits.pto_us is '200001'", 0},
     {18, "limits: {task_timeout_ms: 3600001}", "limits.task_timeout_ms is '3600001'", 0},
     {18, "limits: {client_bulk: 1K}", "limits.client_bulk is '1K'; right is a size from 1M to 1T", 0},
     /* values against each other */

@@ -1,0 +1,125 @@
+#include "probe.h"
+
+#include <string.h>
+
+#include "chi/chimod.h"
+
+enum { LANES = 4 };
+static struct chi_container *last; /* some container of this module: for the lane of another one */
+
+static enum chi_status probe_init(struct chi_container *c)
+{
+    last = c;
+    return chi_container_create_queue(c, 0, LANES);
+}
+
+static enum chi_status probe_monitor(struct chi_container *c, enum chi_monitor_mode mode, struct chi_task *task, struct chi_rctx *r)
+{
+    const struct probe_where *t = (const struct probe_where *)task;
+    if (task->method->id != PROBE_WHERE)
+        return CHI_STATUS_OK;
+    if (mode == CHI_GLOBAL_SCHEDULE) {
+        if (t->mode == PROBE_FAIL_GLOBAL)
+            return CHI_STATUS_MODULE;
+        if (t->mode != PROBE_STAY_DYNAMIC)
+            task->query = chi_physical((uint32_t)t->key);
+        return CHI_STATUS_OK;
+    }
+    if (t->mode == PROBE_FAIL_LOCAL)
+        return CHI_STATUS_MODULE;
+    chi_rctx_set_lane(r, chi_container_lane_by_hash(t->mode == PROBE_FOREIGN_LANE ? last : c, 0, t->key));
+    return CHI_STATUS_OK;
+}
+
+static void on_subtask(struct chi_rctx *r, struct chi_task *task, void *arg)
+{
+    struct probe_where *parent = arg, *t = (struct probe_where *)task;
+    enum chi_status st = task->status;
+    parent->node = t->node;
+    parent->worker = t->worker;
+    chi_task_del(r, task);
+    chi_complete(r, &parent->task, st);
+}
+
+static enum chi_status wait_for_subtask(struct probe_where *t, struct chi_rctx *r)
+{
+    struct probe_where *sub = (struct probe_where *)chi_task_new(r, &probe_where_method);
+    if (!sub)
+        return CHI_STATUS_NO_MEMORY;
+    sub->task.pool = t->task.pool;
+    sub->task.query = chi_physical((uint32_t)t->key);
+    sub->key = t->key;
+    chi_task_submit(r, &sub->task, on_subtask, t);
+    return CHI_STATUS_PENDING;
+}
+
+static enum chi_status run_where(struct chi_container *c, struct probe_where *t, struct chi_rctx *r)
+{
+    if (t->mode == PROBE_WAIT)
+        return wait_for_subtask(t, r);
+    t->node = chi_container_node(c);
+    t->worker = chi_rctx_worker(r);
+    return CHI_STATUS_OK;
+}
+
+static void reverse(uint8_t *p, uint32_t n)
+{
+    for (uint32_t i = 0; i < n / 2; i++) {
+        uint8_t v = p[i];
+        p[i] = p[n - 1 - i];
+        p[n - 1 - i] = v;
+    }
+}
+
+static enum chi_status run_fields(struct probe_fields *t)
+{
+    uint8_t *p = t->region.ptr;
+    t->a++;
+    for (int i = 0; i < 3; i++)
+        t->b[i]++;
+    t->c++;
+    t->d += 1;
+    t->e = !t->e;
+    reverse((uint8_t *)t->text.data, t->text.len);
+    reverse(t->bytes.data, t->bytes.len);
+    for (uint64_t i = 0; i < t->region.size; i++)
+        p[i]++;
+    t->region.used = t->region.size;
+    return CHI_STATUS_OK;
+}
+
+static enum chi_status run_hand(struct probe_hand *t)
+{
+    for (uint32_t i = 0; i < t->count; i++)
+        t->number[i] *= 2;
+    memset(t->half.ptr, 'h', t->half.size / 2);
+    t->half.used = t->half.size / 2;
+    return CHI_STATUS_OK;
+}
+
+static enum chi_status probe_run(struct chi_container *c, struct chi_task *task, struct chi_rctx *r)
+{
+    switch (task->method->id) {
+    case PROBE_WHERE:
+        return run_where(c, (struct probe_where *)task, r);
+    case PROBE_FIELDS:
+        return run_fields((struct probe_fields *)task);
+    case PROBE_HAND:
+        return run_hand((struct probe_hand *)task);
+    default:
+        return CHI_STATUS_NO_METHOD;
+    }
+}
+
+static struct chi_method *const methods[] = {&probe_where_method, &probe_fields_method, &probe_hand_method};
+static const struct chi_chimod probe = {
+    .abi = CHI_CHIMOD_ABI,
+    .size = sizeof(struct chi_chimod),
+    .name = "probe",
+    .methods = methods,
+    .nmethods = 3,
+    .init = probe_init,
+    .run = probe_run,
+    .monitor = probe_monitor,
+};
+CHI_CHIMOD(probe)

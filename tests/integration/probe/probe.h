@@ -1,0 +1,76 @@
+/* probe.h - ChiMod of the tests: shows where a task ran, routes by its monitor, waits for a subtask, carries every field type. */
+#pragma once
+#include "chi/archive.h"
+
+enum { PROBE_WHERE = 1, PROBE_FIELDS = 2, PROBE_HAND = 3 };
+enum probe_mode {
+    PROBE_PLAIN,
+    PROBE_STAY_DYNAMIC, /* GLOBAL_SCHEDULE leaves the query as it is */
+    PROBE_FAIL_GLOBAL,  /* GLOBAL_SCHEDULE returns MODULE */
+    PROBE_FAIL_LOCAL,   /* LOCAL_SCHEDULE returns MODULE */
+    PROBE_FOREIGN_LANE, /* LOCAL_SCHEDULE names another container's lane */
+    PROBE_WAIT,         /* run parks, asks node `key` by a subtask, and ends with its answer */
+};
+
+/* where: DYNAMIC goes to node `key`; lane: key modulo lanes. */
+struct probe_where {
+    struct chi_task task;
+    uint64_t key;          /* IN */
+    uint32_t mode;         /* IN, enum probe_mode */
+    uint32_t node, worker; /* OUT */
+};
+CHI_FIELDS(probe_where_fields) = {
+    CHI_IN(U64, struct probe_where, key),
+    CHI_IN(U32, struct probe_where, mode),
+    CHI_OUT(U32, struct probe_where, node),
+    CHI_OUT(U32, struct probe_where, worker),
+};
+CHI_METHOD_VAR(probe_where_method) = CHI_METHOD(PROBE_WHERE, struct probe_where, probe_where_fields);
+
+/* fields: every value comes back changed: numbers + 1, text and bytes reversed, the region with each byte + 1. */
+struct probe_fields {
+    struct chi_task task;
+    uint8_t a;
+    uint16_t b[3];
+    int32_t c;
+    double d;
+    bool e;
+    CHI_STR_T(40) text;
+    CHI_BYTES_T(12000) bytes; /* longer than a packet */
+    struct chi_bulk region;   /* INOUT */
+};
+CHI_FIELDS(probe_fields_fields) = {
+    CHI_INOUT(U8, struct probe_fields, a),    CHI_INOUT(U16, struct probe_fields, b),  CHI_INOUT(I32, struct probe_fields, c),
+    CHI_INOUT(F64, struct probe_fields, d),   CHI_INOUT(BOOL, struct probe_fields, e), CHI_STR(INOUT, struct probe_fields, text),
+    CHI_BYTES(INOUT, struct probe_fields, bytes), CHI_BULK_INOUT(struct probe_fields, region),
+};
+CHI_METHOD_VAR(probe_fields_method) = CHI_METHOD(PROBE_FIELDS, struct probe_fields, probe_fields_fields);
+
+/* hand: a list of numbers, serialised by hand: doubled at the target; and an EXPOSE region that gets half of its bytes. */
+struct probe_hand {
+    struct chi_task task;
+    uint32_t count;
+    uint32_t number[100];
+    struct chi_bulk half;
+};
+static inline void probe_hand_numbers(struct chi_archive *ar, struct probe_hand *t)
+{
+    chi_ar_u32(ar, &t->count, 1);
+    if (t->count > 100)
+        ar->status = ar->status ? ar->status : CHI_STATUS_ARCHIVE;
+    else
+        chi_ar_u32(ar, t->number, t->count);
+}
+static inline void probe_hand_in(struct chi_archive *ar, struct chi_task *task)
+{
+    struct probe_hand *t = (struct probe_hand *)task;
+    probe_hand_numbers(ar, t);
+    chi_ar_bulk(ar, &t->half.ptr, &t->half.size, CHI_EXPOSE);
+}
+static inline void probe_hand_out(struct chi_archive *ar, struct chi_task *task)
+{
+    struct probe_hand *t = (struct probe_hand *)task;
+    probe_hand_numbers(ar, t);
+    chi_ar_bulk(ar, &t->half.ptr, &t->half.used, CHI_WRITE);
+}
+CHI_METHOD_VAR(probe_hand_method) = CHI_METHOD_BY_HAND(PROBE_HAND, struct probe_hand, probe_hand_in, probe_hand_out);

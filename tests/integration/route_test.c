@@ -1,0 +1,169 @@
+/* route_test.c - two nodes of two workers: the monitor decides where DYNAMIC goes and which lane runs; tasks wait for subtasks;
+ * every field type travels, in table and by hand, also in forms longer than a packet. */
+#include <unistd.h>
+
+#include "harness.h"
+#include "probe/probe.h"
+
+static char dir[96];
+static struct node one, two;
+static struct chi_client *client;
+static const struct chi_pool_id PROBE = {200, 0};
+
+static enum chi_status call(struct chi_task *t)
+{
+    t->timeout_us = 60000000;
+    chi_submit(client, t);
+    return chi_wait(client, t, INT64_C(60000000000));
+}
+
+static struct probe_where where(struct chi_query q, uint64_t key, enum probe_mode mode)
+{
+    return (struct probe_where){.task = {.pool = PROBE, .query = q, .method = &probe_where_method}, .key = key, .mode = mode};
+}
+
+static void dynamic__goes_where_the_monitor_says(void **state)
+{
+    (void)state;
+    for (uint32_t node = 1; node <= 2; node++) {
+        struct probe_where t = where(chi_dynamic(), node, PROBE_PLAIN);
+        assert_int_equal(call(&t.task), CHI_STATUS_OK);
+        assert_int_equal(t.node, node);
+    }
+    struct probe_where t = where(chi_dynamic(), 99, PROBE_PLAIN);
+    assert_int_equal(call(&t.task), CHI_STATUS_NO_NODE);
+}
+
+static void dynamic__that_stays_dynamic_ends_with_no_route(void **state)
+{
+    (void)state;
+    struct probe_where t = where(chi_dynamic(), 1, PROBE_STAY_DYNAMIC);
+    assert_int_equal(call(&t.task), CHI_STATUS_NO_ROUTE);
+    t = where(chi_dynamic(), 1, PROBE_FAIL_GLOBAL);
+    assert_int_equal(call(&t.task), CHI_STATUS_MODULE);
+}
+
+static void local__the_monitor_picks_the_lane(void **state)
+{
+    (void)state;
+    for (uint32_t node = 1; node <= 2; node++)
+        for (uint64_t key = 0; key < 8; key++) {
+            struct probe_where t = where(chi_physical(node), key, PROBE_PLAIN);
+            assert_int_equal(call(&t.task), CHI_STATUS_OK);
+            assert_int_equal(t.node, node);
+            assert_int_equal(t.worker, key % 2); /* lanes are dealt to the workers in turn */
+        }
+    for (uint32_t node = 1; node <= 2; node++) {
+        struct probe_where t = where(chi_physical(node), 1, PROBE_FAIL_LOCAL);
+        assert_int_equal(call(&t.task), CHI_STATUS_MODULE);
+        t = where(chi_physical(node), 1, PROBE_FOREIGN_LANE);
+        assert_int_equal(call(&t.task), CHI_STATUS_NO_ROUTE);
+    }
+}
+
+static void subtask__the_parent_waits_for_it_here_and_there(void **state)
+{
+    (void)state;
+    for (uint32_t at = 1; at <= 2; at++)
+        for (uint32_t to = 1; to <= 2; to++) {
+            struct probe_where t = where(chi_physical(at), to, PROBE_WAIT);
+            assert_int_equal(call(&t.task), CHI_STATUS_OK);
+            assert_int_equal(t.node, to);
+        }
+    struct probe_where t = where(chi_physical(2), 99, PROBE_WAIT);
+    assert_int_equal(call(&t.task), CHI_STATUS_NO_NODE); /* the subtask's status is the parent's */
+}
+
+static void fields_round_trip(uint32_t node, uint32_t bytes, uint64_t size)
+{
+    static struct probe_fields t;
+    uint8_t *p = chi_bulk_alloc(client, size);
+    t = (struct probe_fields){.task = {.pool = PROBE, .query = chi_physical(node), .method = &probe_fields_method},
+                              .a = 255, .b = {1, 2, 65535}, .c = -1, .d = 1.5, .e = true, .text = {.len = 5, .data = "abcde"},
+                              .bytes = {.len = bytes}, .region = {.ptr = p, .size = size}};
+    for (uint32_t i = 0; i < bytes; i++)
+        t.bytes.data[i] = (uint8_t)(i * 3);
+    for (uint64_t i = 0; i < size; i++)
+        p[i] = (uint8_t)i;
+    assert_int_equal(call(&t.task), CHI_STATUS_OK);
+    assert_int_equal(t.a, 0);
+    assert_int_equal(t.b[2], 0);
+    assert_int_equal(t.c, 0);
+    assert_true(t.d == 2.5 && !t.e);
+    assert_memory_equal(t.text.data, "edcba", 5);
+    assert_int_equal(t.bytes.len, bytes);
+    for (uint32_t i = 0; i < bytes; i++)
+        assert_int_equal(t.bytes.data[i], (uint8_t)((bytes - 1 - i) * 3));
+    assert_int_equal(t.region.used, size);
+    for (uint64_t i = 0; i < size; i++)
+        assert_int_equal(p[i], (uint8_t)(i + 1));
+    chi_bulk_free(client, p);
+}
+
+static void fields__every_type_travels_and_comes_back(void **state)
+{
+    (void)state;
+    const uint32_t lengths[] = {0, 1, 100, 8000, 9000, 12000};
+    for (uint32_t node = 1; node <= 2; node++)
+        for (unsigned i = 0; i < sizeof lengths / sizeof lengths[0]; i++)
+            fields_round_trip(node, lengths[i], i * 7001);
+}
+
+static void hand__a_form_written_by_hand_and_a_region_half_filled(void **state)
+{
+    (void)state;
+    for (uint32_t node = 1; node <= 2; node++)
+        for (uint32_t count = 0; count <= 100; count += 25) {
+            char *p = chi_bulk_alloc(client, 1000);
+            struct probe_hand t = {.task = {.pool = PROBE, .query = chi_physical(node), .method = &probe_hand_method},
+                                   .count = count, .half = {.ptr = p, .size = 1000}};
+            memset(p, '-', 1000);
+            for (uint32_t i = 0; i < count; i++)
+                t.number[i] = i;
+            assert_int_equal(call(&t.task), CHI_STATUS_OK);
+            assert_int_equal(t.count, count);
+            for (uint32_t i = 0; i < count; i++)
+                assert_int_equal(t.number[i], 2 * i);
+            assert_int_equal(t.half.used, 500);
+            assert_true(p[0] == 'h' && p[499] == 'h' && p[500] == '-' && p[999] == '-');
+            chi_bulk_free(client, p);
+        }
+}
+
+static int setup(void **state)
+{
+    /* Two pools of the module: the second one's container is "another one's". */
+    const char *pools = "  - {mod: probe, pool: 200.0, name: probe}\n  - {mod: probe, pool: 201.0, name: other}";
+    (void)state;
+    folder_make(dir);
+    node_configure(&one, dir, 1, &(struct node_options){.peer = 2, .cores = "0, 1", .compose = pools, .modules = MODULES_OF_TESTS});
+    node_configure(&two, dir, 2, &(struct node_options){.peer = 1, .cores = "0, 1", .compose = pools, .modules = MODULES_OF_TESTS});
+    node_start(&one);
+    node_start(&two);
+    client = node_connect(&one);
+    return 0;
+}
+
+static int teardown(void **state)
+{
+    (void)state;
+    chi_disconnect(client);
+    int rc = node_stop(&one) | node_stop(&two);
+    folder_remove(dir);
+    return rc;
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(dynamic__goes_where_the_monitor_says),
+        cmocka_unit_test(dynamic__that_stays_dynamic_ends_with_no_route),
+        cmocka_unit_test(local__the_monitor_picks_the_lane),
+        cmocka_unit_test(subtask__the_parent_waits_for_it_here_and_there),
+        cmocka_unit_test(fields__every_type_travels_and_comes_back),
+        cmocka_unit_test(hand__a_form_written_by_hand_and_a_region_half_filled),
+    };
+    if (sysconf(_SC_NPROCESSORS_ONLN) < 2)
+        return 77; /* a worker needs a core of its own: ctest counts it as skipped */
+    return cmocka_run_group_tests(tests, setup, teardown);
+}
