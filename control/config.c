@@ -64,14 +64,16 @@ static int read_file(const struct config_report *r, uint8_t **bytes_out, size_t 
     int rc = 0, fd = open(r->file, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
     if (fd < 0 || fstat(fd, &st)) {
         rc = -errno;
-        snprintf(why, sizeof(why), "cannot be read (%s); name a configuration file, examples are in tools/config", strerror(errno));
+        snprintf(why, sizeof(why), "cannot be read (%s); name a configuration file, examples are in tools/config",
+                 strerror(errno));
         if (fd >= 0)
             close(fd);
         return unreadable(r, rc, why);
     }
     if (!S_ISREG(st.st_mode))
         rc = unreadable(r, S_ISDIR(st.st_mode) ? -EISDIR : -EINVAL,
-                        S_ISDIR(st.st_mode) ? "is a folder; name a configuration file in it" : "is no regular file; name one");
+                        S_ISDIR(st.st_mode) ? "is a folder; name a configuration file in it"
+                                            : "is no regular file; name one");
     else if (st.st_size > CONFIG_FILE_MAX)
         rc = unreadable(r, -EFBIG, "is larger than 1 MiB; a configuration is far smaller");
     uint8_t *bytes = rc ? NULL : malloc((size_t)st.st_size + 1);
@@ -108,8 +110,8 @@ static int load_raw(const struct config_report *r, const uint8_t *bytes, size_t 
         return 0;
     if (e == CYAML_ERR_OOM)
         return -ENOMEM;
-    return config_report(r, notes.line ? notes.line : 1, notes.column ? notes.column : 1, "%s; see tools/config for examples",
-                         notes.what[0] ? notes.what : cyaml_strerror(e));
+    return config_report(r, notes.line ? notes.line : 1, notes.column ? notes.column : 1,
+                         "%s; see tools/config for examples", notes.what[0] ? notes.what : cyaml_strerror(e));
 }
 
 static int load(const struct config_report *r, struct box *box)

@@ -20,9 +20,10 @@ struct check {
     struct config *out;
 };
 
-/* Reports at `list[i].key`; at the nearest thing around it when there is no such key.  i < 0: `list` is the whole path. */
-__attribute__((format(printf, 5, 6))) static int mistake(const struct check *k, const char *list, int i, const char *key,
-                                                         const char *format, ...)
+/* Reports at `list[i].key`; at the nearest thing around it when there is no such key.  i < 0: `list` is the whole path.
+ */
+__attribute__((format(printf, 5, 6))) static int mistake(const struct check *k, const char *list, int i,
+                                                         const char *key, const char *format, ...)
 {
     char path[64], text[256];
     bool exact;
@@ -83,7 +84,8 @@ static int build_workers(struct check *k)
         }
         if (!core_usable(core)) {
             cores_here(here, sizeof(here));
-            return mistake(k, "workers.cores", (int)i, NULL, "is %u, which this process cannot run on; cores here: %s", core, here);
+            return mistake(k, "workers.cores", (int)i, NULL, "is %u, which this process cannot run on; cores here: %s",
+                           core, here);
         }
         c->workers.cores[i] = core;
     }
@@ -110,12 +112,14 @@ static int check_port(struct check *k, unsigned i)
         const struct config_port *q = &k->out->ports[j];
         uint32_t mask = subnet_mask(p->prefix < q->prefix ? p->prefix : q->prefix);
         if (strcmp(p->name, q->name) == 0)
-            return mistake(k, "ports", (int)i, "name", "is '%s' like ports[%u]; give each port its own name", p->name, j);
+            return mistake(k, "ports", (int)i, "name", "is '%s' like ports[%u]; give each port its own name", p->name,
+                           j);
         if (same_device(p->device, q->device))
             return mistake(k, "ports", (int)i, "device", "is '%.*s' like ports[%u]; give each port its own device",
                            (int)strcspn(p->device, ","), p->device, j);
         if ((p->ip & mask) == (q->ip & mask))
-            return mistake(k, "ports", (int)i, "ip", "'%s' lies in the subnet of ports[%u], %s; give each port its own subnet",
+            return mistake(k, "ports", (int)i, "ip",
+                           "'%s' lies in the subnet of ports[%u], %s; give each port its own subnet",
                            k->raw->ports[i].ip, j, k->raw->ports[j].ip);
     }
     return 0;
@@ -155,13 +159,15 @@ static int check_peer(struct check *k, unsigned i)
     if (p->id == c->node.id)
         return mistake(k, list, (int)i, "id", "is %u, which is this node's own id; list the other nodes only", p->id);
     if (strcmp(p->name, c->node.name) == 0)
-        return mistake(k, list, (int)i, "name", "is '%s', which is this node's own name; give each node its own", p->name);
+        return mistake(k, list, (int)i, "name", "is '%s', which is this node's own name; give each node its own",
+                       p->name);
     for (unsigned j = 0; j < i; j++) {
         const struct config_peer *q = &c->cluster.peers[j];
         if (p->id == q->id)
             return mistake(k, list, (int)i, "id", "is %u like %s[%u]; give each peer its own id", p->id, list, j);
         if (strcmp(p->name, q->name) == 0)
-            return mistake(k, list, (int)i, "name", "is '%s' like %s[%u]; give each peer its own name", p->name, list, j);
+            return mistake(k, list, (int)i, "name", "is '%s' like %s[%u]; give each peer its own name", p->name, list,
+                           j);
         if (p->ip == q->ip)
             return mistake(k, list, (int)i, "ip", "is %s like %s[%u]; give each peer its own address", ip, list, j);
     }
@@ -179,8 +185,8 @@ static int check_peer(struct check *k, unsigned i)
     if (!c->ports_count)
         return mistake(k, list, (int)i, NULL, "needs a port to be reached by; add one under ports");
     if (!reachable)
-        return mistake(k, list, (int)i, "ip", "is %s, which no port reaches; it must lie in a port's subnet like %s", ip,
-                       k->raw->ports[0].ip);
+        return mistake(k, list, (int)i, "ip", "is %s, which no port reaches; it must lie in a port's subnet like %s",
+                       ip, k->raw->ports[0].ip);
     return 0;
 }
 
@@ -193,8 +199,8 @@ static int build_cluster(struct check *k)
     c->cluster.name = r->name ? r->name : c->node.name;
     c->cluster.udp_port = r->udp_port ? (uint16_t)*r->udp_port : 7440;
     if (c->cluster.udp_port + c->workers.count - 1 > UINT16_MAX)
-        return mistake(k, "cluster.udp_port", -1, NULL, "is %u, too high for one UDP port per worker; at most %u", c->cluster.udp_port,
-                       UINT16_MAX + 1 - c->workers.count);
+        return mistake(k, "cluster.udp_port", -1, NULL, "is %u, too high for one UDP port per worker; at most %u",
+                       c->cluster.udp_port, UINT16_MAX + 1 - c->workers.count);
     if (!r->peers_count)
         return 0;
     c->cluster.peers = calloc(r->peers_count, sizeof(*c->cluster.peers));
@@ -232,9 +238,11 @@ static int build_compose(struct check *k)
         for (unsigned j = 0; j < i; j++) {
             const struct config_pool *q = &c->compose[j];
             if (p->pool.major == q->pool.major && p->pool.minor == q->pool.minor)
-                return mistake(k, "compose", (int)i, "pool", "is %s like compose[%u]; give each pool its own id", r->pool, j);
+                return mistake(k, "compose", (int)i, "pool", "is %s like compose[%u]; give each pool its own id",
+                               r->pool, j);
             if (strcmp(p->name, q->name) == 0)
-                return mistake(k, "compose", (int)i, "name", "is '%s' like compose[%u]; give each pool its own name", p->name, j);
+                return mistake(k, "compose", (int)i, "name", "is '%s' like compose[%u]; give each pool its own name",
+                               p->name, j);
         }
         c->compose_count = i + 1;
     }
@@ -273,7 +281,8 @@ static int build_modules(struct check *k)
         c->modules.path[i] = path;
         c->modules.count = i + 1;
         if (r->path_count && (stat(path, &st) || !S_ISDIR(st.st_mode)))
-            return mistake(k, "modules.path", (int)i, NULL, "is '%.120s', which is no folder; name one that holds modules", path);
+            return mistake(k, "modules.path", (int)i, NULL,
+                           "is '%.120s', which is no folder; name one that holds modules", path);
     }
     return 0;
 }
@@ -303,9 +312,11 @@ static void build_scalars(struct check *k)
     c->limits.task_timeout_ms = or_default(r->limits.task_timeout_ms, 10000);
 }
 
-int config_build(const struct config_report *r, const struct yaml_tree *t, const struct raw_config *raw, struct config *out)
+int config_build(const struct config_report *r, const struct yaml_tree *t, const struct raw_config *raw,
+                 struct config *out)
 {
-    static int (*const steps[])(struct check *k) = {build_workers, build_ports, build_cluster, build_compose, build_modules};
+    static int (*const steps[])(struct check * k) = {build_workers, build_ports, build_cluster, build_compose,
+                                                     build_modules};
     struct check k = {r, t, raw, out};
     int rc = 0;
     build_scalars(&k);

@@ -100,7 +100,8 @@ const cyaml_schema_value_t config_schema = {CYAML_VALUE_MAPPING(PTR, struct raw_
 
 /* --- the walk over the tree, with the schema beside it */
 
-static void want_of(const struct yaml_node *n, const char *key, const cyaml_schema_value_t *schema, char *out, size_t cap)
+static void want_of(const struct yaml_node *n, const char *key, const cyaml_schema_value_t *schema, char *out,
+                    size_t cap)
 {
     char path[PATH_BYTES];
     if (schema->type == CYAML_ENUM) {
@@ -151,8 +152,8 @@ static int unknown_key(const struct config_report *r, const struct yaml_node *n,
             at += (size_t)snprintf(known + at, sizeof(known) - at, "%s%s", at ? ", " : "", f->key);
     }
     yaml_node_path(n->parent, false, path, sizeof(path));
-    return config_report(r, n->key_line, n->key_column, "unknown key '%.60s'%s%s; did you mean '%s'? (known: %s)", n->key,
-                         path[0] ? " in " : "", path, near.best, known);
+    return config_report(r, n->key_line, n->key_column, "unknown key '%.60s'%s%s; did you mean '%s'? (known: %s)",
+                         n->key, path[0] ? " in " : "", path, near.best, known);
 }
 
 static int check_node(const struct config_report *r, const struct yaml_node *n, const cyaml_schema_value_t *schema);
@@ -183,8 +184,8 @@ static int check_mapping(const struct config_report *r, const struct yaml_node *
             continue;
         yaml_node_path(n, false, path, sizeof(path));
         want_of(n, fields[i].key, &fields[i].value, want, sizeof(want));
-        return config_report(r, n->line, n->column, "%s%s%s is missing; right is %s", path, path[0] ? "." : "", fields[i].key,
-                             want);
+        return config_report(r, n->line, n->column, "%s%s%s is missing; right is %s", path, path[0] ? "." : "",
+                             fields[i].key, want);
     }
     return 0;
 }

@@ -1,7 +1,8 @@
 /* config_schema.h - the inside of config_load: what libcyaml loads, and what is right for each key.  Control thread.
  *
- * A file passes in four steps: yaml_tree (is it YAML; lines), config_schema_check (keys, kinds and single values, by one table
- * of rules), libcyaml (into struct raw_config), config_build (values against each other, into struct config). */
+ * A file passes in four steps: yaml_tree (is it YAML; lines), config_schema_check (keys, kinds and single values, by
+ * one table of rules), libcyaml (into struct raw_config), config_build (values against each other, into struct config).
+ */
 #pragma once
 #include <cyaml/cyaml.h>
 
@@ -76,7 +77,8 @@ struct config_report {
 __attribute__((format(printf, 4, 5))) int config_report(const struct config_report *r, unsigned line, unsigned column,
                                                         const char *format, ...);
 
-/* Checks keys, kinds, numbers of entries and each value by itself.  Returns 0, or -EINVAL and reports the first mistake. */
+/* Checks keys, kinds, numbers of entries and each value by itself.  Returns 0, or -EINVAL and reports the first
+ * mistake. */
 CHI_MUST_CHECK int config_schema_check(const struct config_report *r, const struct yaml_tree *t);
 
 /* Makes *out of what was loaded; strings stay raw's.  Returns 0, -EINVAL and reports, or -ENOMEM; out is then for

@@ -116,7 +116,8 @@ bool config_cidr(const char *text, uint32_t *ip_out, uint8_t *prefix_out)
     const char *slash = strchr(text, '/');
     uint64_t prefix;
     uint32_t ip;
-    if (!slash || (size_t)(slash - text) >= sizeof(address) || !config_number(slash + 1, &prefix) || prefix < 1 || prefix > 30)
+    if (!slash || (size_t)(slash - text) >= sizeof(address) || !config_number(slash + 1, &prefix) || prefix < 1 ||
+        prefix > 30)
         return false;
     memcpy(address, text, (size_t)(slash - text));
     address[slash - text] = 0;
@@ -234,8 +235,10 @@ void config_rule_want(const struct config_rule *rule, char *out, size_t cap)
         snprintf(out, cap, "a text of 1 to %d bytes", WIRE_CLUSTER_MAX);
         return;
     case DEVICE:
-        snprintf(out, cap, "1 to %d bytes without blanks, like net_memif0,role=server,socket=/run/chimaera/ab.sock or 0000:01:00.0",
-                 DEVICE_MAX);
+        snprintf(
+            out, cap,
+            "1 to %d bytes without blanks, like net_memif0,role=server,socket=/run/chimaera/ab.sock or 0000:01:00.0",
+            DEVICE_MAX);
         return;
     case IP:
         snprintf(out, cap, "the IPv4 address of a host like 10.40.0.2");

@@ -82,7 +82,8 @@ static json_t *error_response(struct rpc_error *err, json_t *id)
 
 /* --- parameters */
 
-static const char *const type_words[] = {[RPC_STRING] = "a string", [RPC_INTEGER] = "an integer", [RPC_BOOL] = "true or false"};
+static const char *const type_words[] = {
+    [RPC_STRING] = "a string", [RPC_INTEGER] = "an integer", [RPC_BOOL] = "true or false"};
 
 static bool type_ok(enum rpc_type type, const json_t *v)
 {
@@ -155,7 +156,8 @@ static json_t *name_params(const struct rpc_method *m, json_t *params, struct rp
     json_array_foreach(params, i, value)
     {
         if (!p || !p->name) {
-            rpc_fail(err, RPC_INVALID_PARAMS, "%s takes at most %zu parameters, but got %zu", m->name, i, json_array_size(params));
+            rpc_fail(err, RPC_INVALID_PARAMS, "%s takes at most %zu parameters, but got %zu", m->name, i,
+                     json_array_size(params));
             json_decref(named);
             return NULL;
         }
@@ -266,7 +268,8 @@ static json_t *answer_batch(const struct rpc_method *methods, void *ctx, json_t 
     if (json_array_size(batch) == 0)
         rpc_fail(&err, RPC_INVALID_REQUEST, "an empty batch");
     else if (json_array_size(batch) > RPC_BATCH_MAX)
-        rpc_fail(&err, RPC_INVALID_REQUEST, "a batch of %zu requests; at most %d", json_array_size(batch), RPC_BATCH_MAX);
+        rpc_fail(&err, RPC_INVALID_REQUEST, "a batch of %zu requests; at most %d", json_array_size(batch),
+                 RPC_BATCH_MAX);
     if (err.code)
         return error_response(&err, NULL);
     responses = json_array();

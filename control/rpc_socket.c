@@ -27,8 +27,8 @@ __attribute__((format(printf, 3, 4))) static int say(const struct message *m, in
     return -error;
 }
 
-/* Makes the folder's last part when it is missing, and locks the folder: who looks for a stale socket and binds does so alone.
- * Returns its descriptor, or -errno. */
+/* Makes the folder's last part when it is missing, and locks the folder: who looks for a stale socket and binds does so
+ * alone. Returns its descriptor, or -errno. */
 static int lock_folder(const char *path, const struct message *m)
 {
     char folder[sizeof(((struct sockaddr_un *)0)->sun_path)];
@@ -39,12 +39,12 @@ static int lock_folder(const char *path, const struct message *m)
     else
         slash[slash == folder] = 0;
     if (mkdir(folder, 0755) && errno != EEXIST && errno != EROFS && errno != EACCES)
-        return say(m, errno, "cannot make the folder %s for the control socket (%s); make it, or change control.socket", folder,
-                   strerror(errno));
+        return say(m, errno, "cannot make the folder %s for the control socket (%s); make it, or change control.socket",
+                   folder, strerror(errno));
     int fd = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     if (fd < 0)
-        return say(m, errno, "cannot use the folder %s for the control socket (%s); make it, or change control.socket", folder,
-                   strerror(errno));
+        return say(m, errno, "cannot use the folder %s for the control socket (%s); make it, or change control.socket",
+                   folder, strerror(errno));
     while (flock(fd, LOCK_EX)) {
         if (errno == EINTR)
             continue;
@@ -69,8 +69,8 @@ static int clear_path(const struct sockaddr_un *a, const struct message *m)
     int error = connect(fd, (const struct sockaddr *)a, sizeof(*a)) ? errno : 0;
     close(fd);
     if (error == 0 || error == EAGAIN)
-        return say(m, EADDRINUSE, "another daemon answers on %s; stop it (chictl -s %s stop), or change control.socket", a->sun_path,
-                   a->sun_path);
+        return say(m, EADDRINUSE, "another daemon answers on %s; stop it (chictl -s %s stop), or change control.socket",
+                   a->sun_path, a->sun_path);
     if (error != ECONNREFUSED)
         return say(m, error, "cannot tell whether %s is in use (%s); remove it if not", a->sun_path, strerror(error));
     if (unlink(a->sun_path))
@@ -100,7 +100,8 @@ int rpc_socket_open(struct rpc_socket *s, const char *path, char *err, size_t ca
 
     *s = (struct rpc_socket){.fd = -1};
     if (strlen(path) >= sizeof(a.sun_path))
-        return say(&m, ENAMETOOLONG, "the control socket's path has %zu bytes; at most %zu", strlen(path), sizeof(a.sun_path) - 1);
+        return say(&m, ENAMETOOLONG, "the control socket's path has %zu bytes; at most %zu", strlen(path),
+                   sizeof(a.sun_path) - 1);
     memcpy(a.sun_path, path, strlen(path));
     memcpy(s->path, path, strlen(path));
     int folder = lock_folder(path, &m);

@@ -116,7 +116,8 @@ static int on_event(struct walk *w, const yaml_event_t *e)
         w->document = true;
         return 0;
     case YAML_ALIAS_EVENT:
-        return refuse(w, &e->start_mark, "an alias (*%.40s); write the value itself", (const char *)e->data.alias.anchor);
+        return refuse(w, &e->start_mark, "an alias (*%.40s); write the value itself",
+                      (const char *)e->data.alias.anchor);
     case YAML_SCALAR_EVENT:
         return on_scalar(w, e);
     case YAML_SEQUENCE_START_EVENT:
@@ -153,8 +154,8 @@ static int on_syntax(struct walk *w, const yaml_parser_t *p, const uint8_t *byte
     }
     if (!p->context)
         return refuse(w, &at, "not YAML: %s", p->problem ? p->problem : "syntax error");
-    return refuse(w, &at, "not YAML: %s, %s that began in line %zu", p->problem ? p->problem : "syntax error", p->context,
-                  p->context_mark.line + 1);
+    return refuse(w, &at, "not YAML: %s, %s that began in line %zu", p->problem ? p->problem : "syntax error",
+                  p->context, p->context_mark.line + 1);
 }
 
 int yaml_tree_init(struct yaml_tree *t, const uint8_t *bytes, size_t size, struct yaml_error *err)

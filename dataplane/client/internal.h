@@ -32,7 +32,8 @@ struct chi_client {
     struct chi_ar_region *regions; /* depth * CHI_REGIONS_MAX */
     uint16_t *free_cookies;        /* a stack: what was used last is warm */
     uint32_t nfree, depth, mask;
-    uint32_t rung; /* the daemon's last sleep that we ended */
+    uint32_t rung;      /* the daemon's last sleep that we ended */
+    uint32_t unsettled; /* submissions since the last certain look at its sleep */
     uint32_t idle; /* weight of the polls without a completion */
     bool gone;     /* the daemon is */
     /* cold */
@@ -69,6 +70,9 @@ bool area_reclaim(struct chi_client *c);
 enum { BOUND_BY_HAND = 4096 };
 uint32_t bound_in(const struct chi_method *m); /* of the whole form */
 uint32_t bound_out(const struct chi_method *m);
+
+/* submit.c: makes the wake-ups of all submissions so far certain. */
+void submit_settle(struct chi_client *c);
 
 /* poll.c: takes in what has come.  An empty poll adds `weight` to a count that, each POLL_IDLE_MAX, leads to a look at
  * the clock, and once in a millisecond at the control socket.  Returns how many tasks ended. */

@@ -91,9 +91,10 @@ static unsigned poll_idle(struct chi_client *c)
 unsigned poll_once(struct chi_client *c, uint32_t weight)
 {
     unsigned n = take_all(c);
-    if (n == 0 && CHI_UNLIKELY((c->idle += weight) >= POLL_IDLE_MAX))
-        n = poll_idle(c);
-    return n;
+    if (n)
+        return n;
+    submit_settle(c);
+    return CHI_UNLIKELY((c->idle += weight) >= POLL_IDLE_MAX) ? poll_idle(c) : 0;
 }
 
 unsigned chi_poll(struct chi_client *c) { return poll_once(c, POLL_WEIGHT_CALL); }

@@ -66,17 +66,23 @@ static enum chi_status save(struct chi_client *c, struct shm_submit *s, uint32_t
     return save_external(c, s, cookie, task);
 }
 
-/* Wakes the daemon, once for each sleep that it announces. */
-static void daemon_ring(struct chi_client *c)
+/* Wakes the daemon from the sleep of that number, at most once for each; 0: it is awake. */
+static inline void daemon_ring(struct chi_client *c, uint32_t number)
 {
-    /* Sequentially consistent, after the publication: pairs with ipc_sleep_st's shm_announce before its last look. */
-    uint32_t number = shm_sleeper(&c->header->daemon_sleeps);
     if (CHI_LIKELY(number == 0 || number == c->rung))
         return;
     c->rung = number;
     const uint64_t one = 1;
     ssize_t n = write(c->worker_event, &one, sizeof one);
     (void)n; /* a daemon that is gone shows on the control socket */
+}
+
+void submit_settle(struct chi_client *c)
+{
+    if (CHI_LIKELY(c->unsettled == 0))
+        return;
+    c->unsettled = 0;
+    daemon_ring(c, shm_settle(&c->header->daemon_sleeps)); /* pairs with ipc_sleep_st's shm_announce */
 }
 
 enum chi_status chi_submit(struct chi_client *c, struct chi_task *task)
@@ -98,7 +104,10 @@ enum chi_status chi_submit(struct chi_client *c, struct chi_task *task)
     c->nfree--;
     c->open[cookie].task = task;
     task->status = CHI_STATUS_PENDING;
-    shm_publish(l, c->submit_at++); /* pairs with the daemon's look at the ring */
-    daemon_ring(c);
+    line_put_done(l, c->submit_at++); /* release: pairs with the daemon's acquire in line_get */
+    if (CHI_UNLIKELY(++c->unsettled >= SHM_SETTLE_MAX))
+        submit_settle(c);
+    else
+        daemon_ring(c, shm_sleeper(&c->header->daemon_sleeps));
     return CHI_STATUS_PENDING;
 }

@@ -22,12 +22,12 @@ static void sleep_for(struct chi_client *c, uint64_t limit_ns)
     struct pollfd fds[2] = {{c->client_event, POLLIN, 0}, {c->control, POLLIN, 0}};
     struct timespec t = {(time_t)(limit_ns / 1000000000u), (long)(limit_ns % 1000000000u)};
     c->sleep_number = c->sleep_number == UINT32_MAX ? 1 : c->sleep_number + 1;
-    shm_announce(&c->header->client_sleeps, c->sleep_number); /* pairs with the daemon's shm_sleeper */
+    submit_settle(c);
+    shm_announce(&c->header->client_sleeps, c->sleep_number); /* pairs with the daemon's shm_settle */
     int n = 0;
     if (!shm_published(c->complete, c->mask, c->complete_at))
         n = ppoll(fds, 2, limit_ns ? &t : NULL, NULL);
-    /* Relaxed: a daemon that still reads the number rings once too often. */
-    __atomic_store_n(&c->header->client_sleeps, 0, __ATOMIC_RELAXED);
+    shm_awake(&c->header->client_sleeps);
     if (n <= 0)
         return;
     char waste[64];

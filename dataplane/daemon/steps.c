@@ -207,11 +207,11 @@ static void stop_workers(struct daemon *d)
 
 const struct step daemon_steps[] = {
     {"configuration", start_config, stop_config},
+    {"control socket", start_control, stop_control}, /* early: one daemon at a time touches what follows */
     {"ports", start_ports, stop_ports},
     {"workers' memory", start_runtime, stop_runtime},
     {"peers", start_peers, stop_nothing},
     {"pools", start_pools, stop_nothing},
-    {"control socket", start_control, stop_control},
     {"workers", start_workers, stop_workers},
     {NULL, NULL, NULL},
 };

@@ -12,11 +12,9 @@ static bool in_bulk(const struct ipc_channel *ch, uint64_t offset, uint64_t leng
     return offset >= ch->bulk_offset && chi_span_ok(offset - ch->bulk_offset, length, ch->bulk_bytes);
 }
 
-/* Wakes the client, at most once for each sleep that it announces. */
-static void client_ring(struct ipc_channel *ch)
+/* Wakes the client from the sleep of that number, at most once for each; 0: it is awake. */
+static inline void client_ring(struct ipc_channel *ch, uint32_t number)
 {
-    /* Sequentially consistent, after the publication: pairs with the client's shm_announce before its last look. */
-    uint32_t number = shm_sleeper(&header_of(ch)->client_sleeps);
     if (CHI_LIKELY(number == 0 || number == ch->rung))
         return;
     ch->rung = number;
@@ -37,8 +35,19 @@ static void complete(struct ipc_channel *ch, uint32_t cookie, enum chi_status st
     c->zero2 = 0;
     if (body)
         memcpy(c->bytes, body, length);
-    shm_publish(l, at); /* pairs with the client's look at the ring */
-    client_ring(ch);
+    line_put_done(l, at); /* release: pairs with the client's acquire in line_get */
+    if (CHI_UNLIKELY(++ch->unsettled >= SHM_SETTLE_MAX))
+        ipc_settle_st(ch);
+    else
+        client_ring(ch, shm_sleeper(&header_of(ch)->client_sleeps));
+}
+
+void ipc_settle_st(struct ipc_channel *ch)
+{
+    if (ch->unsettled == 0)
+        return;
+    ch->unsettled = 0;
+    client_ring(ch, shm_settle(&header_of(ch)->client_sleeps)); /* pairs with the client's shm_announce */
 }
 
 void ipc_complete_st(struct ipc_channel *ch, const struct ipc_request *rq, enum chi_status status, const void *body,
@@ -105,8 +114,10 @@ enum chi_drop ipc_take_st(struct ipc_channel *ch, uint8_t *scratch, struct ipc_r
     shm_read_hook();
     const struct line *l = line_get(ch->submit, ch->mask, ch->submit_at);
     *got = l != NULL;
-    if (!l)
+    if (!l) {
+        ipc_settle_st(ch);
         return CHI_DROP_NONE;
+    }
     struct shm_submit s;
     shm_copy_in(&s, l->payload, sizeof s);
     ch->submit_at++;
@@ -131,7 +142,8 @@ void *ipc_region_st(struct ipc_channel *ch, uint64_t place, uint64_t size)
 bool ipc_sleep_st(struct ipc_channel *ch)
 {
     ch->sleep_number = ch->sleep_number == UINT32_MAX ? 1 : ch->sleep_number + 1;
-    shm_announce(&header_of(ch)->daemon_sleeps, ch->sleep_number); /* pairs with the client's shm_sleeper */
+    ipc_settle_st(ch);
+    shm_announce(&header_of(ch)->daemon_sleeps, ch->sleep_number); /* pairs with the client's shm_settle */
     shm_read_hook();
     if (!shm_published(ch->submit, ch->mask, ch->submit_at))
         return false;
@@ -141,6 +153,5 @@ bool ipc_sleep_st(struct ipc_channel *ch)
 
 void ipc_awake_st(struct ipc_channel *ch)
 {
-    /* Relaxed: a client that still reads the number rings once too often. */
-    __atomic_store_n(&header_of(ch)->daemon_sleeps, 0, __ATOMIC_RELAXED);
+    shm_awake(&header_of(ch)->daemon_sleeps);
 }

@@ -2,9 +2,11 @@
  * One writer per cache line (asserted by offset).  The daemon makes, sizes and seals the segment; the client only maps
  * it. The daemon keeps its own copy of the geometry and never reads it from here; each other shared field is read once.
  *
- * Sleep and wake-up, both ways (Dekker): who sleeps stores its flag and then looks at the ring again; who publishes
- * stores the slot's sequence and then looks at the flag.  All four accesses are sequentially consistent, so at least
- * one side sees the other.  (Operations and no fences: ThreadSanitizer follows only the former.) */
+ * Sleep and wake-up, both ways (Dekker): who sleeps announces it, fences, and looks at the ring again (shm_announce,
+ * shm_published); who published fences, and then looks at the announcement (shm_settle): at least one side sees the
+ * other.  A fence right behind each publication would wait for the slot's cache line each time, and so cost more than
+ * all else; so a publisher looks at once without one, which sees a sleep that has begun, and settles what it published
+ * since when it next finds nothing to do, before it sleeps, and at the latest after SHM_SETTLE_MAX. */
 #pragma once
 #include "line_ring.h"
 
@@ -15,6 +17,7 @@ enum {
     SHM_DEPTH_MIN = 2,
     SHM_DEPTH_MAX = 4096,
     SHM_PAGE = 4096,
+    SHM_SETTLE_MAX = 32,   /* publications between two looks at the other side's sleep that are certain */
     SHM_AREA_BYTES = 1024, /* bulk memory, for each of depth, above what was asked for: forms that are not inline */
 };
 #define SHM_BULK_MAX (UINT64_C(1) << 46)
@@ -107,23 +110,37 @@ struct shm_attach_reply {
     uint64_t size;
 };
 
-/* Publishes a slot.  Sequentially consistent: pairs with the sleeper's shm_announce and shm_published. */
-static inline void shm_publish(struct line *l, uint64_t at)
+/* A full fence.  ThreadSanitizer knows none; there it is a read-modify-write, which the processor takes for one. */
+static inline void shm_fence(void)
 {
-    __atomic_store_n(&l->sequence, at + 1, __ATOMIC_SEQ_CST);
+#if defined(__SANITIZE_THREAD__)
+    static uint32_t any;
+    __atomic_fetch_add(&any, 1, __ATOMIC_SEQ_CST);
+#else
+    __atomic_thread_fence(__ATOMIC_SEQ_CST);
+#endif
 }
-/* True when the slot of position `at` is published: the sleeper's last look.  Pairs with shm_publish. */
-static inline bool shm_published(const struct line *slots, uint32_t mask, uint64_t at)
-{
-    return __atomic_load_n(&slots[at & mask].sequence, __ATOMIC_SEQ_CST) == at + 1;
-}
-/* Announces a sleep (number, not 0), or its end (0).  Pairs with shm_sleeper. */
+/* Announces a sleep (number, not 0).  The fence pairs with shm_settle's. */
 static inline void shm_announce(uint32_t *sleeps, uint32_t number)
 {
-    __atomic_store_n(sleeps, number, __ATOMIC_SEQ_CST);
+    __atomic_store_n(sleeps, number, __ATOMIC_RELAXED);
+    shm_fence();
 }
-/* The sleep that the other side announced, after shm_publish; 0: it is awake.  Pairs with shm_announce. */
-static inline uint32_t shm_sleeper(const uint32_t *sleeps) { return __atomic_load_n(sleeps, __ATOMIC_SEQ_CST); }
+/* Its end.  A publisher that still reads the number rings once too often. */
+static inline void shm_awake(uint32_t *sleeps) { __atomic_store_n(sleeps, 0, __ATOMIC_RELAXED); }
+/* The sleeper's last look, after shm_announce: true when the slot of position `at` is published. */
+static inline bool shm_published(const struct line *slots, uint32_t mask, uint64_t at)
+{
+    return __atomic_load_n(&slots[at & mask].sequence, __ATOMIC_RELAXED) == at + 1;
+}
+/* The sleep that the other side announced; 0: it is awake.  Without a fence before it may miss one that begins. */
+static inline uint32_t shm_sleeper(const uint32_t *sleeps) { return __atomic_load_n(sleeps, __ATOMIC_RELAXED); }
+/* The same for certain, for all that was published before.  The fence pairs with shm_announce's. */
+static inline uint32_t shm_settle(const uint32_t *sleeps)
+{
+    shm_fence();
+    return shm_sleeper(sleeps);
+}
 
 /* --- reading what a hostile other side may change at any time.  A build for fuzzing changes it between two reads. */
 #ifdef SHM_READ_HOOK

@@ -12,7 +12,7 @@
 enum {
     IDLE_SPIN_NS = 30000,          /* after the last work */
     IDLE_SLEEP_MIN_NS = 50000,
-    IDLE_SLEEP_MAX_NS = 1000000,   /* how late the first packet after a pause may be seen */
+    IDLE_SLEEP_MAX_NS = 3200000,   /* how late the first packet after a pause may be seen; a wake-up costs some 20 us */
     IDLE_SLEEP_ALONE_NS = 100000000, /* no ports */
 };
 
@@ -21,6 +21,7 @@ int idle_init(struct worker *w)
     w->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
     if (w->epoll_fd < 0)
         return -errno;
+    w->sleep_ns = IDLE_SLEEP_MIN_NS;
     struct epoll_event ev = {.events = EPOLLIN};
     return epoll_ctl(w->epoll_fd, EPOLL_CTL_ADD, w->bell.event_fd, &ev) ? -errno : 0;
 }
@@ -48,7 +49,6 @@ static void awake(struct worker *w)
     doorbell_disarm(&w->bell);
     for (struct ipc_channel *ch = w->channels; ch; ch = ch->next)
         ipc_awake_st(ch);
-    doorbell_drain(&w->bell);
 }
 
 static void sleep_for(struct worker *w, uint64_t ns)
@@ -57,8 +57,10 @@ static void sleep_for(struct worker *w, uint64_t ns)
     struct epoll_event ev;
     w->stats.sleeps++;
     rcu_thread_offline();
-    (void)epoll_pwait2(w->epoll_fd, &ev, 1, &ts, NULL); /* a signal or an early wake only means one turn more */
+    int n = epoll_pwait2(w->epoll_fd, &ev, 1, &ts, NULL); /* a signal or an early wake only means one turn more */
     rcu_thread_online();
+    if (n > 0)
+        doorbell_drain(&w->bell);
 }
 
 void idle_turn(struct worker *w, unsigned did)

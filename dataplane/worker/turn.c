@@ -43,7 +43,6 @@ void *worker_main(void *arg)
     rcu_register_thread();
     int rc = w->rt->net ? net_thread_attach() : 0;
     CHI_ASSERT(rc == 0); /* as many as workers were reserved at start */
-    w->sleep_ns = w->idle_since_ns = 0;
     __atomic_store_n(&w->started, true, __ATOMIC_RELEASE);
     bool end = false;
     while (!end) {

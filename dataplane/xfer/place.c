@@ -63,7 +63,8 @@ enum chi_drop place_bytes(struct xfer *x, const struct place *to, uint64_t offse
         memcpy(to->base + offset, bytes, length);
         return CHI_DROP_NONE;
     }
-    memcpy(to->base + offset, bytes, length);
+    uint64_t had = *to->have - offset; /* stays as it is: a form's prefix was checked already */
+    memcpy(to->base + offset + had, bytes + had, length - had);
     advance(x, to, end);
     return CHI_DROP_NONE;
 }

@@ -1,22 +1,25 @@
 /* tx.c - DATA packets that go out: an acknowledgement, then frames.
  *
  * Lost frames first, then messages that begin again, new ones, and bulk in turns; but two packets of four begin elsewhere, so that
- * frames which a peer refuses for lack of memory, again and again, never keep back those that would set it free.  For the same
- * reason a packet with lost frames has no others, and either answers or inputs: a peer acknowledges no packet of which it
- * refused a part, and answers give memory free where inputs need it. */
+ * frames which a peer refuses for lack of memory, again and again, never keep back those that would set it free.
+ * A peer acknowledges no packet of which it refused a part.  So when frames are sent again, what it may refuse does not share a
+ * packet with what must be acknowledged to go on: answers go without inputs, and a head whose segments wait for it, or an answer's
+ * that needs memory at its origin, goes alone. */
 #include "window.h"
 #include "xfer_int.h"
 
 static inline uint32_t room(const struct pack *k) { return k->end - k->at; }
 
-/* A new message's head, and its segments too where all of them fit; else they queue up behind the other bulk.
+/* A message's head, and its segments too where all of them fit; else they queue up behind the other bulk.
  * An answer's segments go before its head: its origin then has all of it when the head comes, and keeps nothing aside. */
-static enum flow_put pack_fresh(struct xfer_session *s, struct flow *f, struct pack *k)
+static enum flow_put pack_head(struct xfer_session *s, struct flow *f, struct pack *k)
 {
     if (f->answer && flow_left(f) && flow_rest(f) + flow_answer_head(f) <= room(k))
         while (flow_segment(s, f, k))
             ;
     enum flow_put put = flow_head(s, f, k);
+    if (put == FLOW_TOO_BIG)
+        out_end(s->x, flow_out(f)->m, CHI_STATUS_TOO_BIG, NULL, 0);
     if (put != FLOW_DONE)
         return put;
     list_remove(&f->link);
@@ -33,25 +36,36 @@ static void pack_lost(struct xfer_session *s, struct pack *k)
     bool answers = false;
     while (s->sent.lost != SENTMAP_NONE) {
         const struct frame_ref *r = &s->sent.refs[s->sent.lost];
-        bool live = flow_ref_live(s, r);
-        if (live && k->refs != SENTMAP_NONE && r->answer != answers)
+        bool live = flow_ref_live(s, r), first = k->refs == SENTMAP_NONE;
+        bool alone = live && r->type == WIRE_FRAME_TASK_OUT && r->length > XFER_BODY_SMALL;
+        if (live && !first && (alone || r->answer != answers))
             return;
         if (live)
             answers = r->answer;
-        if (flow_again(s, k) == FLOW_FULL)
+        if (flow_again(s, k) == FLOW_FULL || alone)
             return;
     }
 }
 
-static void pack_heads(struct xfer_session *s, struct link *list, struct pack *k)
+static void pack_again(struct xfer_session *s, struct pack *k)
 {
-    while (!list_empty(list)) {
-        struct flow *f = LIST_ENTRY(list->next, struct flow, link);
-        enum flow_put put = pack_fresh(s, f, k);
-        if (put == FLOW_FULL)
+    while (!list_empty(&s->again)) {
+        struct flow *f = LIST_ENTRY(s->again.next, struct flow, link);
+        const struct xfer_out *m = flow_out(f)->m;
+        bool alone = flow_rest(f) || (!m->write && m->form_length > k->limit - WIRE_BYTES_TASK_IN);
+        if (alone && k->refs != SENTMAP_NONE)
             return;
-        if (put == FLOW_TOO_BIG)
-            out_end(s->x, flow_out(f)->m, CHI_STATUS_TOO_BIG, NULL, 0);
+        if (pack_head(s, f, k) == FLOW_FULL || alone)
+            return;
+    }
+}
+
+static void pack_new(struct xfer_session *s, struct pack *k)
+{
+    while (!list_empty(&s->fresh)) {
+        struct flow *f = LIST_ENTRY(s->fresh.next, struct flow, link);
+        if (pack_head(s, f, k) == FLOW_FULL)
+            return;
     }
 }
 
@@ -77,15 +91,15 @@ static void pack_data(struct xfer_session *s, struct pack *k)
     uint8_t first = begin[s->turn++ % 4];
     if (first == BULK)
         pack_bulk(s, k);
-    if (first == AGAIN)
-        pack_heads(s, &s->again, k);
+    else if (first == AGAIN)
+        pack_again(s, k);
     if (k->refs == SENTMAP_NONE)
         pack_lost(s, k);
     if (k->refs == SENTMAP_NONE)
-        pack_heads(s, &s->again, k);
-    else if (first != BULK)
+        pack_again(s, k);
+    if (k->refs != SENTMAP_NONE)
         return;
-    pack_heads(s, &s->fresh, k);
+    pack_new(s, k);
     pack_bulk(s, k);
 }
 

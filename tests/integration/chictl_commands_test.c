@@ -34,8 +34,10 @@ static json_t *from_text(const char *text)
 static json_t *call_status(void *ctx, json_t *params, struct rpc_error *err)
 {
     (void)ctx, (void)params, (void)err;
-    return from_text("{\"node\":1,\"name\":\"alpha\",\"uptime_ns\":3725000000000,\"memory_bytes\":268435456,\"busy\":false,\"load\":0.25,"
-                     "\"evil\":\"a\\u001b[31mb\\nc\",\"none\":null,\"links\":{\"p0\":\"up\",\"delay_ns\":1500},\"empty\":[]}");
+    return from_text(
+        "{\"node\":1,\"name\":\"alpha\",\"uptime_ns\":3725000000000,\"memory_bytes\":268435456,\"busy\":false,\"load\":"
+        "0.25,"
+        "\"evil\":\"a\\u001b[31mb\\nc\",\"none\":null,\"links\":{\"p0\":\"up\",\"delay_ns\":1500},\"empty\":[]}");
 }
 static json_t *call_peers(void *ctx, json_t *params, struct rpc_error *err)
 {
@@ -68,10 +70,13 @@ static json_t *call_stop(void *ctx, json_t *params, struct rpc_error *err)
     return json_pack("{s:b}", "stopping", 1);
 }
 /* pool.list is not there: an older daemon. */
-static const struct rpc_method methods[] = {
-    {"status", "", NULL, call_status}, {"peer.list", "", NULL, call_peers},   {"port.list", "", NULL, call_ports},
-    {"stats", "", NULL, call_stats},   {"worker.list", "", NULL, call_long}, {"stop", "", NULL, call_stop},
-    {0}};
+static const struct rpc_method methods[] = {{"status", "", NULL, call_status},
+                                            {"peer.list", "", NULL, call_peers},
+                                            {"port.list", "", NULL, call_ports},
+                                            {"stats", "", NULL, call_stats},
+                                            {"worker.list", "", NULL, call_long},
+                                            {"stop", "", NULL, call_stop},
+                                            {0}};
 
 static void on_wake(evutil_socket_t fd, short what, void *arg)
 {
@@ -159,7 +164,8 @@ static struct ran *chictl(const char *line)
 static void assert_ran(const char *line, int status, const char *out, const char *err)
 {
     struct ran *r = chictl(line);
-    if (r->status != status || !strstr(r->out, out) || !strstr(r->err, err) || (status && r->out[0]) || (!status && r->err[0]))
+    if (r->status != status || !strstr(r->out, out) || !strstr(r->err, err) || (status && r->out[0]) ||
+        (!status && r->err[0]))
         fail_msg("chictl %s: %d\n%s\n%s", line, r->status, r->out, r->err);
 }
 
@@ -230,7 +236,8 @@ static void chictl__names_the_nearest(void **state)
     assert_ran("--jsn status", 2, "", "--jsn: unknown option; did you mean --json?");
     assert_ran("status --sokcet x", 2, "", "did you mean --socket?");
     assert_ran("-s", 2, "", "missing argument");
-    assert_ran("", 2, "", "a command is missing; one of: status, worker list, port list, pool list, peer list, stats, stop, help");
+    assert_ran("", 2, "",
+               "a command is missing; one of: status, worker list, port list, pool list, peer list, stats, stop, help");
     assert_ran("-t 0 status", 2, "", "--timeout is 0; right is");
     assert_ran("-t x status", 2, "", "x");
 }
@@ -256,7 +263,8 @@ static void chictl__reports_a_daemon_that_is_not_there(void **state)
     char line[256], other[120], long_path[160];
     struct sockaddr_un a = {.sun_family = AF_UNIX};
     (void)state;
-    assert_ran("-s /nowhere/c.sock status", 3, "", "no daemon answers on /nowhere/c.sock (No such file or directory); start chimaerad");
+    assert_ran("-s /nowhere/c.sock status", 3, "",
+               "no daemon answers on /nowhere/c.sock (No such file or directory); start chimaerad");
     memset(long_path, 'x', sizeof(long_path) - 1);
     long_path[sizeof(long_path) - 1] = 0;
     snprintf(line, sizeof(line), "-s /%s status", long_path);

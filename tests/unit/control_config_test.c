@@ -58,7 +58,8 @@ static void refused(const void *bytes, size_t n, unsigned line, const char *frag
     int rc = config_load(file, &c, err, sizeof(err));
     snprintf(place, sizeof(place), "%s:%u:", file, line);
     if (rc != -EINVAL || strncmp(err, place, strlen(place)) != 0 || !strstr(err, fragment))
-        fail_msg("wanted line %u and '%s', got %d: %s\n%.*s", line, fragment, rc, err, (int)(n < 2000 ? n : 2000), (const char *)bytes);
+        fail_msg("wanted line %u and '%s', got %d: %s\n%.*s", line, fragment, rc, err, (int)(n < 2000 ? n : 2000),
+                 (const char *)bytes);
     assert_null(c);
     for (const char *p = err; *p; p++)
         assert_true((unsigned char)*p >= 32);
@@ -66,23 +67,23 @@ static void refused(const void *bytes, size_t n, unsigned line, const char *frag
 
 /* A configuration that is right, line by line; a case replaces one line, or adds after the last. */
 static const char *const good[] = {
-    "node: {id: 1, name: alpha}",                                                  /* 1 */
-    "workers: {cores: [0], idle: busy}",                                           /* 2 */
-    "memory: {hugepages: off, size: 128M}",                                        /* 3 */
-    "ports:",                                                                      /* 4 */
-    "  - {name: p0, device: \"net_ring0\", ip: 10.40.0.1/24, mtu: 9000}",          /* 5 */
-    "  - {name: p1, device: 'net_ring1', ip: 10.41.0.1/16}",                       /* 6 */
-    "cluster:",                                                                    /* 7 */
-    "  name: demo",                                                                /* 8 */
-    "  udp_port: 7441",                                                            /* 9 */
-    "  peers:",                                                                    /* 10 */
-    "    - {id: 2, name: beta, ip: 10.40.0.2}",                                    /* 11 */
-    "    - {id: 3, name: gamma, ip: 10.41.77.2}",                                  /* 12 */
-    "control: {socket: /run/chimaera/alpha.sock}",                                 /* 13 */
-    "modules: {path: [/tmp, /]}",                                                  /* 14 */
-    "compose:",                                                                    /* 15 */
-    "  - {mod: echo, pool: 100.0, name: echo}",                                    /* 16 */
-    "  - {mod: echo, pool: 100.1, name: echo-2}",                                  /* 17 */
+    "node: {id: 1, name: alpha}",                                                   /* 1 */
+    "workers: {cores: [0], idle: busy}",                                            /* 2 */
+    "memory: {hugepages: off, size: 128M}",                                         /* 3 */
+    "ports:",                                                                       /* 4 */
+    "  - {name: p0, device: \"net_ring0\", ip: 10.40.0.1/24, mtu: 9000}",           /* 5 */
+    "  - {name: p1, device: 'net_ring1', ip: 10.41.0.1/16}",                        /* 6 */
+    "cluster:",                                                                     /* 7 */
+    "  name: demo",                                                                 /* 8 */
+    "  udp_port: 7441",                                                             /* 9 */
+    "  peers:",                                                                     /* 10 */
+    "    - {id: 2, name: beta, ip: 10.40.0.2}",                                     /* 11 */
+    "    - {id: 3, name: gamma, ip: 10.41.77.2}",                                   /* 12 */
+    "control: {socket: /run/chimaera/alpha.sock}",                                  /* 13 */
+    "modules: {path: [/tmp, /]}",                                                   /* 14 */
+    "compose:",                                                                     /* 15 */
+    "  - {mod: echo, pool: 100.0, name: echo}",                                     /* 16 */
+    "  - {mod: echo, pool: 100.1, name: echo-2}",                                   /* 17 */
     "limits: {tasks: 1024, client_bulk: 2G, clients: 3, messages: 64, window: 32}", /* 18 */
 };
 enum { GOOD_LINES = sizeof(good) / sizeof(good[0]) };
@@ -221,7 +222,8 @@ static const struct mistake mistakes[] = {
     {3, "memory: {size: 99999999999999T}", "memory.size is '99999999999999T'", 0},
     {3, "memory: {size: M}", "memory.size is 'M'", 0},
     {5, "  - {name: p0, device: '', ip: 10.40.0.1/24}", "ports[0].device is empty; right is 1 to 127 bytes", 0},
-    {5, "  - {name: p0, device: net_ring0, ip: 10.40.0.1}", "ports[0].ip is '10.40.0.1'; right is the IPv4 address of a host with a prefix", 0},
+    {5, "  - {name: p0, device: net_ring0, ip: 10.40.0.1}",
+     "ports[0].ip is '10.40.0.1'; right is the IPv4 address of a host with a prefix", 0},
     {5, "  - {name: p0, device: net_ring0, ip: 10.40.0.300/24}", "ports[0].ip is", 0},
     {5, "  - {name: p0, device: net_ring0, ip: 10.40.0.1/31}", "prefix of 1 to 30 bits", 0},
     {5, "  - {name: p0, device: net_ring0, ip: 10.40.0.1/0}", "prefix of 1 to 30 bits", 0},
@@ -229,19 +231,25 @@ static const struct mistake mistakes[] = {
     {5, "  - {name: p0, device: net_ring0, ip: 10.40.0.255/24}", "ports[0].ip is '10.40.0.255/24'", 0},
     {5, "  - {name: p0, device: net_ring0, ip: 127.0.0.1/8}", "ports[0].ip is '127.0.0.1/8'", 0},
     {5, "  - {name: p0, device: net_ring0, ip: 224.0.0.1/8}", "ports[0].ip is '224.0.0.1/8'", 0},
-    {5, "  - {name: p0, device: net_ring0, ip: 10.40.0.1/24, mtu: 1279}", "ports[0].mtu is '1279'; right is a number from 1280 to 9600", 0},
+    {5, "  - {name: p0, device: net_ring0, ip: 10.40.0.1/24, mtu: 1279}",
+     "ports[0].mtu is '1279'; right is a number from 1280 to 9600", 0},
     {5, "  - {name: p0, device: net_ring0, ip: 10.40.0.1/24, mtu: 9601}", "ports[0].mtu is '9601'", 0},
     {8, "  name: 123456789012345678901234567890123", "cluster.name is '1", 0},
     {9, "  udp_port: 65536", "cluster.udp_port is '65536'", 0},
-    {11, "    - {id: 2, name: beta, ip: 10.40.0.2/24}", "cluster.peers[0].ip is '10.40.0.2/24'; right is the IPv4 address of a host like", 0},
-    {13, "control: {socket: run/alpha.sock}", "control.socket is 'run/alpha.sock'; right is an absolute path of at most 107 bytes", 0},
+    {11, "    - {id: 2, name: beta, ip: 10.40.0.2/24}",
+     "cluster.peers[0].ip is '10.40.0.2/24'; right is the IPv4 address of a host like", 0},
+    {13, "control: {socket: run/alpha.sock}",
+     "control.socket is 'run/alpha.sock'; right is an absolute path of at most 107 bytes", 0},
     {13, "control: {socket: /run/}", "control.socket is '/run/'", 0},
-    {13, "control: {socket: /23456789012345678901234567890123456789012345678901234567890123456789012345678901234567890123456789012345678}",
+    {13,
+     "control: {socket: "
+     "/23456789012345678901234567890123456789012345678901234567890123456789012345678901234567890123456789012345678}",
      "at most 107 bytes", 0},
     {14, "modules: {path: [/tmp, /nowhere/at/all]}", "modules.path[1] is '/nowhere/at/all', which is no folder", 0},
     {16, "  - {mod: echo, pool: 100, name: echo}", "compose[0].pool is '100'; right is two numbers", 0},
     {16, "  - {mod: echo, pool: 100.4294967296, name: echo}", "compose[0].pool is '100.4294967296'", 0},
-    {16, "  - {mod: echo, pool: 15.0, name: echo}", "compose[0].pool is '15.0'; right is two numbers MAJOR.MINOR like 100.0, MAJOR at least 16", 0},
+    {16, "  - {mod: echo, pool: 15.0, name: echo}",
+     "compose[0].pool is '15.0'; right is two numbers MAJOR.MINOR like 100.0, MAJOR at least 16", 0},
     {16, "  - {mod: ../evil, pool: 100.0, name: echo}", "compose[0].mod is '../evil'; right is", 0},
     {18, "limits: {messages: 1000}", "limits.messages is '1000'; right is a power of two from 2 to 65536", 0},
     {18, "limits: {window: 8192}", "limits.window is '8192'; right is a power of two from 4 to 4096", 0},
@@ -252,18 +260,22 @@ static const struct mistake mistakes[] = {
     {18, "limits: {task_timeout_ms: 3600001}", "limits.task_timeout_ms is '3600001'", 0},
     {18, "limits: {client_bulk: 1K}", "limits.client_bulk is '1K'; right is a size from 1M to 1T", 0},
     /* values against each other */
-    {6, "  - {name: p0, device: net_ring1, ip: 10.41.0.1/16}", "ports[1].name is 'p0' like ports[0]; give each port its own name", 0},
+    {6, "  - {name: p0, device: net_ring1, ip: 10.41.0.1/16}",
+     "ports[1].name is 'p0' like ports[0]; give each port its own name", 0},
     {6, "  - {name: p1, device: 'net_ring0,x=1', ip: 10.41.0.1/16}", "ports[1].device is 'net_ring0' like ports[0]", 0},
-    {6, "  - {name: p1, device: net_ring1, ip: 10.40.0.1/16}", "ports[1].ip '10.40.0.1/16' lies in the subnet of ports[0]", 0},
+    {6, "  - {name: p1, device: net_ring1, ip: 10.40.0.1/16}",
+     "ports[1].ip '10.40.0.1/16' lies in the subnet of ports[0]", 0},
     {11, "    - {id: 1, name: beta, ip: 10.40.0.2}", "cluster.peers[0].id is 1, which is this node's own id", 0},
-    {11, "    - {id: 2, name: alpha, ip: 10.40.0.2}", "cluster.peers[0].name is 'alpha', which is this node's own name", 0},
+    {11, "    - {id: 2, name: alpha, ip: 10.40.0.2}", "cluster.peers[0].name is 'alpha', which is this node's own name",
+     0},
     {12, "    - {id: 2, name: gamma, ip: 10.41.77.2}", "cluster.peers[1].id is 2 like cluster.peers[0]", 0},
     {12, "    - {id: 3, name: beta, ip: 10.41.77.2}", "cluster.peers[1].name is 'beta' like cluster.peers[0]", 0},
     {12, "    - {id: 3, name: gamma, ip: 10.40.0.2}", "cluster.peers[1].ip is 10.40.0.2 like cluster.peers[0]", 0},
     {12, "    - {id: 3, name: gamma, ip: 10.40.0.1}", "is 10.40.0.1, which is the address of ports[0]", 0},
     {12, "    - {id: 3, name: gamma, ip: 10.41.255.255}", "the network or broadcast address of 10.41.0.1/16", 0},
     {12, "    - {id: 3, name: gamma, ip: 10.42.0.1}", "cluster.peers[1].ip is 10.42.0.1, which no port reaches", 0},
-    {17, "  - {mod: echo, pool: 100.0, name: echo-2}", "compose[1].pool is 100.0 like compose[0]; give each pool its own id", 0},
+    {17, "  - {mod: echo, pool: 100.0, name: echo-2}",
+     "compose[1].pool is 100.0 like compose[0]; give each pool its own id", 0},
     {17, "  - {mod: echo, pool: 100.1, name: echo}", "compose[1].name is 'echo' like compose[0]", 0},
     /* YAML */
     {2, "workers: {cores: [0}", "not YAML: ", 0},
@@ -294,7 +306,8 @@ static void config_load__knows_what_belongs_together(void **state)
     } cases[] = {
         {"cluster: {name: x, peers: {id: 2}}\n", "cluster.peers is a mapping; right is a list like [{id: 2,", 4},
         {"ports:\n - {name: p, device: net_ring0, ip: 10.0.0.1/8}\n", "cluster is missing; ports need one", 1},
-        {"cluster:\n  name: x\n  peers:\n    - {id: 2, name: b, ip: 10.0.0.1}\n", "cluster.peers[0] needs a port to be reached by", 7},
+        {"cluster:\n  name: x\n  peers:\n    - {id: 2, name: b, ip: 10.0.0.1}\n",
+         "cluster.peers[0] needs a port to be reached by", 7},
     };
     char text[1024];
     (void)state;
@@ -307,22 +320,25 @@ static void config_load__knows_what_belongs_together(void **state)
     config_free(load_ok(file));
     if (sysconf(_SC_NPROCESSORS_ONLN) < 2)
         return;
-    n = snprintf(text, sizeof(text), "node: {id: 1, name: a}\nworkers: {cores: [0, 1]}\ncontrol: {socket: /c.sock}\n"
-                                         "cluster: {name: x, udp_port: 65535}\n");
+    n = snprintf(text, sizeof(text),
+                 "node: {id: 1, name: a}\nworkers: {cores: [0, 1]}\ncontrol: {socket: /c.sock}\n"
+                 "cluster: {name: x, udp_port: 65535}\n");
     refused(text, (size_t)n, 4, "cluster.udp_port is 65535, too high for one UDP port per worker; at most 65534");
 }
 
 static void config_load__limits_the_lists(void **state)
 {
-    static const char head[] = "node: {id: 1, name: a}\nworkers: {cores: [0]}\ncontrol: {socket: /c.sock}\ncluster:\n  name: x\n"
-                               "ports:\n- {name: p, device: net_ring0, ip: 10.0.0.1/8}\n";
+    static const char head[] =
+        "node: {id: 1, name: a}\nworkers: {cores: [0]}\ncontrol: {socket: /c.sock}\ncluster:\n  name: x\n"
+        "ports:\n- {name: p, device: net_ring0, ip: 10.0.0.1/8}\n";
     size_t cap = 256 * 1024, at;
     char *text = malloc(cap);
     (void)state;
     for (unsigned peers = CONFIG_PEERS_MAX; peers <= CONFIG_PEERS_MAX + 1; peers++) {
         at = (size_t)snprintf(text, cap, "%.*s  peers:\n", (int)(strstr(head, "ports") - head), head);
         for (unsigned i = 0; i < peers; i++)
-            at += (size_t)snprintf(text + at, cap - at, "  - {id: %u, name: n%u, ip: 10.1.%u.%u}\n", i + 2, i, i / 250, i % 250 + 1);
+            at += (size_t)snprintf(text + at, cap - at, "  - {id: %u, name: n%u, ip: 10.1.%u.%u}\n", i + 2, i, i / 250,
+                                   i % 250 + 1);
         at += (size_t)snprintf(text + at, cap - at, "%s", strstr(head, "ports"));
         if (peers > CONFIG_PEERS_MAX) {
             refused(text, at, 7, "cluster.peers has 1025 entries; right are 0 to 1024");
@@ -335,7 +351,8 @@ static void config_load__limits_the_lists(void **state)
     }
     at = (size_t)snprintf(text, cap, "%s", head);
     for (unsigned i = 1; i <= CONFIG_PORTS_MAX; i++)
-        at += (size_t)snprintf(text + at, cap - at, "- {name: p%u, device: net_ring%u, ip: %u.0.0.1/8}\n", i, i, 10 + i);
+        at +=
+            (size_t)snprintf(text + at, cap - at, "- {name: p%u, device: net_ring%u, ip: %u.0.0.1/8}\n", i, i, 10 + i);
     refused(text, at, 7, "ports has 9 entries; right are 0 to 8");
     free(text);
 }
@@ -372,7 +389,8 @@ static void config_load__explains_an_unreadable_file(void **state)
     char err[256], *text = calloc(1, (1 << 20) + 1);
     (void)state;
     assert_int_equal(config_load("/tmp/chi-config-none", &c, err, sizeof(err)), -ENOENT);
-    assert_string_equal(err, "/tmp/chi-config-none: cannot be read (No such file or directory); name a configuration file, examples are in tools/config");
+    assert_string_equal(err, "/tmp/chi-config-none: cannot be read (No such file or directory); name a configuration "
+                             "file, examples are in tools/config");
     assert_int_equal(config_load("/tmp", &c, err, sizeof(err)), -EISDIR);
     assert_non_null(strstr(err, "/tmp: is a folder"));
     assert_int_equal(config_load("/dev/zero", &c, err, sizeof(err)), -EINVAL);

@@ -13,9 +13,9 @@ static void nearest_distance__counts_edits_in_half_steps(void **state)
         const char *a, *b;
         unsigned distance;
     } cases[] = {
-        {"", "", 0},          {"", "abc", 6},        {"abc", "", 6},        {"stats", "stats", 0}, {"stat", "stats", 2},
-        {"statss", "stats", 2}, {"stots", "stats", 2}, {"tsats", "stats", 2}, {"Stats", "stats", 1}, {"stop", "stats", 6},
-        {"ab", "ba", 2},      {"kitten", "sitting", 6},
+        {"", "", 0},           {"", "abc", 6},         {"abc", "", 6},        {"stats", "stats", 0},
+        {"stat", "stats", 2},  {"statss", "stats", 2}, {"stots", "stats", 2}, {"tsats", "stats", 2},
+        {"Stats", "stats", 1}, {"stop", "stats", 6},   {"ab", "ba", 2},       {"kitten", "sitting", 6},
     };
     (void)state;
     for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {

@@ -149,7 +149,8 @@ static void rpc_socket_open__names_what_is_in_the_way(void **state)
     assert_int_equal(rmdir(path), 0);
 
     snprintf(path, sizeof(path), "%s/a/b/c.sock", folder);
-    assert_refused(ENOENT, "/a/b for the control socket (No such file or directory); make it, or change control.socket");
+    assert_refused(ENOENT,
+                   "/a/b for the control socket (No such file or directory); make it, or change control.socket");
     snprintf(path, sizeof(path), "/dev/null/c.sock");
     assert_refused(ENOTDIR, "cannot use the folder /dev/null for the control socket");
     memset(path, 'x', sizeof(path) - 1);
@@ -186,9 +187,9 @@ int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
     const struct CMUnitTest tests[] = {
-        TEST(rpc_socket_open__replaces_a_dead_daemons),   TEST(rpc_socket_open__leaves_a_live_daemons),
-        TEST(rpc_socket_open__lets_one_of_many_win),      TEST(rpc_socket_open__names_what_is_in_the_way),
-        TEST(rpc_socket_open__makes_the_last_folder),     TEST(rpc_socket_close__leaves_what_is_not_its_own),
+        TEST(rpc_socket_open__replaces_a_dead_daemons), TEST(rpc_socket_open__leaves_a_live_daemons),
+        TEST(rpc_socket_open__lets_one_of_many_win),    TEST(rpc_socket_open__names_what_is_in_the_way),
+        TEST(rpc_socket_open__makes_the_last_folder),   TEST(rpc_socket_close__leaves_what_is_not_its_own),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -64,12 +64,16 @@ static json_t *call_big(void *ctx, json_t *params, struct rpc_error *err)
     memset(text, 'b', sizeof(text) - 1);
     return json_string(text);
 }
-static const struct rpc_param echo_params[] = {
-    {"name", RPC_STRING, true, "a text"}, {"times", RPC_INTEGER, false, "how often"}, {"loud", RPC_BOOL, false, ""}, {0}};
-static const struct rpc_method methods[] = {
-    {"echo", "gives its parameters back", echo_params, call_echo}, {"count", "counts", NULL, call_count},
-    {"fail", "fails", NULL, call_fail},                           {"nothing", "has no result", NULL, call_nothing},
-    {"big", "a long text", NULL, call_big},                       {0}};
+static const struct rpc_param echo_params[] = {{"name", RPC_STRING, true, "a text"},
+                                               {"times", RPC_INTEGER, false, "how often"},
+                                               {"loud", RPC_BOOL, false, ""},
+                                               {0}};
+static const struct rpc_method methods[] = {{"echo", "gives its parameters back", echo_params, call_echo},
+                                            {"count", "counts", NULL, call_count},
+                                            {"fail", "fails", NULL, call_fail},
+                                            {"nothing", "has no result", NULL, call_nothing},
+                                            {"big", "a long text", NULL, call_big},
+                                            {0}};
 
 static void on_attach(void *ctx, int fd, const struct shm_attach_request *rq)
 {
@@ -209,8 +213,10 @@ static void rpc__answers_by_the_book(void **state)
         {"{\"jsonrpc\":\"2.0\",\"method\":\"count\",\"id\":\"x\"}", "\"result\":2,\"id\":\"x\""},
         {"{\"jsonrpc\":\"2.0\",\"method\":\"count\",\"id\":null}", "\"result\":3,\"id\":null"},
         {"{\"jsonrpc\":\"2.0\",\"method\":\"count\",\"params\":{},\"id\":1}", "\"result\":4"},
-        {"{\"jsonrpc\":\"2.0\",\"method\":\"echo\",\"params\":{\"name\":\"a}]\\\"b\"},\"id\":1}", "{\"name\":\"a}]\\\"b\"}"},
-        {"{\"jsonrpc\":\"2.0\",\"method\":\"echo\",\"params\":[\"a\",3,true],\"id\":1}", "{\"name\":\"a\",\"times\":3,\"loud\":true}"},
+        {"{\"jsonrpc\":\"2.0\",\"method\":\"echo\",\"params\":{\"name\":\"a}]\\\"b\"},\"id\":1}",
+         "{\"name\":\"a}]\\\"b\"}"},
+        {"{\"jsonrpc\":\"2.0\",\"method\":\"echo\",\"params\":[\"a\",3,true],\"id\":1}",
+         "{\"name\":\"a\",\"times\":3,\"loud\":true}"},
         {"{\"jsonrpc\":\"2.0\",\"method\":\"fail\",\"id\":1}", "{\"code\":-32000,\"message\":\"it failed\"}"},
         {"{\"jsonrpc\":\"2.0\",\"method\":\"nothing\",\"id\":1}", "\"code\":-32603"},
         {"{\"jsonrpc\":\"2.0\",\"method\":\"help\",\"id\":1}",
@@ -251,18 +257,26 @@ static void rpc__names_the_nearest(void **state)
     struct world *w = *state;
     static const char *const cases[][2] = {
         {"{\"jsonrpc\":\"2.0\",\"method\":\"cuont\",\"id\":1}",
-         "{\"code\":-32601,\"message\":\"unknown method 'cuont'; did you mean 'count'?\",\"data\":{\"nearest\":\"count\"}}"},
+         "{\"code\":-32601,\"message\":\"unknown method 'cuont'; did you mean "
+         "'count'?\",\"data\":{\"nearest\":\"count\"}}"},
         {"{\"jsonrpc\":\"2.0\",\"method\":\"hlep\",\"id\":1}", "\"nearest\":\"help\""},
         {"{\"jsonrpc\":\"2.0\",\"method\":\"echo\",\"params\":{\"nmae\":\"x\"},\"id\":1}",
          "\"data\":{\"parameter\":\"nmae\",\"nearest\":\"name\"}"},
         {"{\"jsonrpc\":\"2.0\",\"method\":\"echo\",\"params\":{\"name\":5},\"id\":1}",
-         "{\"code\":-32602,\"message\":\"parameter 'name' of echo must be a string\",\"data\":{\"parameter\":\"name\"}}"},
-        {"{\"jsonrpc\":\"2.0\",\"method\":\"echo\",\"params\":{\"times\":5},\"id\":1}", "parameter 'name' of echo is missing"},
-        {"{\"jsonrpc\":\"2.0\",\"method\":\"echo\",\"params\":[\"a\",1,true,4],\"id\":1}", "at most 3 parameters, but got 4"},
-        {"{\"jsonrpc\":\"2.0\",\"method\":\"echo\",\"params\":[\"a\",1.5],\"id\":1}", "'times' of echo must be an integer"},
-        {"{\"jsonrpc\":\"2.0\",\"method\":\"count\",\"params\":{\"x\":5},\"id\":1}", "count takes no parameters, but got 'x'"},
+         "{\"code\":-32602,\"message\":\"parameter 'name' of echo must be a "
+         "string\",\"data\":{\"parameter\":\"name\"}}"},
+        {"{\"jsonrpc\":\"2.0\",\"method\":\"echo\",\"params\":{\"times\":5},\"id\":1}",
+         "parameter 'name' of echo is missing"},
+        {"{\"jsonrpc\":\"2.0\",\"method\":\"echo\",\"params\":[\"a\",1,true,4],\"id\":1}",
+         "at most 3 parameters, but got 4"},
+        {"{\"jsonrpc\":\"2.0\",\"method\":\"echo\",\"params\":[\"a\",1.5],\"id\":1}",
+         "'times' of echo must be an integer"},
+        {"{\"jsonrpc\":\"2.0\",\"method\":\"count\",\"params\":{\"x\":5},\"id\":1}",
+         "count takes no parameters, but got 'x'"},
         /* a character that the message's limit cuts in two */
-        {"{\"jsonrpc\":\"2.0\",\"method\":\"xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx\xc3\xa9\",\"id\":1}", "\"code\":-32601"},
+        {"{\"jsonrpc\":\"2.0\",\"method\":\"xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx\xc3\xa9\","
+         "\"id\":1}",
+         "\"code\":-32601"},
     };
     start(w, 0, 0);
     for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++)
@@ -275,18 +289,22 @@ static void rpc__answers_batches(void **state)
     char request[64 * 66 + 16];
     start(w, 0, 0);
     ask(w, "[]", "{\"jsonrpc\":\"2.0\",\"error\":{\"code\":-32600,\"message\":\"an empty batch\"},\"id\":null}\n");
-    ask(w, "[1,{\"jsonrpc\":\"2.0\",\"method\":\"count\",\"id\":5},{\"jsonrpc\":\"2.0\",\"method\":\"count\"}]", "\"result\":1,\"id\":5}]");
+    ask(w, "[1,{\"jsonrpc\":\"2.0\",\"method\":\"count\",\"id\":5},{\"jsonrpc\":\"2.0\",\"method\":\"count\"}]",
+        "\"result\":1,\"id\":5}]");
     assert_answer(w, "[{\"jsonrpc\":\"2.0\",\"error\":{\"code\":-32600");
     assert_int_equal(w->calls, 2);
     /* notifications alone: no answer; the next request's comes first */
-    ask(w, "[{\"jsonrpc\":\"2.0\",\"method\":\"count\"}]{\"jsonrpc\":\"2.0\",\"method\":\"nope\"} {\"jsonrpc\":\"2.0\",\"method\":\"count\",\"id\":1}",
+    ask(w,
+        "[{\"jsonrpc\":\"2.0\",\"method\":\"count\"}]{\"jsonrpc\":\"2.0\",\"method\":\"nope\"} "
+        "{\"jsonrpc\":\"2.0\",\"method\":\"count\",\"id\":1}",
         "{\"jsonrpc\":\"2.0\",\"result\":4,\"id\":1}\n");
     assert_true(w->answer[0] == '{' && strchr(w->answer, '\n')[1] == 0);
     for (int members = RPC_BATCH_MAX; members <= RPC_BATCH_MAX + 1; members++) {
         size_t at = 1;
         request[0] = '[';
         for (int i = 0; i < members; i++)
-            at += (size_t)sprintf(request + at, "%s{\"jsonrpc\":\"2.0\",\"method\":\"count\",\"id\":%d}", i ? "," : "", i);
+            at += (size_t)sprintf(request + at, "%s{\"jsonrpc\":\"2.0\",\"method\":\"count\",\"id\":%d}", i ? "," : "",
+                                  i);
         sprintf(request + at, "]");
         ask(w, request, members == RPC_BATCH_MAX ? "\"id\":63}]" : "a batch of 65 requests; at most 64");
     }
@@ -297,7 +315,8 @@ static void rpc__answers_batches(void **state)
 static void rpc__takes_requests_in_any_pieces(void **state)
 {
     struct world *w = *state;
-    static const char text[] = " {\"jsonrpc\":\"2.0\",\"method\":\"count\",\"id\":1}{\"jsonrpc\":\"2.0\",\"method\":\"count\",\n\"id\":2}\r\n\t[{\"jsonrpc\":"
+    static const char text[] = " {\"jsonrpc\":\"2.0\",\"method\":\"count\",\"id\":1}{\"jsonrpc\":\"2.0\",\"method\":"
+                               "\"count\",\n\"id\":2}\r\n\t[{\"jsonrpc\":"
                                "\"2.0\",\"method\":\"echo\",\"params\":[\"\\\\\\\"}\"],\"id\":3}]\n";
     start(w, 0, 0);
     for (size_t piece = 1; piece < sizeof(text); piece += piece < 20 ? 1 : 17) {
@@ -327,7 +346,8 @@ static void rpc__limits_the_size_of_a_request(void **state)
         int fd = dial(w);
         push_text(w, fd, text);
         pull(w, fd, extra ? -1 : 1);
-        assert_answer(w, extra ? "\"code\":-32600,\"message\":\"the request is longer than 65536 bytes\"" : "\"result\":{\"name\":\"xxx");
+        assert_answer(w, extra ? "\"code\":-32600,\"message\":\"the request is longer than 65536 bytes\""
+                               : "\"result\":{\"name\":\"xxx");
         close(fd);
     }
     free(text);
@@ -407,8 +427,10 @@ static void rpc__closes_the_slow(void **state)
     close(fd);
     /* answers that are not taken */
     fd = dial(w);
+    char many[20 * 48] = "";
     for (int i = 0; i < 20; i++)
-        push_text(w, fd, "{\"jsonrpc\":\"2.0\",\"method\":\"big\",\"id\":1}");
+        strcat(many, "{\"jsonrpc\":\"2.0\",\"method\":\"big\",\"id\":1}");
+    push_text(w, fd, many);
     uint64_t end = now_ms() + PATIENCE_MS;
     while (rpc_connections(w->rpc)) {
         turn(w);

@@ -65,7 +65,8 @@ static enum call_result dial(struct call *c)
         return CALL_OK;
     if (errno == EACCES || errno == EPERM)
         return unreachable(c, "%s may not be used by this user; ask root, or join the group of the socket", c->path);
-    return unreachable(c, "no daemon answers on %s (%s); start chimaerad, or name another socket with -s", c->path, strerror(errno));
+    return unreachable(c, "no daemon answers on %s (%s); start chimaerad, or name another socket with -s", c->path,
+                       strerror(errno));
 }
 
 static enum call_result send_all(const struct call *c, const char *text)
@@ -129,7 +130,8 @@ static enum call_result receive_line(const struct call *c, char **line_out)
 static enum call_result read_answer(const struct call *c, const char *line, json_t **result_out)
 {
     json_error_t where;
-    json_t *answer = json_loads(line, 0, &where), *result = json_object_get(answer, "result"), *e = json_object_get(answer, "error");
+    json_t *answer = json_loads(line, 0, &where), *result = json_object_get(answer, "result"),
+           *e = json_object_get(answer, "error");
     const char *message = json_string_value(json_object_get(e, "message"));
     enum call_result r = CALL_OK;
     if (result)
@@ -143,8 +145,8 @@ static enum call_result read_answer(const struct call *c, const char *line, json
     return r;
 }
 
-enum call_result call_daemon(const char *socket_path, const char *method, unsigned timeout_ms, json_t **result_out, char *err,
-                             size_t cap)
+enum call_result call_daemon(const char *socket_path, const char *method, unsigned timeout_ms, json_t **result_out,
+                             char *err, size_t cap)
 {
     struct call c = {socket_path, err, cap, -1, now_ms() + timeout_ms, timeout_ms};
     char request[160], *line = NULL;

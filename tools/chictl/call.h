@@ -13,5 +13,5 @@ enum call_result {
 };
 
 /* Calls `method` without parameters.  OK: *result_out is a new reference; else err has one line. */
-enum call_result call_daemon(const char *socket_path, const char *method, unsigned timeout_ms, json_t **result_out, char *err,
-                             size_t cap);
+enum call_result call_daemon(const char *socket_path, const char *method, unsigned timeout_ms, json_t **result_out,
+                             char *err, size_t cap);

@@ -89,8 +89,8 @@ static const struct command *find_command(const char *line)
     for (unsigned i = 0; i < COMMANDS; i++) {
         size_t n = strlen(commands[i].words);
         if (strncmp(commands[i].words, line, n) == 0 && line[n] == ' ') {
-            fprintf(stderr, "chictl: '%s' takes no argument, but got '%s'; did you mean '%s'?\n", commands[i].words, line + n + 1,
-                    commands[i].words);
+            fprintf(stderr, "chictl: '%s' takes no argument, but got '%s'; did you mean '%s'?\n", commands[i].words,
+                    line + n + 1, commands[i].words);
             return NULL;
         }
     }

@@ -61,7 +61,8 @@ static void human_ns(json_int_t v, char *out, size_t cap)
     if (v >= 60000000000) { /* from a minute on */
         uint64_t s = (uint64_t)v / 1000000000, days = s / 86400;
         if (days)
-            snprintf(out, cap, "%" PRIu64 "d %" PRIu64 ":%02u:%02u", days, s / 3600 % 24, (unsigned)(s / 60 % 60), (unsigned)(s % 60));
+            snprintf(out, cap, "%" PRIu64 "d %" PRIu64 ":%02u:%02u", days, s / 3600 % 24, (unsigned)(s / 60 % 60),
+                     (unsigned)(s % 60));
         else
             snprintf(out, cap, "%" PRIu64 ":%02u:%02u", s / 3600, (unsigned)(s / 60 % 60), (unsigned)(s % 60));
         return;
@@ -235,8 +236,7 @@ static void render_array(FILE *to, const json_t *array, unsigned width, unsigned
     size_t i;
     json_t *value;
 
-    json_array_foreach((json_t *)array, i, value)
-        objects &= json_is_object(value);
+    json_array_foreach((json_t *)array, i, value) objects &= json_is_object(value);
     for (i = 0; objects && i < json_array_size(array); i++)
         add_row(&t, json_array_get(array, i));
     for (i = 0; i < t.columns; i++)
