@@ -34,8 +34,8 @@ struct chi_client {
     uint32_t nfree, depth, mask;
     uint32_t rung;      /* the daemon's last sleep that we ended */
     uint32_t unsettled; /* submissions since the last certain look at its sleep */
-    uint32_t idle; /* weight of the polls without a completion */
-    bool gone;     /* the daemon is */
+    uint32_t idle;      /* weight of the polls without a completion */
+    bool gone;          /* the daemon is */
     /* cold */
     uint32_t sleep_number, spin_us;
     uint64_t checked_ns; /* when the control socket was looked at */
@@ -74,9 +74,10 @@ uint32_t bound_out(const struct chi_method *m);
 /* submit.c: makes the wake-ups of all submissions so far certain. */
 void submit_settle(struct chi_client *c);
 
-/* poll.c: takes in what has come.  An empty poll adds `weight` to a count that, each POLL_IDLE_MAX, leads to a look at
- * the clock, and once in a millisecond at the control socket.  Returns how many tasks ended. */
-enum { POLL_IDLE_MAX = 1024, POLL_WEIGHT_SPIN = 1, POLL_WEIGHT_CALL = 64 };
+/* poll.c: takes in what has come.  An empty poll adds `weight` to a count: each POLL_SETTLE of it the submissions are
+ * settled, each POLL_IDLE_MAX leads to a look at the clock, and once in a millisecond at the control socket.  Returns
+ * how many tasks ended. */
+enum { POLL_SETTLE = 64, POLL_IDLE_MAX = 1024, POLL_WEIGHT_SPIN = 1, POLL_WEIGHT_CALL = 64 };
 unsigned poll_once(struct chi_client *c, uint32_t weight);
 /* Looks at the control socket at once; ends all open tasks when the daemon has gone (hangup: that is known already).
  * Returns how many. */

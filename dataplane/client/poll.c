@@ -93,8 +93,11 @@ unsigned poll_once(struct chi_client *c, uint32_t weight)
     unsigned n = take_all(c);
     if (n)
         return n;
-    submit_settle(c);
-    return CHI_UNLIKELY((c->idle += weight) >= POLL_IDLE_MAX) ? poll_idle(c) : 0;
+    uint32_t before = c->idle;
+    c->idle += weight;
+    if (CHI_UNLIKELY(before / POLL_SETTLE != c->idle / POLL_SETTLE))
+        submit_settle(c);
+    return CHI_UNLIKELY(c->idle >= POLL_IDLE_MAX) ? poll_idle(c) : 0;
 }
 
 unsigned chi_poll(struct chi_client *c) { return poll_once(c, POLL_WEIGHT_CALL); }

@@ -31,6 +31,7 @@ struct ipc_channel {
     int client_wake;             /* our end of that pair */
     uint32_t sleep_number, rung; /* of our last sleep; of the client's last sleep that we ended */
     uint32_t unsettled;          /* completions since the last certain look at its sleep */
+    uint32_t empty;              /* looks at an empty ring in a row, while unsettled */
     bool detached;               /* the client is gone: completions are discarded */
     struct form_head head;       /* of the form that ipc_take_st gave last */
     void *user;                  /* the owner's list */
@@ -64,13 +65,13 @@ CHI_MUST_CHECK enum chi_drop ipc_take_st(struct ipc_channel *ch, uint8_t *scratc
 void *ipc_region_st(struct ipc_channel *ch, uint64_t place, uint64_t size);
 
 /* Ends a task: body is copied into the slot or to answer_offset; a body that does not fit ends it with TOO_BIG.
- * Wakes the client when it sleeps (a system call only then).  For a client that goes to sleep at this very moment that is
- * certain only after ipc_settle_st. */
+ * Wakes the client when it sleeps (a system call only then).  For a client that goes to sleep at this very moment that
+ * is certain only after ipc_settle_st. */
 void ipc_complete_st(struct ipc_channel *ch, const struct ipc_request *rq, enum chi_status status, const void *body,
                      uint32_t length);
 
-/* Makes the wake-ups of all completions so far certain.  ipc_take_st does it when it finds nothing, ipc_sleep_st always;
- * a worker that calls neither in a turn calls this.  Costs nothing when nothing was completed since. */
+/* Makes the wake-ups of all completions so far certain.  ipc_take_st does it when it finds nothing twice, ipc_sleep_st
+ * always; a worker that calls neither in a turn calls this.  Costs nothing when nothing was completed since. */
 void ipc_settle_st(struct ipc_channel *ch);
 
 /* Before the worker sleeps: announces it, then looks again; returns true when a submission is there (do not sleep;

@@ -115,12 +115,14 @@ enum chi_drop ipc_take_st(struct ipc_channel *ch, uint8_t *scratch, struct ipc_r
     const struct line *l = line_get(ch->submit, ch->mask, ch->submit_at);
     *got = l != NULL;
     if (!l) {
-        ipc_settle_st(ch);
+        if (ch->unsettled && ch->empty++) /* the second time: after the first one more may just be on its way */
+            ipc_settle_st(ch);
         return CHI_DROP_NONE;
     }
     struct shm_submit s;
     shm_copy_in(&s, l->payload, sizeof s);
     ch->submit_at++;
+    ch->empty = 0;
     out->cookie = s.cookie;
     enum chi_drop d = take(ch, &s, scratch, out);
     if (CHI_UNLIKELY(d != CHI_DROP_NONE)) {
@@ -151,7 +153,4 @@ bool ipc_sleep_st(struct ipc_channel *ch)
     return true;
 }
 
-void ipc_awake_st(struct ipc_channel *ch)
-{
-    shm_awake(&header_of(ch)->daemon_sleeps);
-}
+void ipc_awake_st(struct ipc_channel *ch) { shm_awake(&header_of(ch)->daemon_sleeps); }

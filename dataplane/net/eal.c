@@ -28,7 +28,7 @@ struct args {
 static struct {
     pthread_mutex_t lock;
     FILE *stream;
-    bool captured;
+    bool captured, started;
     char last[NET_ERROR_BYTES / 2];
     char private_dir[64]; /* made by us for XDG_RUNTIME_DIR, "" if none */
     char runtime_dir[128]; /* the EAL's */
@@ -199,8 +199,6 @@ static void dirs_remove(void)
 static int eal_start_failed(uint64_t memory_mb, bool huge, char *err)
 {
     int rc = rte_errno ? -rte_errno : -EINVAL;
-    if (rte_errno == EALREADY)
-        return net_fail(err, rc, "DPDK was started in this process already: it starts once per process");
     return net_fail(err, rc, "DPDK does not start with %llu MB of %s pages (%s): %s", (unsigned long long)memory_mb,
                     huge ? "huge" : "ordinary", eal.last[0] ? eal.last : rte_strerror(rte_errno),
                     huge ? "free huge pages, or set memory.hugepages: off" : "lower memory.size or free memory");
@@ -210,6 +208,8 @@ int eal_start(const struct net_options *o, char *err)
 {
     static struct args args;
     static char *argv[ARGS_MAX + 1]; /* the EAL reorders and keeps it */
+    if (eal.started)
+        return net_fail(err, -EALREADY, "DPDK was started in this process already: it starts once in each");
     uint64_t memory_mb = o->memory_bytes ? (o->memory_bytes + MB - 1) / MB : MEMORY_DEFAULT_MB;
     int huge = huge_choose(o, memory_mb * MB, err);
     if (huge < 0)
@@ -229,6 +229,7 @@ int eal_start(const struct net_options *o, char *err)
     memset(&args, 0, sizeof args);
     args_build(&args, o, memory_mb, huge, &cpus);
     memcpy(argv, args.item, sizeof argv);
+    eal.started = true;
     bool restore = private_dir_make();
     eal_log_capture(true);
     int parsed = rte_eal_init(args.count, argv);

@@ -3,7 +3,6 @@
  * Threads: init, load, compose, fini by the control thread; find and resolve by any worker, which is a QSBR reader: what they
  * return stays until its next quiescent state.  Memory: from the heap, by the control thread alone. */
 #pragma once
-#define URCU_INLINE_SMALL_FUNCTIONS /* the quiescent state is one store */
 #include <urcu-qsbr.h>
 #include <urcu/rculfhash.h>
 

@@ -135,8 +135,11 @@ static unsigned accept_client(struct worker *w, struct ipc_channel *ch)
     unsigned n = 0;
     struct ipc_request rq;
     bool got;
-    /* A client's task waits in its own ring while the pools are low: back-pressure, not a status. */
-    while (n < WORKER_CLIENT_BUDGET && task_pools_ready(&w->tasks)) {
+    while (n < WORKER_CLIENT_BUDGET) {
+        if (CHI_UNLIKELY(!task_pools_ready(&w->tasks))) {
+            ipc_settle_st(ch); /* its task waits in its own ring: back-pressure, not a status */
+            break;
+        }
         enum chi_drop d = ipc_take_st(ch, w->scratch, &rq, &got);
         if (!got)
             break;

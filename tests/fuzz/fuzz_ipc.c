@@ -76,7 +76,7 @@ static void segment_reset(void)
     }
     memset(ch->base, 0, ch->bulk_offset + FORM_ROOM);
     ch->submit_at = ch->complete_at = ch->tasks = ch->rejected = 0;
-    ch->out = ch->rung = ch->sleep_number = 0;
+    ch->out = ch->rung = ch->sleep_number = ch->unsettled = ch->empty = 0;
 }
 
 static void submission_write(uint64_t at)

@@ -5,6 +5,7 @@
 #include <stdint.h>
 
 #include <cmocka.h>
+#include <errno.h>
 #include <time.h>
 
 #include "chi/client.h"
@@ -113,6 +114,33 @@ static void wait__takes_in_others(void **state)
     loopback_stop_work(&lb);
 }
 
+/* The worker goes to sleep between the submission's look at it and its own look at the ring, as it can while the slot
+ * is still in the store buffer: the next empty poll wakes it, and a wait does. */
+static void poll__settles_a_submission(void **state)
+{
+    (void)state;
+    struct shm_header *h = (struct shm_header *)lb.ch->base;
+    struct echo_ping p = ping(1), q = ping(2);
+    uint64_t count;
+    assert_int_equal(chi_submit(client, &p.task), CHI_STATUS_PENDING);
+    shm_announce(&h->daemon_sleeps, 1);
+    assert_int_equal(read(lb.ch->worker_event, &count, sizeof count), -1);
+    assert_int_equal(errno, EAGAIN);
+    assert_int_equal(chi_poll(client), 0);
+    assert_int_equal(read(lb.ch->worker_event, &count, sizeof count), sizeof count);
+    assert_int_equal(chi_poll(client), 0); /* once for each sleep */
+    assert_int_equal(read(lb.ch->worker_event, &count, sizeof count), -1);
+    shm_awake(&h->daemon_sleeps);
+    assert_int_equal(chi_submit(client, &q.task), CHI_STATUS_PENDING);
+    shm_announce(&h->daemon_sleeps, 2);
+    assert_int_equal(chi_wait(client, &q.task, 1000), CHI_STATUS_TIMED_OUT);
+    assert_int_equal(read(lb.ch->worker_event, &count, sizeof count), sizeof count);
+    shm_announce(&h->daemon_sleeps, 3); /* a submission that sees the sleep rings at once */
+    struct echo_ping r = ping(3);
+    assert_int_equal(chi_submit(client, &r.task), CHI_STATUS_PENDING);
+    assert_int_equal(read(lb.ch->worker_event, &count, sizeof count), sizeof count);
+}
+
 static void *close_control(void *arg)
 {
     (void)arg;
@@ -182,7 +210,7 @@ static void answer(uint64_t at, uint32_t cookie, uint32_t status, uint32_t lengt
     struct line *l = line_put_at(lb.ch->complete, lb.ch->mask, at);
     struct shm_complete c = {.cookie = cookie, .status = (uint16_t)status, .length = length};
     memcpy(l->payload, &c, sizeof c);
-    shm_publish(l, at);
+    line_put_done(l, at);
 }
 
 static void answer__malformed(void **state)
@@ -228,7 +256,7 @@ int main(void)
         WAIT_TEST(wait__timed_out_then_done),  WAIT_TEST(wait__both_sleep),
         WAIT_TEST(wait__takes_in_others),      WAIT_TEST(daemon_gone__while_asleep),
         WAIT_TEST(daemon_gone__while_polling), WAIT_TEST(daemon_gone__while_spinning),
-        WAIT_TEST(answer__malformed),
+        WAIT_TEST(answer__malformed),          WAIT_TEST(poll__settles_a_submission),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

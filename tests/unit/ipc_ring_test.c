@@ -65,7 +65,7 @@ static void submit(const struct shm_submit *s)
 {
     struct line *l = line_put_at(pair.submit, DEPTH - 1, pair.submit_at);
     memcpy(l->payload, s, sizeof *s);
-    shm_publish(l, pair.submit_at++);
+    line_put_done(l, pair.submit_at++);
 }
 
 static struct shm_submit inline_task(uint32_t cookie)
@@ -357,9 +357,37 @@ static void ipc_complete__rings_once_for_each_sleep(void **state)
     shm_announce(&pair.header->client_sleeps, 2);
     complete_one(3);
     assert_int_equal(rings(), 1);
-    shm_announce(&pair.header->client_sleeps, 0);
+    shm_awake(&pair.header->client_sleeps);
     complete_one(0);
     assert_int_equal(rings(), 0);
+}
+
+/* The client goes to sleep between the completion's look at it and its own look at the ring, as it can while the slot
+ * is still in the store buffer: the worker's next empty looks wake it, and so does the worker's sleep, or the call
+ * itself. */
+static void ipc_settle__wakes_who_fell_asleep(void **state)
+{
+    (void)state;
+    struct ipc_request rq;
+    bool got;
+    for (uint32_t way = 0; way < 3; way++) {
+        shm_awake(&pair.header->client_sleeps);
+        complete_one(way);
+        shm_announce(&pair.header->client_sleeps, way + 1);
+        assert_int_equal(rings(), 0);
+        if (way == 0) {
+            assert_int_equal(ipc_take_st(pair.ch, pair.scratch, &rq, &got), CHI_DROP_NONE);
+            assert_int_equal(ipc_take_st(pair.ch, pair.scratch, &rq, &got), CHI_DROP_NONE);
+        } else if (way == 1) {
+            assert_false(ipc_sleep_st(pair.ch));
+            ipc_awake_st(pair.ch);
+        } else {
+            ipc_settle_st(pair.ch);
+        }
+        assert_int_equal(rings(), 1);
+        ipc_settle_st(pair.ch);
+        assert_int_equal(rings(), 0);
+    }
 }
 
 /* A client that never reads its wake-ups, and makes its own end blocking, does not block the worker; nor does one that
@@ -445,7 +473,7 @@ static void ipc_take__memory_changes_while_read(void **state)
         struct line *l = line_put_at(pair.submit, DEPTH - 1, pair.submit_at);
         for (unsigned k = 0; k < 7; k++)
             __atomic_store_n((uint64_t *)l->payload + k, words[k], __ATOMIC_RELAXED);
-        shm_publish(l, pair.submit_at++);
+        line_put_done(l, pair.submit_at++);
         struct ipc_request rq;
         if (take(&rq) != CHI_DROP_NONE) {
             refused++;
@@ -479,6 +507,7 @@ int main(void)
         RING_TEST(ipc_take__memory_changes_while_read),
         RING_TEST(ipc_region__bounds),
         RING_TEST(ipc_complete__rings_once_for_each_sleep),
+        RING_TEST(ipc_settle__wakes_who_fell_asleep),
         RING_TEST(ipc_complete__client_cannot_block_it),
         RING_TEST(ipc_complete__detached_is_silent),
         RING_TEST(ipc_sleep__looks_again),

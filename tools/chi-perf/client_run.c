@@ -211,15 +211,19 @@ static void jobs_collect(struct run *r, unsigned n, uint64_t now)
     }
 }
 
-static void jobs_wait(struct run *r)
+/* Takes in what ended, if anything did; returns the time of that, for what is submitted next. */
+static uint64_t jobs_wait(struct run *r)
 {
     unsigned n = chi_poll(r->client);
     if (!n && !r->o->spin) {
         chi_wait(r->client, &r->jobs[r->head].task, SLICE_NS);
         n = r->out; /* it took in others too */
     }
-    if (n)
-        jobs_collect(r, n, measure_now_ns());
+    if (!n)
+        return 0;
+    uint64_t now = measure_now_ns();
+    jobs_collect(r, n, now);
+    return now;
 }
 
 /* One task at a time: the time between submission and end, and nothing else in it. */
@@ -243,12 +247,14 @@ static void run_single(struct run *r)
 
 static void run_window(struct run *r)
 {
+    uint64_t now = measure_now_ns();
     while (r->submitted < r->o->count && !stopping(r)) {
-        uint64_t now = measure_now_ns();
+        if (!now && r->idle != NONE)
+            now = measure_now_ns(); /* refused before */
         while (r->idle != NONE && r->submitted < r->o->count && job_submit(r, now))
             ;
         if (r->out)
-            jobs_wait(r);
+            now = jobs_wait(r);
     }
     while (r->out && !stopping(r))
         jobs_wait(r);

@@ -1,0 +1,195 @@
+/* Neighbours: what is learnt, what is answered, when is asked, when one makes room. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <string.h>
+#include <cmocka.h>
+
+#include "net/arp.h"
+#include "net/be.h"
+
+enum { ME = 0x0a280001, PEER = 0x0a280002, REQUEST = 1, REPLY = 2 };
+#define MS 1000000ull
+
+static const struct frame_local me = {.ip = ME, .mask = 0xfffffc00, .mac = {2, 0, 0, 0, 0, 1}};
+static const uint8_t peer_mac[6] = {2, 0, 0, 0, 0, 2};
+static struct arp table;
+
+static void packet(uint8_t *p, uint16_t op, uint32_t from, const uint8_t *mac, uint32_t to)
+{
+    struct frame_local sender = {.ip = from};
+    struct arp a = {.me = sender};
+    memcpy(a.me.mac, mac, 6);
+    arp_request(&a, to, p);
+    be16_put(p + 20, op);
+}
+
+static bool takes(uint16_t op, uint32_t from, const uint8_t *mac, uint32_t to, uint64_t now)
+{
+    uint8_t p[ARP_BYTES];
+    bool reply;
+    packet(p, op, from, mac, to);
+    assert_int_equal(arp_rx(&table, p, sizeof p, now, &reply), CHI_DROP_NONE);
+    return reply;
+}
+
+static bool knows(uint32_t ip, uint64_t now)
+{
+    bool ask;
+    return arp_find(&table, ip, now, &ask) != NULL;
+}
+
+static int setup(void **state)
+{
+    (void)state;
+    arp_init(&table, &me);
+    return 0;
+}
+
+static void arp_rx__answers_a_request_and_learns(void **state)
+{
+    (void)state;
+    uint8_t p[ARP_BYTES];
+    bool reply, ask;
+    packet(p, REQUEST, PEER, peer_mac, ME);
+    assert_int_equal(arp_rx(&table, p, sizeof p, MS, &reply), CHI_DROP_NONE);
+    assert_true(reply);
+    assert_memory_equal(p, peer_mac, 6);
+    assert_memory_equal(p + 6, me.mac, 6);
+    assert_int_equal(be16_get(p + 20), REPLY);
+    assert_memory_equal(p + 22, me.mac, 6);
+    assert_int_equal(be32_get(p + 28), ME);
+    assert_memory_equal(p + 32, peer_mac, 6);
+    assert_int_equal(be32_get(p + 38), PEER);
+    const struct frame_head *h = arp_find(&table, PEER, 2 * MS, &ask);
+    assert_non_null(h);
+    assert_false(ask);
+    assert_memory_equal(h->bytes, peer_mac, 6);
+    assert_int_equal(be32_get(h->bytes + 30), PEER);
+}
+
+static void arp_rx__learns_only_what_is_for_us(void **state)
+{
+    (void)state;
+    assert_false(takes(REQUEST, PEER, peer_mac, ME + 7, MS)); /* somebody asks for somebody else */
+    assert_false(takes(REQUEST, PEER, peer_mac, PEER, MS));   /* an announcement */
+    assert_false(takes(REPLY, PEER, peer_mac, ME + 7, MS));
+    assert_true(takes(REQUEST, 0, peer_mac, ME, MS));           /* is the address free: answered, no neighbour */
+    assert_true(takes(REQUEST, 0x0b000001, peer_mac, ME, MS));  /* from another network */
+    assert_int_equal(table.count, 0);
+    assert_false(takes(REPLY, PEER, peer_mac, ME, MS));
+    assert_true(knows(PEER, MS));
+}
+
+static void arp_rx__updates_one_that_is_known(void **state)
+{
+    (void)state;
+    static const uint8_t other[6] = {2, 0, 0, 0, 0, 9};
+    bool ask;
+    assert_false(takes(REPLY, PEER, peer_mac, ME, MS));
+    assert_false(takes(REQUEST, PEER, other, PEER, 2 * MS));
+    assert_memory_equal(arp_find(&table, PEER, 3 * MS, &ask)->bytes, other, 6);
+    assert_int_equal(table.count, 1);
+}
+
+static void arp_rx__drops_what_is_malformed(void **state)
+{
+    (void)state;
+    static const struct {
+        uint32_t at;
+        uint8_t value;
+    } wrong[] = {{15, 2}, {16, 7}, {18, 5}, {19, 6}, {21, 3}, {21, 0}, {22, 3} /* multicast */};
+    uint8_t p[ARP_BYTES];
+    bool reply;
+    for (size_t i = 0; i < sizeof wrong / sizeof wrong[0]; i++) {
+        packet(p, REQUEST, PEER, peer_mac, ME);
+        p[wrong[i].at] = wrong[i].value;
+        assert_int_equal(arp_rx(&table, p, sizeof p, MS, &reply), CHI_DROP_LINK_ARP);
+        assert_false(reply);
+    }
+    packet(p, REQUEST, PEER, peer_mac, ME);
+    assert_int_equal(arp_rx(&table, p, ARP_BYTES - 1, MS, &reply), CHI_DROP_LINK_ARP);
+    memset(p + 22, 0, 6); /* no link address */
+    assert_int_equal(arp_rx(&table, p, ARP_BYTES, MS, &reply), CHI_DROP_LINK_ARP);
+    packet(p, REPLY, ME, peer_mac, ME); /* our own address */
+    assert_int_equal(arp_rx(&table, p, ARP_BYTES, MS, &reply), CHI_DROP_LINK_ARP);
+    assert_int_equal(table.count, 0);
+}
+
+static void arp_find__asks_once_in_a_while(void **state)
+{
+    (void)state;
+    bool ask;
+    assert_null(arp_find(&table, PEER, 5 * MS, &ask));
+    assert_true(ask);
+    assert_null(arp_find(&table, PEER, 104 * MS, &ask));
+    assert_false(ask);
+    assert_null(arp_find(&table, PEER, 105 * MS, &ask));
+    assert_true(ask);
+    assert_null(arp_find(&table, PEER + 1, 106 * MS, &ask)); /* each neighbour has its own pace */
+    assert_true(ask);
+}
+
+static void arp_request_lost__asks_at_once(void **state)
+{
+    (void)state;
+    uint8_t p[ARP_BYTES];
+    bool ask;
+    assert_null(arp_find(&table, PEER, 5 * MS, &ask));
+    arp_request(&table, PEER, p);
+    arp_request_lost(&table, p, sizeof p);
+    assert_null(arp_find(&table, PEER, 6 * MS, &ask));
+    assert_true(ask);
+    be16_put(p + 12, ETHERTYPE_IPV4); /* another frame that was lost */
+    arp_request_lost(&table, p, sizeof p);
+    assert_null(arp_find(&table, PEER, 7 * MS, &ask));
+    assert_false(ask);
+}
+
+static void arp_find__refreshes_what_is_in_use(void **state)
+{
+    (void)state;
+    bool ask;
+    takes(REPLY, PEER, peer_mac, ME, MS);
+    assert_non_null(arp_find(&table, PEER, ARP_REFRESH_NS, &ask));
+    assert_false(ask);
+    assert_non_null(arp_find(&table, PEER, ARP_REFRESH_NS + MS, &ask)); /* asked for, and used meanwhile */
+    assert_true(ask);
+    assert_non_null(arp_find(&table, PEER, ARP_REFRESH_NS + 2 * MS, &ask));
+    assert_false(ask);
+}
+
+static void arp_table__full(void **state)
+{
+    (void)state;
+    for (uint32_t i = 0; i < ARP_MAX; i++)
+        takes(REPLY, PEER + i, peer_mac, ME, MS * (i + 1));
+    takes(REPLY, PEER + ARP_MAX, peer_mac, ME, ARP_SILENT_NS); /* all were heard of lately */
+    assert_int_equal(table.count, ARP_MAX);
+    for (uint32_t i = 0; i < ARP_MAX; i++)
+        assert_true(knows(PEER + i, ARP_REFRESH_NS));
+    assert_false(knows(PEER + ARP_MAX, ARP_SILENT_NS));
+
+    takes(REPLY, PEER + ARP_MAX, peer_mac, ME, ARP_SILENT_NS + MS); /* the first was silent for long enough */
+    assert_true(knows(PEER + ARP_MAX, ARP_SILENT_NS + MS));
+    assert_int_equal(table.count, ARP_MAX);
+    for (uint32_t i = 1; i < ARP_MAX; i++)
+        assert_true(knows(PEER + i, ARP_SILENT_NS + MS));
+    assert_false(knows(PEER, ARP_SILENT_NS + MS));
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup(arp_rx__answers_a_request_and_learns, setup),
+        cmocka_unit_test_setup(arp_rx__learns_only_what_is_for_us, setup),
+        cmocka_unit_test_setup(arp_rx__updates_one_that_is_known, setup),
+        cmocka_unit_test_setup(arp_rx__drops_what_is_malformed, setup),
+        cmocka_unit_test_setup(arp_find__asks_once_in_a_while, setup),
+        cmocka_unit_test_setup(arp_request_lost__asks_at_once, setup),
+        cmocka_unit_test_setup(arp_find__refreshes_what_is_in_use, setup),
+        cmocka_unit_test_setup(arp_table__full, setup),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
