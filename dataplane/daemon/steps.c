@@ -46,6 +46,8 @@ static int start_ports(struct daemon *d, char *err)
         .workers = c->workers.count,
         .udp_port = c->cluster.udp_port,
     };
+    for (unsigned i = 0; i < c->ports_count; i++)
+        o.pci = o.pci || net_device_is_pci(c->ports[i].device);
     int rc = net_start(&o, &d->net, err);
     for (unsigned i = 0; i < c->ports_count && rc >= 0; i++) {
         const struct config_port *p = &c->ports[i];

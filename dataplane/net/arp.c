@@ -64,7 +64,8 @@ enum chi_drop arp_rx(struct arp *a, uint8_t *p, uint32_t n, uint64_t now_ns, boo
     static const uint8_t no_mac[6];
     uint8_t *b = p + FRAME_ETHER;
     *reply = false;
-    if (n < ARP_BYTES || be16_get(b) != HARDWARE_ETHERNET || be16_get(b + 2) != ETHERTYPE_IPV4 || b[4] != 6 || b[5] != 4)
+    if (n < ARP_BYTES || be16_get(b) != HARDWARE_ETHERNET || be16_get(b + 2) != ETHERTYPE_IPV4 || b[4] != 6 ||
+        b[5] != 4)
         return CHI_DROP_LINK_ARP;
     uint16_t op = be16_get(b + 6);
     const uint8_t *mac = b + 8;
@@ -72,7 +73,8 @@ enum chi_drop arp_rx(struct arp *a, uint8_t *p, uint32_t n, uint64_t now_ns, boo
     if ((op != OP_REQUEST && op != OP_REPLY) || (mac[0] & 1) || memcmp(mac, no_mac, 6) == 0 || from == a->me.ip)
         return CHI_DROP_LINK_ARP;
 
-    if (from != 0 && (from & a->me.mask) == (a->me.ip & a->me.mask)) { /* 0: somebody looks whether an address is free */
+    if (from != 0 &&
+        (from & a->me.mask) == (a->me.ip & a->me.mask)) { /* 0: somebody looks whether an address is free */
         struct arp_neighbour *x = to == a->me.ip ? find_or_add(a, from, now_ns) : find(a, from);
         if (x) {
             frame_head_init(&x->head, &a->me, from, mac);

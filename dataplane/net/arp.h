@@ -1,13 +1,13 @@
 /* arp.h - the neighbours of one port.  No I/O, clock or DPDK: bytes and `now` in.
  * Thread: the port's worker.  Memory: the caller's struct.  Limit: ARP_MAX neighbours.
- * A neighbour is learnt only from a request or reply that is addressed to us, or because we ask for it; any ARP packet of a
- * neighbour that is known already updates it.  When the table is full, the one that was silent longest makes room, if it was
- * silent for ARP_SILENT_NS. */
+ * A neighbour is learnt only from a request or reply that is addressed to us, or because we ask for it; any ARP packet
+ * of a neighbour that is known already updates it.  When the table is full, the one that was silent longest makes room,
+ * if it was silent for ARP_SILENT_NS. */
 #pragma once
 #include "net/frame.h"
 
 enum { ARP_MAX = 256, ARP_SLOTS = 512, ARP_BYTES = 42 };
-#define ARP_ASK_NS 100000000ull     /* at most one request to a neighbour in this time */
+#define ARP_ASK_NS 100000000ull       /* at most one request to a neighbour in this time */
 #define ARP_REFRESH_NS 30000000000ull /* one heard of longer ago is asked again while it stays in use */
 #define ARP_SILENT_NS 60000000000ull
 

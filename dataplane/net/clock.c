@@ -83,9 +83,7 @@ uint64_t net_now_ns(void)
     return tsc.base_ns + (uint64_t)(((unsigned __int128)(ticks - tsc.base_ticks) * tsc.mult) >> 32);
 }
 #else
-void clock_calibrate(void)
-{
-}
+void clock_calibrate(void) {}
 
 uint64_t net_now_ns(void)
 {

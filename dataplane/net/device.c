@@ -99,7 +99,23 @@ void device_socket(const char *line, char out[108])
     arg_copy(line, "socket", out, 108);
 }
 
-/* A socket file that refuses a connection is left over from a process that was killed. */
+/* True when a process listens on this path.  Asked of the kernel's list and not by a connection: the PMD of a live server ends its
+ * process when a connection is closed while it takes it in. */
+static bool socket_served(const char *path)
+{
+    char line[512], found[128];
+    unsigned flags;
+    bool served = false;
+    FILE *f = fopen("/proc/net/unix", "re");
+    while (f && !served && fgets(line, sizeof line, f)) /* address: references protocol flags type state inode path */
+        served = sscanf(line, "%*s %*x %*x %x %*x %*x %*u %127[^\n]", &flags, found) == 2 && (flags & 1u << 16) &&
+                 strcmp(found, path) == 0;
+    if (f)
+        fclose(f);
+    return served;
+}
+
+/* A socket file on which nobody listens is left over from a process that was killed. */
 static int socket_clean(const char *path, char *err)
 {
     struct stat st;
@@ -107,19 +123,11 @@ static int socket_clean(const char *path, char *err)
         return 0;
     if (!S_ISSOCK(st.st_mode))
         return net_fail(err, -EEXIST, "%s exists and is no socket: name another file in socket=", path);
-    struct sockaddr_un to = {.sun_family = AF_UNIX};
-    snprintf(to.sun_path, sizeof to.sun_path, "%s", path);
-    int fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
-    if (fd < 0)
-        return net_fail(err, -errno, "no socket can be made: %s", strerror(errno));
-    int rc = connect(fd, (struct sockaddr *)&to, sizeof to);
-    int reason = errno;
-    close(fd);
-    if (rc == 0)
+    if (socket_served(path))
         return net_fail(err, -EADDRINUSE, "another process serves %s: end it, or name another socket", path);
-    if (reason == ECONNREFUSED && unlink(path) == 0)
+    if (unlink(path) == 0)
         return 0;
-    return net_fail(err, -reason, "%s is in the way (%s): remove it", path, strerror(reason));
+    return net_fail(err, -errno, "%s is in the way (%s): remove it", path, strerror(errno));
 }
 
 static int socket_folder(const char *path, char *err)
@@ -135,7 +143,8 @@ static int socket_folder(const char *path, char *err)
     return net_fail(err, -errno, "the folder %s of a memif socket cannot be made: %s", folder, strerror(errno));
 }
 
-static int memif_prepare(struct device *d, const char *line, uint32_t ip, uint32_t frame_bytes, bool own_socket, char *err)
+static int memif_prepare(struct device *d, const char *line, uint32_t ip, uint32_t frame_bytes, bool own_socket,
+                         char *err)
 {
     char role[16], abstract[8];
     size_t n;
@@ -161,8 +170,9 @@ static int memif_prepare(struct device *d, const char *line, uint32_t ip, uint32
         if (strncmp(p + 1, "bsize=", 6) != 0)
             ok = ok && line_append(d, ",%.*s", length, p + 1);
     }
-    /* The client's bsize lays out the buffers.  A server's is only compared with the room of its packets, and where it is less
-     * the driver trusts the client's lengths: so a server says more, and a client with a larger MTU cannot write past them. */
+    /* The client's bsize lays out the buffers.  A server's is only compared with the room of its packets by drivers
+     * newer than DPDK 22.11: where it is not more, they trust the client's lengths.  So a server says more, and a
+     * client with a larger MTU cannot write past our packets. */
     ok = ok && line_append(d, ",bsize=%u", d->memif_client ? bsize : bsize + 64);
     if (!arg_find(line, "rsize", &n))
         ok = ok && line_append(d, ",rsize=%d", MEMIF_RING_LOG2);
@@ -203,18 +213,21 @@ static int iface_check(const struct device *d, uint32_t ip, uint16_t mtu, int *m
     struct ifreq r;
     int kernel_mtu = device_iface_mtu(d->iface);
     if (kernel_mtu < 0)
-        return net_fail(err, kernel_mtu, "%s: there is no interface %s (ip link shows what there is): %s", d->name, d->iface,
-                        strerror(-kernel_mtu));
+        return net_fail(err, kernel_mtu, "%s: there is no interface %s (ip link shows what there is): %s", d->name,
+                        d->iface, strerror(-kernel_mtu));
     if (iface_ioctl(d->iface, SIOCGIFFLAGS, &r) || !(r.ifr_flags & IFF_UP))
-        return net_fail(err, -ENETDOWN, "%s: the interface %s is down: ip link set dev %s up", d->name, d->iface, d->iface);
+        return net_fail(err, -ENETDOWN, "%s: the interface %s is down: ip link set dev %s up", d->name, d->iface,
+                        d->iface);
     if (kernel_mtu < mtu || kernel_mtu > 9600)
         return net_fail(err, -EMSGSIZE, "%s: the MTU of %s is %d, the port's is %u: ip link set dev %s mtu %u", d->name,
                         d->iface, kernel_mtu, mtu, d->iface, mtu);
     if (iface_ioctl(d->iface, SIOCGIFADDR, &r) == 0) {
         const struct sockaddr_in *a = (const struct sockaddr_in *)&r.ifr_addr;
         if (ntohl(a->sin_addr.s_addr) == ip)
-            return net_fail(err, -EADDRINUSE, "%s: the kernel has this port's address on %s too and would answer for us: "
-                            "ip addr flush dev %s", d->name, d->iface, d->iface);
+            return net_fail(err, -EADDRINUSE,
+                            "%s: the kernel has this port's address on %s too and would answer for us: "
+                            "ip addr flush dev %s",
+                            d->name, d->iface, d->iface);
     }
     *mtu_out = kernel_mtu;
     return 0;
@@ -234,15 +247,17 @@ static int af_packet_prepare(struct device *d, const char *line, uint32_t ip, ui
     if (!framesz)
         framesz = (need_bytes + 1023) & ~1023u;
     if (framesz < need_bytes || framesz > UINT16_MAX - 1024)
-        return net_fail(err, -EMSGSIZE, "%s: framesz=%u does not suit an interface MTU of %d (%u at least): leave it out",
-                        d->name, framesz, kernel_mtu, need_bytes);
+        return net_fail(err, -EMSGSIZE,
+                        "%s: framesz=%u does not suit an interface MTU of %d (%u at least): leave it out", d->name,
+                        framesz, kernel_mtu, need_bytes);
     bool ok = line_append(d, "%s", line);
     if (!arg_find(line, "framesz", &n))
         ok = ok && line_append(d, ",framesz=%u", framesz);
     if (!blocksz)
         ok = ok && line_append(d, ",blocksz=%u", framesz * FRAMES_A_BLOCK);
     else if (blocksz % framesz != 0) /* the driver reckons with frames side by side */
-        return net_fail(err, -EINVAL, "%s: blocksz=%u is no multiple of framesz=%u: leave both out", d->name, blocksz, framesz);
+        return net_fail(err, -EINVAL, "%s: blocksz=%u is no multiple of framesz=%u: leave both out", d->name, blocksz,
+                        framesz);
     if (!arg_find(line, "framecnt", &n))
         ok = ok && line_append(d, ",framecnt=%d", RING_FRAMES);
     d->room_bytes = framesz - PACKET_HEAD_MIN;
@@ -272,7 +287,8 @@ int device_prepare(struct device *d, const char *line, uint32_t ip, uint16_t mtu
     memset(d, 0, sizeof *d);
     size_t name = strcspn(line, ",");
     if (!name || name >= sizeof d->name || strlen(line) >= sizeof d->line)
-        return net_fail(err, -EINVAL, "device \"%.60s\": starts with a name of 1 to %zu bytes, as in net_memif0,role=server,...",
+        return net_fail(err, -EINVAL,
+                        "device \"%.60s\": starts with a name of 1 to %zu bytes, as in net_memif0,role=server,...",
                         line, sizeof d->name - 1);
     memcpy(d->name, line, name);
     d->kind = kind_of(line);

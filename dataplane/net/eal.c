@@ -29,8 +29,8 @@ static struct {
     pthread_mutex_t lock;
     FILE *stream;
     bool captured, started;
-    char last[NET_ERROR_BYTES / 2];
-    char private_dir[64]; /* made by us for XDG_RUNTIME_DIR, "" if none */
+    char first[NET_ERROR_BYTES / 2];
+    char private_dir[64];  /* made by us for XDG_RUNTIME_DIR, "" if none */
     char runtime_dir[128]; /* the EAL's */
 } eal = {.lock = PTHREAD_MUTEX_INITIALIZER};
 
@@ -43,22 +43,16 @@ int net_fail(char *err, int rc, const char *format, ...)
     return rc;
 }
 
-/* Keeps the last line of what DPDK says, and shows it unless captured. */
+/* Shows what DPDK says, or keeps the first line of it while captured: the later ones tell what followed from that. */
 static ssize_t log_write(void *cookie, const char *text, size_t n)
 {
     (void)cookie;
-    size_t from = 0, to = n;
-    while (to > 0 && text[to - 1] == '\n')
-        to--;
-    for (size_t i = to; i > 0; i--)
-        if (text[i - 1] == '\n') {
-            from = i;
-            break;
-        }
     pthread_mutex_lock(&eal.lock);
-    if (to > from)
-        snprintf(eal.last, sizeof eal.last, "%.*s", (int)(to - from), text + from);
     bool captured = eal.captured;
+    if (captured && !eal.first[0]) {
+        snprintf(eal.first, sizeof eal.first, "%.*s", (int)n, text);
+        eal.first[strcspn(eal.first, "\n")] = 0;
+    }
     pthread_mutex_unlock(&eal.lock);
     if (!captured)
         fwrite(text, 1, n, stderr);
@@ -70,13 +64,13 @@ void eal_log_capture(bool on)
     pthread_mutex_lock(&eal.lock);
     eal.captured = on;
     if (on)
-        eal.last[0] = 0;
+        eal.first[0] = 0;
     pthread_mutex_unlock(&eal.lock);
 }
 
-const char *eal_log_last(void)
+const char *eal_log_first(void)
 {
-    return eal.last;
+    return eal.first;
 }
 
 static void args_add(struct args *a, const char *format, ...)
@@ -168,8 +162,8 @@ static void args_build(struct args *a, const struct net_options *o, uint64_t mem
     a->item[a->count] = NULL;
 }
 
-/* The EAL wants a folder of its own; without root and XDG_RUNTIME_DIR it would share one with strangers.  Returns true when the
- * environment has to be put back. */
+/* The EAL wants a folder of its own; without root and XDG_RUNTIME_DIR it would share one with strangers.  Returns true
+ * when the environment has to be put back. */
 static bool private_dir_make(void)
 {
     if (geteuid() == 0 || getenv("XDG_RUNTIME_DIR"))
@@ -200,7 +194,7 @@ static int eal_start_failed(uint64_t memory_mb, bool huge, char *err)
 {
     int rc = rte_errno ? -rte_errno : -EINVAL;
     return net_fail(err, rc, "DPDK does not start with %llu MB of %s pages (%s): %s", (unsigned long long)memory_mb,
-                    huge ? "huge" : "ordinary", eal.last[0] ? eal.last : rte_strerror(rte_errno),
+                    huge ? "huge" : "ordinary", eal.first[0] ? eal.first : rte_strerror(rte_errno),
                     huge ? "free huge pages, or set memory.hugepages: off" : "lower memory.size or free memory");
 }
 
@@ -247,7 +241,8 @@ int eal_start(const struct net_options *o, char *err)
 
 void eal_stop(void)
 {
-    /* No rte_eal_cleanup(): it unmaps memory that the EAL's interrupt thread still reads, and nothing ends that thread (seen:
-     * SIGSEGV when a memif peer goes at the same moment).  All ports are closed; the rest goes with the process. */
+    /* No rte_eal_cleanup(): it unmaps memory that the EAL's interrupt thread still reads, and nothing ends that thread
+     * (seen: SIGSEGV when a memif peer goes at the same moment).  All ports are closed; the rest goes with the process.
+     */
     dirs_remove();
 }

@@ -12,8 +12,8 @@
 
 enum {
     DESCRIPTORS = 512,
-    CACHE_PACKETS = 256,     /* of the pool, for each thread */
-    SPARE_PACKETS = 512,     /* beyond the descriptors, so that a full ring leaves some to send with */
+    CACHE_PACKETS = 256, /* of the pool, for each thread */
+    SPARE_PACKETS = 512, /* beyond the descriptors, so that a full ring leaves some to send with */
 };
 
 /* What of the port's is for the pool, rings and caches together. */
@@ -27,8 +27,8 @@ static int pool_make(struct eth *e, uint32_t packets, char *err)
     e->pool = rte_pktmbuf_pool_create(name, packets, CACHE_PACKETS, CHI_CACHE_LINE, (uint16_t)room, SOCKET_ID_ANY);
     if (e->pool)
         return 0;
-    return net_fail(err, -rte_errno, "%s: no memory for %u packets of %u bytes (%u MB): raise memory.size", e->device.name,
-                    packets, room, (unsigned)(((uint64_t)packets * (room + 256)) >> 20) + 1);
+    return net_fail(err, -rte_errno, "%s: no memory for %u packets of %u bytes (%u MB): raise memory.size",
+                    e->device.name, packets, room, (unsigned)(((uint64_t)packets * (room + 256)) >> 20) + 1);
 }
 
 /* Finds the DPDK port of a device after its probe. */
@@ -38,7 +38,8 @@ static int port_find(struct eth *e)
     RTE_ETH_FOREACH_DEV(id)
     {
         struct rte_eth_dev_info info;
-        if (rte_eth_dev_info_get(id, &info) == 0 && info.device && strcmp(rte_dev_name(info.device), e->device.name) == 0) {
+        if (rte_eth_dev_info_get(id, &info) == 0 && info.device &&
+            strcmp(rte_dev_name(info.device), e->device.name) == 0) {
             e->id = id;
             return 0;
         }
@@ -60,15 +61,17 @@ static int probe(struct eth *e, char *err)
     eal_log_capture(false);
     if (rc == 0)
         return 0;
-    const char *hint = "see which drivers DPDK has for it";
-    if (rc == -EPERM || rc == -EACCES || (e->device.kind == DEVICE_AF_PACKET && strstr(eal_log_last(), "socket")))
+    if (rc == -1) /* drivers say that for anything */
+        rc = -ENODEV;
+    const char *hint = "look at its name and arguments, and at which drivers DPDK has";
+    if (e->device.kind == DEVICE_AF_PACKET)
         hint = "run as root or with CAP_NET_RAW";
     else if (e->device.kind == DEVICE_MEMIF)
         hint = "look at socket=, its folder's permissions and id=";
     else if (e->device.kind == DEVICE_PCI)
         hint = "bind it to vfio-pci, and is its address right?";
     return net_fail(err, rc, "device %s cannot be opened (%s): %s", e->device.name,
-                    eal_log_last()[0] ? eal_log_last() : rte_strerror(-rc), hint);
+                    eal_log_first()[0] ? eal_log_first() : rte_strerror(-rc), hint);
 }
 
 /* These drivers know no MTU of their own, or the kernel's interface has it: device_prepare looked. */
@@ -86,18 +89,21 @@ static int configure(struct eth *e, char *err)
         return net_fail(err, rc, "%s: the driver tells nothing about it: %s", e->device.name, rte_strerror(-rc));
     if (!mtu_is_ours(&e->device)) {
         if (e->mtu > info.max_mtu || e->mtu < info.min_mtu)
-            return net_fail(err, -EMSGSIZE, "%s: an MTU of %u is outside of what the device can do, %u to %u: set mtu: %u",
+            return net_fail(err, -EMSGSIZE,
+                            "%s: an MTU of %u is outside of what the device can do, %u to %u: set mtu: %u",
                             e->device.name, e->mtu, info.min_mtu, info.max_mtu, info.max_mtu);
         conf.rxmode.mtu = e->mtu;
     }
     e->rx_ip_checked = info.rx_offload_capa & RTE_ETH_RX_OFFLOAD_IPV4_CKSUM;
     e->rx_udp_checked = info.rx_offload_capa & RTE_ETH_RX_OFFLOAD_UDP_CKSUM;
-    conf.rxmode.offloads = (e->rx_ip_checked ? RTE_ETH_RX_OFFLOAD_IPV4_CKSUM : 0) |
-                           (e->rx_udp_checked ? RTE_ETH_RX_OFFLOAD_UDP_CKSUM : 0);
+    conf.rxmode.offloads =
+        (e->rx_ip_checked ? RTE_ETH_RX_OFFLOAD_IPV4_CKSUM : 0) | (e->rx_udp_checked ? RTE_ETH_RX_OFFLOAD_UDP_CKSUM : 0);
+    eal_log_capture(true);
     rc = rte_eth_dev_configure(e->id, 1, 1, &conf);
+    eal_log_capture(false);
     if (rc)
-        return net_fail(err, rc, "%s: the driver refuses one queue and an MTU of %u: %s", e->device.name, e->mtu,
-                        rte_strerror(-rc));
+        return net_fail(err, rc, "%s: the driver refuses an MTU of %u or a queue (%s): set another mtu", e->device.name,
+                        e->mtu, eal_log_first()[0] ? eal_log_first() : rte_strerror(-rc));
 
     uint16_t nrx = DESCRIPTORS, ntx = DESCRIPTORS;
     rc = rte_eth_dev_adjust_nb_rx_tx_desc(e->id, &nrx, &ntx);
@@ -144,7 +150,7 @@ static int start(struct eth *e, char *err)
         gate_open(e);
     if (rc)
         return net_fail(err, rc, "%s does not start: %s", e->device.name,
-                        eal_log_last()[0] ? eal_log_last() : rte_strerror(-rc));
+                        eal_log_first()[0] ? eal_log_first() : rte_strerror(-rc));
     if (e->device.kind == DEVICE_MEMIF) /* from here on it would report every call that nobody answers */
         rte_log_set_level_pattern("pmd.net.memif", RTE_LOG_EMERG);
     return 0;

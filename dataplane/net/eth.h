@@ -1,12 +1,14 @@
 /* eth.h - a DPDK port with one rx and one tx queue and its own pool of packets: opened, started, watched, closed.
  * For dataplane/net alone.
  *
- * Threads: open and close by the control thread.  rx and tx by the owning worker, between eth_enter_st and eth_leave_st.  The watch
- * runs in the EAL's interrupt thread: it calls again for a memif client that lost its server, which restarts the port.
+ * Threads: open and close by the control thread.  rx and tx by the owning worker, between eth_enter_st and
+ * eth_leave_st.  The watch runs in the EAL's interrupt thread: it calls again for a memif client that lost its server,
+ * which restarts the port.
  *
- * Taking a port away from its worker, without a lock on the worker's side: the worker makes `turn` odd, then looks at the gate;
- * the other side closes the gate (or knows it closed: net_memif's own flag), has every core pass a barrier (membarrier), then waits
- * while `turn` is the odd number it saw.  Either the worker sees the gate closed, or it is waited for. */
+ * Taking a port away from its worker, without a lock on the worker's side: the worker makes `turn` odd, then looks at
+ * the gate; the other side closes the gate (or knows it closed: net_memif's own flag), has every core pass a barrier
+ * (membarrier), then waits while `turn` is the odd number it saw.  Either the worker sees the gate closed, or it is
+ * waited for. */
 #pragma once
 #include <stdatomic.h>
 
@@ -19,27 +21,29 @@
 enum { WATCH_US = 50000 };
 
 struct eth {
-    uint16_t id; /* DPDK's */
+    uint16_t id;                        /* DPDK's */
     bool rx_ip_checked, rx_udp_checked; /* the port verifies these checksums and says so in each packet */
-    _Atomic bool open;      /* the gate */
-    _Atomic uint32_t turn;  /* odd: the worker is inside */
-    bool was_up;            /* watch: the link has been up since the last start */
-    uint16_t waits;         /* watch: rounds since the last start without a link */
+    _Atomic bool open;                  /* the gate */
+    _Atomic uint32_t turn;              /* odd: the worker is inside */
+    bool was_up;                        /* watch: the link has been up since the last start */
+    uint16_t waits;                     /* watch: rounds since the last start without a link */
     uint16_t mtu;
     uint8_t mac[6];
     struct rte_mempool *pool;
     struct device device;
 };
 
-/* Opens a port with a pool of `packets` packets, each with net_packet as its private part.  A memif client whose server is not
- * there yet is opened too and calls until it is.  Returns 0, or -errno with a line in err and nothing left behind. */
-CHI_MUST_CHECK int eth_open(struct eth *e, const char *device, uint32_t ip, uint16_t mtu, uint32_t packets, bool own_socket,
-                            char *err);
+/* Opens a port with a pool of `packets` packets, each with net_packet as its private part.  A memif client whose server
+ * is not there yet is opened too and calls until it is.  Returns 0, or -errno with a line in err and nothing left
+ * behind. */
+CHI_MUST_CHECK int eth_open(struct eth *e, const char *device, uint32_t ip, uint16_t mtu, uint32_t packets,
+                            bool own_socket, char *err);
 void eth_close(struct eth *e);
 
 bool eth_link_up(const struct eth *e);
 
-extern bool eth_fence; /* no membarrier here: the worker pays for a barrier at each turn.  Set before the first port opens */
+/* No membarrier here: the worker pays for a barrier at each turn.  Set before the first port opens. */
+extern bool eth_fence;
 
 /* True: the worker is inside and may call the port, until eth_leave_st.  False: the port is not to be touched now. */
 static inline bool eth_enter_st(struct eth *e)

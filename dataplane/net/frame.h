@@ -1,5 +1,6 @@
-/* frame.h - Ethernet frames as bytes: checks what came in, makes the headers of what goes out.  No I/O, clock or DPDK, so that
- * tests and fuzzers call it with any bytes.  Limits: IPv4 without fragments; a VLAN tag is another ethertype. */
+/* frame.h - Ethernet frames as bytes: checks what came in, makes the headers of what goes out.  No I/O, clock or DPDK,
+ * so that tests and fuzzers call it with any bytes.  Limits: IPv4 without fragments; a VLAN tag is another ethertype.
+ */
 #pragma once
 #include "chi/base.h"
 #include "wire/drop.h"
@@ -21,7 +22,7 @@ struct frame_in {
     bool ip_checked, udp_checked; /* in: the port found these checksums good */
     uint32_t ip;                  /* of the sender */
     uint16_t port, local_port;
-    uint32_t offset, length;      /* UDP: the payload; echo: the ICMP message */
+    uint32_t offset, length; /* UDP: the payload; echo: the ICMP message */
 };
 
 /* Looks at a frame of n bytes.  NONE: *f says what it is.  Otherwise the reason to drop it. */

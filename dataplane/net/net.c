@@ -17,7 +17,8 @@ CHI_STATIC_ASSERT(sizeof(struct net_packet) <= CHI_CACHE_LINE, "net_packet lies 
 int net_start(const struct net_options *o, struct net **out, char *err)
 {
     if (!o->workers || o->workers > 1024 || !o->udp_port || o->udp_port + o->workers > UINT16_MAX)
-        return net_fail(err, -EINVAL, "UDP ports %u to %u: give a base port above 0 with room for %u workers below 65536",
+        return net_fail(err, -EINVAL,
+                        "UDP ports %u to %u: give a base port above 0 with room for %u workers below 65536",
                         o->udp_port, o->udp_port + o->workers - 1, o->workers);
     size_t bytes = sizeof(struct net) + o->workers * sizeof(struct net_worker);
     struct net *n = aligned_alloc(CHI_CACHE_LINE, (bytes + CHI_CACHE_LINE - 1) & ~(size_t)(CHI_CACHE_LINE - 1));
@@ -45,18 +46,22 @@ static int port_options_check(const struct net *n, const struct net_port_options
     if (n->nports == NET_PORTS_MAX)
         return net_fail(err, -ENOSPC, "port %s: a node has at most %d ports", o->name, NET_PORTS_MAX);
     if (!mask)
-        return net_fail(err, -EINVAL, "port %s: the prefix is %u, from 1 to %d are possible", o->name, o->prefix, PREFIX_MAX);
+        return net_fail(err, -EINVAL, "port %s: the prefix is %u, from 1 to %d are possible", o->name, o->prefix,
+                        PREFIX_MAX);
     if ((o->ip & ~mask) == 0 || (o->ip & ~mask) == ~mask || o->ip >> 28 == 14)
-        return net_fail(err, -EINVAL, "port %s: the address is the network's, its broadcast or a multicast address", o->name);
+        return net_fail(err, -EINVAL, "port %s: the address is the network's, its broadcast or a multicast address",
+                        o->name);
     if (o->mtu < MTU_MIN || o->mtu > MTU_MAX)
-        return net_fail(err, -EINVAL, "port %s: the MTU is %u, from %d to %d are possible", o->name, o->mtu, MTU_MIN, MTU_MAX);
+        return net_fail(err, -EINVAL, "port %s: the MTU is %u, from %d to %d are possible", o->name, o->mtu, MTU_MIN,
+                        MTU_MAX);
     if (net_device_is_pci(o->device) && !n->pci)
         return net_fail(err, -EINVAL, "port %s: the PCI bus was left out at start (net_options.pci)", o->name);
     for (unsigned i = 0; i < n->nports; i++) {
         const struct frame_local *other = &n->ports[i]->arp.me;
         if ((other->ip & other->mask & mask) == (o->ip & mask & other->mask))
-            return net_fail(err, -EEXIST, "port %s: its network overlaps that of port %s: give each a network of its own",
-                            o->name, n->ports[i]->name);
+            return net_fail(err, -EEXIST,
+                            "port %s: its network overlaps that of port %s: give each a network of its own", o->name,
+                            n->ports[i]->name);
     }
     return 0;
 }
@@ -88,7 +93,8 @@ int net_port_add(struct net *n, const struct net_port_options *o, char *err)
         free(p);
         return net_fail(err, rc, "port %s: %.200s", o->name, why);
     }
-    struct frame_local me = {.ip = o->ip, .mask = ~0u << (32 - o->prefix), .udp_first = n->udp_port, .udp_count = (uint16_t)n->workers};
+    struct frame_local me = {
+        .ip = o->ip, .mask = ~0u << (32 - o->prefix), .udp_first = n->udp_port, .udp_count = (uint16_t)n->workers};
     memcpy(me.mac, p->eth.mac, 6);
     arp_init(&p->arp, &me);
     uint16_t payload = (uint16_t)(o->mtu - FRAME_IP - FRAME_UDP);

@@ -1,6 +1,6 @@
-/* raw.h - a port without ARP, IP and UDP: the reference that benches measure against, and the far end that tests send crafted
- * frames from.  Not used by the daemon.
- * Thread: one, after net_thread_attach.  Memory: as a port's.  The EAL must run (net_start or raw_start). */
+/* raw.h - a port without ARP, IP and UDP: the reference that benches measure against, and the far end that tests send
+ * crafted frames from.  Not used by the daemon. Thread: one, after net_thread_attach.  Memory: as a port's.  The EAL
+ * must run (net_start or raw_start). */
 #pragma once
 #include "net/net.h"
 
@@ -20,7 +20,8 @@ bool raw_up(const struct raw *r);
 unsigned raw_blast(struct raw *r, uint32_t bytes, unsigned n);
 /* Receives at most NET_BURST frames and lets them go; returns how many were raw_blast's, adds their bytes to *bytes. */
 unsigned raw_sink(struct raw *r, uint64_t *bytes);
-/* Receives at most NET_BURST frames and sends them back as they are; what the port does not take is lost.  Returns how many came. */
+/* Receives at most NET_BURST frames and sends them back as they are; what the port does not take is lost.  Returns how
+ * many came. */
 unsigned raw_echo(struct raw *r);
 
 /* Sends one frame, copied.  False: the port took it not. */

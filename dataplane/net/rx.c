@@ -3,19 +3,23 @@
 #include "net/impl.h"
 
 /* Takes one frame of a port: a datagram for the caller, or NULL when it was answered or dropped. */
-static struct net_packet *input(struct net_worker *w, struct port *p, struct rte_mbuf *m, uint64_t now_ns, bool *replied)
+static struct net_packet *input(struct net_worker *w, struct port *p, struct rte_mbuf *m, uint64_t now_ns,
+                                bool *replied)
 {
     uint8_t *data = rte_pktmbuf_mtod(m, uint8_t *);
     uint32_t n = m->data_len;
     struct frame_in f = {
-        .ip_checked = p->eth.rx_ip_checked && (m->ol_flags & RTE_MBUF_F_RX_IP_CKSUM_MASK) == RTE_MBUF_F_RX_IP_CKSUM_GOOD,
-        .udp_checked = p->eth.rx_udp_checked && (m->ol_flags & RTE_MBUF_F_RX_L4_CKSUM_MASK) == RTE_MBUF_F_RX_L4_CKSUM_GOOD,
+        .ip_checked =
+            p->eth.rx_ip_checked && (m->ol_flags & RTE_MBUF_F_RX_IP_CKSUM_MASK) == RTE_MBUF_F_RX_IP_CKSUM_GOOD,
+        .udp_checked =
+            p->eth.rx_udp_checked && (m->ol_flags & RTE_MBUF_F_RX_L4_CKSUM_MASK) == RTE_MBUF_F_RX_L4_CKSUM_GOOD,
     };
     /* Several segments: longer than the port's MTU allows, and net_memif damages them. */
     enum chi_drop drop = m->nb_segs != 1 ? CHI_DROP_LINK_TRUNCATED : frame_check(&p->arp.me, data, n, &f);
     if (CHI_LIKELY(drop == CHI_DROP_NONE && f.kind == FRAME_IS_UDP)) {
         struct net_packet *out = packet_of(m);
-        *out = (struct net_packet){.data = data + f.offset, .length = f.length, .ip = f.ip, .port = f.port, .local_port = f.local_port};
+        *out = (struct net_packet){
+            .data = data + f.offset, .length = f.length, .ip = f.ip, .port = f.port, .local_port = f.local_port};
         return out;
     }
     bool reply = false;

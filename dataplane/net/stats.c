@@ -20,8 +20,8 @@ int net_port_stats(const struct net *n, unsigned port, struct net_port_stats *ou
     if (rte_eth_dev_info_get(p->eth.id, &info) == 0 && info.driver_name)
         snprintf(out->driver, sizeof out->driver, "%s", info.driver_name);
     snprintf(out->mac, sizeof out->mac, "%02x:%02x:%02x:%02x:%02x:%02x", m[0], m[1], m[2], m[3], m[4], m[5]);
-    snprintf(out->ip, sizeof out->ip, "%u.%u.%u.%u/%d", me->ip >> 24, me->ip >> 16 & 255, me->ip >> 8 & 255, me->ip & 255,
-             __builtin_popcount(me->mask));
+    snprintf(out->ip, sizeof out->ip, "%u.%u.%u.%u/%d", me->ip >> 24, me->ip >> 16 & 255, me->ip >> 8 & 255,
+             me->ip & 255, __builtin_popcount(me->mask));
     out->up = eth_link_up(&p->eth);
     out->mtu = p->eth.mtu;
     out->worker = p->worker;

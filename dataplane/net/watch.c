@@ -36,8 +36,8 @@ static void wait_outside(struct eth *e)
         sched_yield();
 }
 
-/* A memif client connects when it is started, and only then: so it is started again and again until its server is there, and
- * after it lost it. */
+/* A memif client connects when it is started, and only then: so it is started again and again until its server is
+ * there, and after it lost it. */
 static void client_watch(struct eth *e)
 {
     struct rte_eth_link link = {0};
@@ -72,6 +72,10 @@ static void watch(void *arg)
 
 void watch_add(struct eth *e)
 {
+    /* Ours is the one that drivers find: the program must export it, which the linker does when it links against the
+     * EAL. */
+    CHI_ASSERT(dlsym(RTLD_DEFAULT, "rte_intr_callback_unregister_pending") ==
+               (void *)rte_intr_callback_unregister_pending);
     pthread_mutex_lock(&watched.lock);
     CHI_ASSERT(watched.n < WATCHED_MAX);
     bool first = watched.n == 0;
@@ -129,11 +133,13 @@ void watch_run(void (*f)(struct eth *e), struct eth *e)
 
 /* Stands in front of the EAL's function of this name, for every driver in the process.
  *
- * net_memif frees a connection's rings in the interrupt thread when the other side is gone, while the worker may be copying from
- * them (seen: SIGSEGV in about one of five kills of a busy peer).  It first clears the flag that each burst looks at when it
- * begins, then calls this, then frees: so here is the place to wait for the burst that is under way. */
+ * net_memif frees a connection's rings in the interrupt thread when the other side is gone, while the worker may be
+ * copying from them (seen: SIGSEGV in about one of five kills of a busy peer).  It first clears the flag that each
+ * burst looks at when it begins, then calls this, then frees: so here is the place to wait for the burst that is under
+ * way. */
 __attribute__((visibility("default"))) int rte_intr_callback_unregister_pending(const struct rte_intr_handle *handle,
-                                                                                rte_intr_callback_fn callback, void *arg,
+                                                                                rte_intr_callback_fn callback,
+                                                                                void *arg,
                                                                                 rte_intr_unregister_callback_fn then)
 {
     static int (*next)(const struct rte_intr_handle *, rte_intr_callback_fn, void *, rte_intr_unregister_callback_fn);

@@ -7,6 +7,7 @@ struct eth;
 void watch_add(struct eth *e);
 void watch_remove(struct eth *e);
 
-/* Runs f(e) in the EAL's interrupt thread and waits for its end: net_memif frees what a connection had both when the other side
- * goes and when the port closes, without a lock; in one thread they cannot meet.  In this thread if there is no alarm. */
+/* Runs f(e) in the EAL's interrupt thread and waits for its end: net_memif frees what a connection had both when the
+ * other side goes and when the port closes, without a lock; in one thread they cannot meet.  In this thread if there is
+ * no alarm. */
 void watch_run(void (*f)(struct eth *e), struct eth *e);

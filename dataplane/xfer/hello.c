@@ -132,8 +132,11 @@ static enum chi_drop version_refused(struct xfer *x, const struct xfer_addr *fro
         struct xfer_peer *p = &x->peers[i];
         if (p->addr.ip != from->ip || !p->dialing)
             continue;
-        peer_refused(x, p, CHI_STATUS_PEER_VERSION);
         d = CHI_DROP_NONE;
+        if (!p->foreign)
+            p->foreign = p->attempts; /* the peer checks no CRC then: one HELLO may have been damaged, not two */
+        else if (p->foreign != p->attempts)
+            peer_refused(x, p, CHI_STATUS_PEER_VERSION);
     }
     return d;
 }

@@ -118,7 +118,7 @@ void peer_dial(struct xfer *x, struct xfer_peer *p, uint64_t now)
         return;
     p->dialing = true;
     p->refused = false;
-    p->attempts = 0;
+    p->attempts = p->foreign = 0;
     uint64_t earliest = p->hello_ns ? p->hello_ns + x->config.hello_retry_ns : 0;
     if (earliest <= now) {
         dial_once(x, p, now);
@@ -132,7 +132,7 @@ void peer_redial(struct xfer *x, struct xfer_peer *p, uint64_t now)
 {
     if (!p->dialing || p->send || !p->waiting)
         return;
-    p->attempts = 0;
+    p->attempts = p->foreign = 0;
     dial_once(x, p, now);
 }
 

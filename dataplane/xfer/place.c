@@ -54,7 +54,7 @@ enum chi_drop place_bytes(struct xfer *x, const struct place *to, uint64_t offse
     if (!chi_span_ok(offset, length, to->size))
         return CHI_DROP_REGION_BOUNDS;
     uint64_t end = offset + length;
-    if (end <= *to->have) /* came before; a length of 0 too */
+    if (length == 0 || end <= *to->have) /* nothing, or nothing new */
         return CHI_DROP_NONE;
     if (offset > *to->have) {
         enum chi_drop d = note(x, to, offset, end);

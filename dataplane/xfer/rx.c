@@ -110,8 +110,10 @@ enum chi_drop xfer_rx(struct xfer *x, const struct xfer_addr *from, const uint8_
             control_refuse(x, from, WIRE_REFUSE_VERSION, 0, now);
         return xfer_drop(x, d);
     }
-    if (h.kind == WIRE_KIND_DATA)
-        return rx_data(x, from, p, &h, now);
+    if (h.kind == WIRE_KIND_DATA) {
+        d = rx_data(x, from, p, &h, now);
+        return xfer_has_events(x) ? CHI_DROP_NONE : d; /* a part of it was taken */
+    }
     d = h.kind == WIRE_KIND_HELLO ? hello_rx(x, from, p, n, now) : refuse_rx(x, from, p, n, now);
     return d == CHI_DROP_NONE ? d : xfer_drop(x, d);
 }

@@ -73,14 +73,6 @@ void sentmap_lost_push(struct sentmap *sm, uint32_t ref)
     sm->lost_last = ref;
 }
 
-void sentmap_lost_push_front(struct sentmap *sm, uint32_t ref)
-{
-    sm->refs[ref].next = sm->lost;
-    if (sm->lost == SENTMAP_NONE)
-        sm->lost_last = ref;
-    sm->lost = ref;
-}
-
 uint32_t sentmap_lost_pop(struct sentmap *sm)
 {
     uint32_t ref = sm->lost;

@@ -48,5 +48,4 @@ uint32_t sentmap_find(const struct sentmap *sm, uint64_t number);
 /* The packet is out no more; returns its list of references, now the caller's. */
 uint32_t sentmap_resolve(struct sentmap *sm, uint32_t position);
 void sentmap_lost_push(struct sentmap *sm, uint32_t ref);
-uint32_t sentmap_lost_pop(struct sentmap *sm);
-void sentmap_lost_push_front(struct sentmap *sm, uint32_t ref);
+uint32_t sentmap_lost_pop(struct sentmap *sm); /* or NONE */

@@ -116,8 +116,7 @@ void xfer_tick(struct xfer *x, uint64_t now)
 
 uint64_t xfer_deadline(const struct xfer *x)
 {
-    bool events = x->done || !list_empty(&x->tasks) || !list_empty(&x->ended) || !list_empty(&x->up);
-    if (events || x->control_count || !list_empty(&x->ready))
+    if (xfer_has_events(x) || x->control_count || !list_empty(&x->ready))
         return 0;
     uint64_t when = timers_next(&x->timers), next = wheel_next(&x->deadlines);
     if (next < when)

@@ -127,7 +127,8 @@ void xfer_send(struct xfer *x, uint32_t node, struct xfer_out *m, uint64_t now);
 void xfer_answer(struct xfer *x, struct xfer_in *in, const struct xfer_answer *a, uint64_t now);
 
 /* Takes one packet (UDP payload); the bytes are borrowed: they stay until the events
- * of this call are drained and their bytes no longer needed. Returns NONE or why it was dropped (already counted). */
+ * of this call are drained and their bytes no longer needed.  Returns NONE, or why it was dropped (already counted); of a packet
+ * that was taken in part the rest is counted, and NONE returned when there are events.  Drain in any case. */
 enum chi_drop xfer_rx(struct xfer *x, const struct xfer_addr *from, const uint8_t *p, size_t n, uint64_t now);
 
 /* The next event; false when there is none.  Drain after each xfer_rx and xfer_tick. */

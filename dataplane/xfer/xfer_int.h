@@ -166,6 +166,7 @@ struct xfer_peer {
     uint16_t workers;      /* 0: not known */
     bool dialing, refused, up_pending;
     uint32_t attempts;
+    uint32_t foreign; /* the attempt that was answered with another version; 0: none was */
     uint64_t dial_ns;  /* next HELLO, while dialing */
     uint64_t hello_ns; /* last one sent by dialing */
     uint64_t incarnation;
@@ -217,6 +218,10 @@ static inline enum chi_drop xfer_drop(struct xfer *x, enum chi_drop d)
 /* --- xfer.c */
 /* What was handed out with events is given back: their bytes were borrowed until now. */
 void xfer_release(struct xfer *x);
+static inline bool xfer_has_events(const struct xfer *x)
+{
+    return x->done || !list_empty(&x->tasks) || !list_empty(&x->ended) || !list_empty(&x->up);
+}
 
 /* --- peer.c */
 struct xfer_peer *peer_find(const struct xfer *x, uint32_t node);

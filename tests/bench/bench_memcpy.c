@@ -1,4 +1,5 @@
-/* bench_memcpy - the rate at which one core copies between two buffers of 64 MiB, larger than any cache it has to itself. */
+/* bench_memcpy - the rate at which one core copies between two buffers of 64 MiB, larger than any cache it has to
+ * itself. */
 #define _GNU_SOURCE
 #include <errno.h>
 #include <sched.h>
@@ -58,8 +59,8 @@ int main(int argc, char **argv)
     } while (to - from < seconds);
     double rate = (double)copies * BUFFER_BYTES / (to - from);
     if (json)
-        printf("{\"name\": \"memcpy\", \"core\": %d, \"buffer_bytes\": %d, \"copies\": %llu, \"bytes_per_s\": %.0f}\n", core,
-               BUFFER_BYTES, (unsigned long long)copies, rate);
+        printf("{\"name\": \"memcpy\", \"core\": %d, \"buffer_bytes\": %d, \"copies\": %llu, \"bytes_per_s\": %.0f}\n",
+               core, BUFFER_BYTES, (unsigned long long)copies, rate);
     else
         printf("memcpy: %.2f GB/s between two buffers of 64 MiB on core %d\n", rate / 1e9, core);
     free(a);

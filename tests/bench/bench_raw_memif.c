@@ -1,5 +1,5 @@
-/* bench_raw_memif - what net_memif does between two cores without anything of ours above it: copy mode, ordinary pages, the ring
- * and buffers that net_port_add would choose. */
+/* bench_raw_memif - what net_memif does between two cores without anything of ours above it: copy mode, ordinary pages,
+ * the ring and buffers that net_port_add would choose. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <unistd.h>

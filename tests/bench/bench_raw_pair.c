@@ -189,15 +189,17 @@ static void print(const struct raw_pair *p, const struct raw_pair_options *o, co
 {
     unsigned large = p->mtu + ETHER_BYTES;
     if (o->json)
-        printf("{\"name\": \"%s\", \"cores\": [%d, %d], \"small_bytes\": %d, \"rtt_p50_ns\": %llu, \"rtt_p99_ns\": %llu, "
-               "\"rtt_lost\": %llu, \"small_packets_per_s\": %.0f, \"large_bytes\": %u, \"large_packets_per_s\": %.0f, "
-               "\"large_bytes_per_s\": %.0f}\n",
-               p->name, o->core[0], o->core[1], SMALL_BYTES, (unsigned long long)v->p50_ns, (unsigned long long)v->p99_ns,
-               (unsigned long long)v->lost, v->small_pps, large, v->large_pps, v->large_bytes_per_s);
+        printf(
+            "{\"name\": \"%s\", \"cores\": [%d, %d], \"small_bytes\": %d, \"rtt_p50_ns\": %llu, \"rtt_p99_ns\": %llu, "
+            "\"rtt_lost\": %llu, \"small_packets_per_s\": %.0f, \"large_bytes\": %u, \"large_packets_per_s\": %.0f, "
+            "\"large_bytes_per_s\": %.0f}\n",
+            p->name, o->core[0], o->core[1], SMALL_BYTES, (unsigned long long)v->p50_ns, (unsigned long long)v->p99_ns,
+            (unsigned long long)v->lost, v->small_pps, large, v->large_pps, v->large_bytes_per_s);
     else
-        printf("%s: %d B there and back p50 %llu ns, p99 %llu ns, lost %llu; one way %.2f M/s; %u B one way %.2f GB/s\n", p->name,
-               SMALL_BYTES, (unsigned long long)v->p50_ns, (unsigned long long)v->p99_ns, (unsigned long long)v->lost,
-               v->small_pps / 1e6, large, v->large_bytes_per_s / 1e9);
+        printf(
+            "%s: %d B there and back p50 %llu ns, p99 %llu ns, lost %llu; one way %.2f M/s; %u B one way %.2f GB/s\n",
+            p->name, SMALL_BYTES, (unsigned long long)v->p50_ns, (unsigned long long)v->p99_ns,
+            (unsigned long long)v->lost, v->small_pps / 1e6, large, v->large_bytes_per_s / 1e9);
 }
 
 static int measure(const struct raw_pair *p, const struct raw_pair_options *o, struct shared *s)
@@ -218,7 +220,11 @@ static int measure(const struct raw_pair *p, const struct raw_pair_options *o, s
         print(p, o, &v);
     } else
         fprintf(stderr, "%s: nothing came back within %llu s; the other side %s, the link is %s\n", p->name,
-                CONNECT_NS / NS_PER_S, s->failed ? "failed" : s->ready ? "is ready" : "is not ready", raw_up(r) ? "up" : "down");
+                CONNECT_NS / NS_PER_S,
+                s->failed  ? "failed"
+                : s->ready ? "is ready"
+                           : "is not ready",
+                raw_up(r) ? "up" : "down");
     s->phase = PHASE_END;
     raw_close(r);
     raw_stop();

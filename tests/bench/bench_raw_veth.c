@@ -1,5 +1,5 @@
-/* bench_raw_veth - what AF_PACKET does over a veth pair between two cores without anything of ours above it.  Needs root: it makes
- * two network namespaces of its own, which end with it. */
+/* bench_raw_veth - what AF_PACKET does over a veth pair between two cores without anything of ours above it.  Needs
+ * root: it makes two network namespaces of its own, which end with it. */
 #define _GNU_SOURCE
 #include <errno.h>
 #include <fcntl.h>

@@ -62,7 +62,8 @@ static uint64_t own_used(uint64_t hash, uint32_t k, uint64_t size)
 static uint32_t own_body(const struct world *w, uint64_t hash)
 {
     uint64_t r = mix(hash, 3);
-    return (uint32_t)((r >> 8) % (r % 16 ? 65 : w->o.form_max));
+    uint32_t most = w->o.form_max < CHI_FORM_BYTES_MAX ? w->o.form_max : CHI_FORM_BYTES_MAX;
+    return (uint32_t)((r >> 8) % (r % 16 ? 65 : most + 1));
 }
 
 /* --- the origin */

@@ -71,7 +71,7 @@ static void draw_options(struct world *w)
     o->memory_bytes = sim_draw(w, 0, 1) ? UINT64_MAX / 2 : sim_draw(w, 50000, 2000000);
     o->messages = (uint32_t)sim_draw(w, 5, 150);
     o->region_max = (uint32_t)sim_draw(w, 4000, sim_draw(w, 0, 4) ? 60000 : 400000);
-    o->form_max = (uint32_t)sim_draw(w, 100, 20000);
+    o->form_max = (uint32_t)sim_draw(w, 100, sim_draw(w, 0, 7) ? 20000 : CHI_FORM_BYTES_MAX + 1000);
     o->memory_largest = o->region_max + sim_draw(w, 0, 100000);
     o->faulty_ns = sim_draw(w, 20, 300) * MS;
     draw_faults(w);

@@ -75,8 +75,8 @@ static void arp_rx__learns_only_what_is_for_us(void **state)
     assert_false(takes(REQUEST, PEER, peer_mac, ME + 7, MS)); /* somebody asks for somebody else */
     assert_false(takes(REQUEST, PEER, peer_mac, PEER, MS));   /* an announcement */
     assert_false(takes(REPLY, PEER, peer_mac, ME + 7, MS));
-    assert_true(takes(REQUEST, 0, peer_mac, ME, MS));           /* is the address free: answered, no neighbour */
-    assert_true(takes(REQUEST, 0x0b000001, peer_mac, ME, MS));  /* from another network */
+    assert_true(takes(REQUEST, 0, peer_mac, ME, MS));          /* is the address free: answered, no neighbour */
+    assert_true(takes(REQUEST, 0x0b000001, peer_mac, ME, MS)); /* from another network */
     assert_int_equal(table.count, 0);
     assert_false(takes(REPLY, PEER, peer_mac, ME, MS));
     assert_true(knows(PEER, MS));

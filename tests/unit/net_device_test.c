@@ -43,7 +43,8 @@ static void net_device_is_pci__forms(void **state)
 {
     (void)state;
     static const char *yes[] = {"0000:01:00.0", "01:00.0", "0000:01:00.1,arg=1", "10000:e1:00.0", "ab:cd.7"};
-    static const char *no[] = {"net_memif0", "net_ring0,a=b", "", "0000:01:00", "01:00.8", "0000:01:00.0x", "1:00.0", "01:0.0"};
+    static const char *no[] = {"net_memif0", "net_ring0,a=b", "",       "0000:01:00",
+                               "01:00.8",    "0000:01:00.0x", "1:00.0", "01:0.0"};
     for (size_t i = 0; i < sizeof yes / sizeof yes[0]; i++)
         if (!net_device_is_pci(yes[i]))
             fail_msg("%s is a PCI device", yes[i]);
@@ -75,13 +76,15 @@ static void device_prepare__memif_keeps_what_is_given(void **state)
     (void)state;
     char line[256], want[400];
     snprintf(line, sizeof line,
-             "net_memif0,role=client,socket=%s/a,rsize=7,bsize=10240,mac=02:00:00:00:00:07,secret=s,zero-copy=yes,socket-abstract=no",
+             "net_memif0,role=client,socket=%s/"
+             "a,rsize=7,bsize=10240,mac=02:00:00:00:00:07,secret=s,zero-copy=yes,socket-abstract=no",
              folder);
     assert_int_equal(prepare(line, 9000), 0);
     assert_int_equal(d.room_bytes, 10240);
     assert_null(strstr(d.line, "rsize=9"));
     snprintf(want, sizeof want,
-             "net_memif0,role=client,socket=%s/a,rsize=7,mac=02:00:00:00:00:07,secret=s,zero-copy=yes,socket-abstract=no,bsize=10240",
+             "net_memif0,role=client,socket=%s/"
+             "a,rsize=7,mac=02:00:00:00:00:07,secret=s,zero-copy=yes,socket-abstract=no,bsize=10240",
              folder);
     assert_string_equal(d.line, want);
 }

@@ -10,7 +10,14 @@
 #include "net/be.h"
 #include "net/frame.h"
 
-enum { ME = 0x0a280001, PEER = 0x0a280002, UDP_FIRST = 7000, WORKERS = 3, IP = FRAME_ETHER, UDP = FRAME_ETHER + FRAME_IP };
+enum {
+    ME = 0x0a280001,
+    PEER = 0x0a280002,
+    UDP_FIRST = 7000,
+    WORKERS = 3,
+    IP = FRAME_ETHER,
+    UDP = FRAME_ETHER + FRAME_IP
+};
 
 static const struct frame_local me = {
     .ip = ME, .mask = 0xffffff00, .mac = {2, 0, 0, 0, 0, 1}, .udp_first = UDP_FIRST, .udp_count = WORKERS};

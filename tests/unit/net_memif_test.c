@@ -19,7 +19,19 @@
 #include "net/net.h"
 #include "wire/le.h"
 
-enum { SERVER, CLIENT, ENDS, UDP = 7000, MTU = 9000, WINDOW = 24, ROUNDS = 3000, KILLS = 4, ASK = 1, ANSWER = 2, HEAD = 12 };
+enum {
+    SERVER,
+    CLIENT,
+    ENDS,
+    UDP = 7000,
+    MTU = 9000,
+    WINDOW = 24,
+    ROUNDS = 3000,
+    KILLS = 4,
+    ASK = 1,
+    ANSWER = 2,
+    HEAD = 12
+};
 #define WAIT_S 30
 #define STALL_NS 50000000ull
 
@@ -28,7 +40,7 @@ static struct shared {
     struct {
         _Alignas(64) _Atomic uint64_t answered, damaged, no_memory;
     } end[ENDS];
-} *shared;
+} * shared;
 static pid_t child[ENDS];
 static char folder[64] = "/tmp/chi-test-XXXXXX";
 
@@ -157,7 +169,8 @@ static void both_move(void)
             if (waitpid(child[i], NULL, WNOHANG) == child[i])
                 fail_msg("end %d ended", i);
         if (net_now_ns() > until)
-            fail_msg("after %d s: %llu and %llu answers", WAIT_S, (unsigned long long)(shared->end[0].answered - from[0]),
+            fail_msg("after %d s: %llu and %llu answers", WAIT_S,
+                     (unsigned long long)(shared->end[0].answered - from[0]),
                      (unsigned long long)(shared->end[1].answered - from[1]));
         sched_yield();
     }

@@ -1,5 +1,5 @@
-/* A port of ours on net_memif, and a raw one at the other end of it in the same process that sends what it likes; a second port on
- * net_ring that belongs to worker 1. */
+/* A port of ours on net_memif, and a raw one at the other end of it in the same process that sends what it likes; a
+ * second port on net_ring that belongs to worker 1. */
 #define _GNU_SOURCE
 #include <errno.h>
 #include <pthread.h>
@@ -20,7 +20,15 @@
 #include "net/net.h"
 #include "net/raw.h"
 
-enum { ME = 0x0a280001, PEER = 0x0a280002, RING_IP = 0x0a290001, UDP_FIRST = 7000, WORKERS = 2, MTU = 2000, PEER_MTU = 4000 };
+enum {
+    ME = 0x0a280001,
+    PEER = 0x0a280002,
+    RING_IP = 0x0a290001,
+    UDP_FIRST = 7000,
+    WORKERS = 2,
+    MTU = 2000,
+    PEER_MTU = 4000
+};
 #define WAIT_NS 5000000000ull
 
 static char err[NET_ERROR_BYTES], folder[64] = "/tmp/chi-test-XXXXXX", line_server[128], line_client[128];
@@ -182,8 +190,8 @@ static void expect_drop(const uint8_t *f, uint32_t n, enum chi_drop want)
     before[want]++;
     for (int d = 0; d < CHI_DROP_COUNT; d++)
         if (net_drops(net, 0)[d] != before[d])
-            fail_msg("%s: %llu, expected %llu", chi_drop_name((enum chi_drop)d), (unsigned long long)net_drops(net, 0)[d],
-                     (unsigned long long)before[d]);
+            fail_msg("%s: %llu, expected %llu", chi_drop_name((enum chi_drop)d),
+                     (unsigned long long)net_drops(net, 0)[d], (unsigned long long)before[d]);
 }
 
 static void net_rx__counts_each_reason(void **state)
@@ -225,7 +233,8 @@ static void net_rx__counts_each_reason(void **state)
     expect_drop(f, n, CHI_DROP_UDP_PORT);
 }
 
-/* The far end has a larger MTU, as a misconfigured peer would: its frames are dropped whole, and nothing is written behind ours. */
+/* The far end has a larger MTU, as a misconfigured peer would: its frames are dropped whole, and nothing is written
+ * behind ours. */
 static void net_rx__drops_what_is_longer_than_the_mtu(void **state)
 {
     (void)state;
@@ -370,7 +379,8 @@ static void net_ports__belong_to_workers_in_turn(void **state)
     assert_int_equal(net_route(net, RING_IP + 1), 1);
     assert_int_equal(net_payload_max(net), 1500 - 28);
 
-    uint64_t before = drops(1, CHI_DROP_LINK_ARP); /* the ring loops: our own request comes back, and is no neighbour's */
+    uint64_t before =
+        drops(1, CHI_DROP_LINK_ARP); /* the ring loops: our own request comes back, and is no neighbour's */
     send_to(1, RING_IP + 1);
     assert_int_equal(drops(1, CHI_DROP_NO_NEIGHBOUR), 1);
     assert_int_equal(net_rx_st(net, 1, net_now_ns(), p), 0);
@@ -392,8 +402,13 @@ static void net_port_add__refusals(void **state)
         {{.name = "x", .device = "net_ring1", .ip = 0x0b000001, .prefix = 24, .mtu = 9601}, "MTU"},
         {{.name = "x", .device = "0000:01:00.0", .ip = 0x0b000001, .prefix = 24, .mtu = 1500}, "PCI"},
         {{.name = "x", .device = "net_nonsense0", .ip = 0x0b000001, .prefix = 24, .mtu = 1500}, "net_nonsense0"},
-        {{.name = "x", .device = "net_af_packet0,iface=chi-none", .ip = 0x0b000001, .prefix = 24, .mtu = 1500}, "chi-none"},
-        {{.name = "x", .device = "net_memif7,role=sideways,socket=/tmp/none.sock", .ip = 0x0b000001, .prefix = 24, .mtu = 1500},
+        {{.name = "x", .device = "net_af_packet0,iface=chi-none", .ip = 0x0b000001, .prefix = 24, .mtu = 1500},
+         "chi-none"},
+        {{.name = "x",
+          .device = "net_memif7,role=sideways,socket=/tmp/none.sock",
+          .ip = 0x0b000001,
+          .prefix = 24,
+          .mtu = 1500},
          "net_memif7"},
     };
     for (size_t i = 0; i < sizeof wrong / sizeof wrong[0]; i++) {

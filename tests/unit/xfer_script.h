@@ -17,6 +17,7 @@
 enum {
     SCRIPT_PORT = 7440,
     SCRIPT_SENT = 256,
+    SCRIPT_BLOCKS = 64,
     SCRIPT_PEER_SESSION = 0x5eed,
     SCRIPT_PEER_LIFE = 50,
     SCRIPT_OWN_LIFE = 77,
@@ -31,6 +32,7 @@ struct script {
     struct { uint8_t *bytes; uint32_t length; struct xfer_addr to; } sent[SCRIPT_SENT];
     unsigned sent_count, taken;
     int packets_out, memory_out; /* that the endpoint holds */
+    void *blocks[SCRIPT_BLOCKS]; /* memory_out of them */
     bool no_memory, no_packet;
     uint64_t memory_asked;
     uint64_t drops[CHI_DROP_COUNT];
@@ -75,14 +77,19 @@ SCRIPT void *script_memory_get(void *ctx, uint64_t size)
     struct script *s = ctx;
     if (s->no_memory)
         return NULL;
-    s->memory_out++;
+    assert_true(s->memory_out < SCRIPT_BLOCKS);
     s->memory_asked += size;
-    return aligned_alloc(64, (size + 63) / 64 * 64);
+    return s->blocks[s->memory_out++] = aligned_alloc(64, (size + 63) / 64 * 64);
 }
 SCRIPT void script_memory_put(void *ctx, void *p, uint64_t size)
 {
+    struct script *s = ctx;
+    int i = 0;
     (void)size;
-    ((struct script *)ctx)->memory_out--;
+    while (i < s->memory_out && s->blocks[i] != p)
+        i++;
+    assert_true(i < s->memory_out);
+    s->blocks[i] = s->blocks[--s->memory_out];
     free(p);
 }
 
@@ -119,6 +126,8 @@ SCRIPT void script_close(struct script *s)
     assert_int_equal(s->packets_out, 0);
     for (unsigned i = 0; i < s->sent_count; i++)
         free(s->sent[i].bytes);
+    while (s->memory_out) /* of messages that the test left open */
+        free(s->blocks[--s->memory_out]);
     free(s->memory);
 }
 
