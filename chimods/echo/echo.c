@@ -2,6 +2,9 @@
 
 #include <string.h>
 #include <xxhash.h>
+#if defined(__SSE2__)
+#include <emmintrin.h>
+#endif
 
 #include "chi/chimod.h"
 
@@ -10,23 +13,15 @@ static enum chi_status echo_init(struct chi_container *c)
     return chi_container_create_queue(c, 0, chi_container_workers(c));
 }
 
-/* Eight bytes at a time: the sum of bytes modulo 2^64. */
 static uint64_t sum_bytes(const uint8_t *p, uint64_t n)
 {
-    const uint64_t low = 0x00ff00ff00ff00ffULL;
     uint64_t sum = 0;
-    while (n >= 8) {
-        uint64_t lanes = 0; /* four 16-bit sums, each of at most 128 * 2 * 255 */
-        uint64_t words = n / 8 < 128 ? n / 8 : 128;
-        for (uint64_t i = 0; i < words; i++) {
-            uint64_t v;
-            memcpy(&v, p + 8 * i, 8);
-            lanes += (v & low) + ((v >> 8) & low);
-        }
-        sum += (lanes & 0xffff) + (lanes >> 16 & 0xffff) + (lanes >> 32 & 0xffff) + (lanes >> 48);
-        p += 8 * words;
-        n -= 8 * words;
-    }
+#if defined(__SSE2__)
+    __m128i s = _mm_setzero_si128();
+    for (; n >= 16; n -= 16, p += 16) /* the sum of absolute differences to 0, of each half */
+        s = _mm_add_epi64(s, _mm_sad_epu8(_mm_loadu_si128((const __m128i *)p), _mm_setzero_si128()));
+    sum = (uint64_t)_mm_cvtsi128_si64(s) + (uint64_t)_mm_cvtsi128_si64(_mm_unpackhi_epi64(s, s));
+#endif
     while (n--)
         sum += *p++;
     return sum;

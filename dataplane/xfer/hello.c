@@ -24,6 +24,7 @@ static void send_hello(struct xfer *x, const struct xfer_addr *to, uint32_t sess
         .worker = c->worker,
         .workers = c->workers,
         .packet_max = c->packet_max,
+        .slots = c->slots,
         .flags = flags,
     };
     if (answered) {

@@ -195,6 +195,7 @@ static enum chi_drop accept(struct xfer_session *s, const struct wire_task_in *f
         slot->in = in;
         in->state = IN_RUNNING;
         in->internal = true;
+        s->peer->stats.tasks_in++; /* as each task that is answered */
         in_answer(x, in, &(struct xfer_answer){.status = CHI_STATUS_TOO_BIG}, now);
         return CHI_DROP_NONE;
     }

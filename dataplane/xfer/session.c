@@ -56,8 +56,9 @@ struct xfer_session *session_get(struct xfer *x, struct xfer_peer *p, uint16_t w
     return s;
 }
 
-/* Memory of a session that was never live is not touched before. */
-static void clear(struct xfer_session *s)
+/* Memory of a session that was never live is not touched before.  out_slots: how many messages of ours the peer keeps records
+ * for. */
+static void clear(struct xfer_session *s, uint32_t out_slots)
 {
     const struct xfer_config *c = &s->x->config;
     sentmap_init(&s->sent, s->sent.ring, s->sent.window, s->sent.refs, s->sent.refs_max);
@@ -66,9 +67,10 @@ static void clear(struct xfer_session *s)
     for (uint32_t i = 0; i < c->slots; i++) {
         s->out[i] = (struct out_slot){.session = s, .index = i};
         list_init(&s->out[i].flow.link);
-        s->out_free[i] = c->slots - 1 - i; /* the first message takes slot 0 */
     }
-    s->out_free_count = c->slots;
+    for (uint32_t i = 0; i < out_slots; i++)
+        s->out_free[i] = out_slots - 1 - i; /* the first message takes slot 0 */
+    s->out_free_count = out_slots;
     s->rtt = (struct rtt){0};
     s->next_number = 1;
     s->largest_acked = s->eliciting_ns = s->loss_ns = s->floor = s->rx_largest = s->rx_largest_ns = s->ack_ns = 0;
@@ -94,7 +96,7 @@ void session_establish(struct xfer_session *s, const struct wire_hello *h, uint6
         session_end(s, CHI_STATUS_PEER_RESTARTED);
     end_older(p, h->incarnation);
     list_remove(&s->link); /* of x->spare */
-    clear(s);
+    clear(s, h->slots && h->slots < x->config.slots ? h->slots : x->config.slots);
     s->live = true;
     s->live_id = s->offer_id;
     s->offer_id = fresh_id(x, s);

@@ -27,8 +27,8 @@ static int veth_make(int a)
     char command[512];
     snprintf(command, sizeof command,
              "set -e; ip link add chi-a mtu %d netns /proc/%d/fd/%d type veth peer name chi-b mtu %d; "
-             "sysctl -qw net.ipv6.conf.chi-b.disable_ipv6=1; ip link set chi-b up; "
-             "nsenter --net=/proc/%d/fd/%d sh -c 'sysctl -qw net.ipv6.conf.chi-a.disable_ipv6=1; ip link set chi-a up'",
+             "echo 1 >/proc/sys/net/ipv6/conf/chi-b/disable_ipv6; ip link set chi-b up; "
+             "nsenter --net=/proc/%d/fd/%d sh -c 'echo 1 >/proc/sys/net/ipv6/conf/chi-a/disable_ipv6; ip link set chi-a up'",
              MTU, (int)getpid(), a, MTU, (int)getpid(), a);
     return system(command);
 }
@@ -44,7 +44,7 @@ int main(int argc, char **argv)
         return 77;
     }
     if (veth_make(a)) {
-        fprintf(stderr, "bench_raw_veth: no veth pair: needs ip (iproute2), nsenter (util-linux), sysctl (procps)\n");
+        fprintf(stderr, "bench_raw_veth: no veth pair: needs ip (iproute2), nsenter (util-linux)\n");
         return 1;
     }
     struct raw_pair p = {.name = "raw_veth",

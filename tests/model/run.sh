@@ -3,7 +3,7 @@
 # Returns 77 when spin is not installed (Debian package: spin).  Takes some seconds; leaves nothing behind.
 set -euo pipefail
 
-model=$(cd "$(dirname "$0")" && pwd)/doorbell.pml
+model=$(cd "${0%/*}" && pwd)/doorbell.pml
 command -v spin >/dev/null || { echo "spin is not installed: skipped"; exit 77; }
 folder=$(mktemp -d)
 trap 'rm -rf "$folder"' EXIT

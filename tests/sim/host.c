@@ -31,6 +31,7 @@ static void packet_put(void *ctx, struct xfer_packet *p)
 static void packet_send(void *ctx, const struct xfer_addr *to, struct xfer_packet *p)
 {
     struct endpoint *e = ctx;
+    e->did++;
     CHECK(e->w, p->length >= WIRE_HEADER_BYTES && p->length <= p->cap, p->length, p->cap);
     net_send(e->w, e, to, p->data, p->length);
     packet_put(ctx, p);
@@ -174,6 +175,7 @@ void host_drain(struct endpoint *e)
 {
     struct xfer_event ev;
     while (xfer_next_event(e->x, &ev)) {
+        e->did++;
         sim_fold(e->w, (uint64_t)ev.kind << 32 ^ ev.length ^ (uint64_t)ev.status << 40);
         load_event(e, &ev);
     }
@@ -199,6 +201,20 @@ void host_packet(struct world *w, struct event *ev)
     free(ev->bytes);
 }
 
+/* One turn of an endpoint that is due.  It may ask too early now and then, but not again and again for nothing. */
+static void turn(struct endpoint *e)
+{
+    struct world *w = e->w;
+    uint64_t before = e->did;
+    xfer_tick(e->x, w->now);
+    host_drain(e);
+    xfer_tx(e->x, w->now, (unsigned)sim_draw(w, 1, 16));
+    host_drain(e);
+    bool spins = !w->faulty && e->did == before;
+    e->idle_turns = spins ? e->idle_turns + 1 : 0;
+    CHECK(w, e->idle_turns < 1000, e->node, xfer_deadline(e->x));
+}
+
 uint64_t host_run(struct world *w)
 {
     uint64_t next = UINT64_MAX;
@@ -208,10 +224,7 @@ uint64_t host_run(struct world *w)
             continue;
         uint64_t when = xfer_deadline(e->x);
         if (when <= w->now) {
-            xfer_tick(e->x, w->now);
-            host_drain(e);
-            xfer_tx(e->x, w->now, (unsigned)sim_draw(w, 1, 16));
-            host_drain(e);
+            turn(e);
             when = xfer_deadline(e->x);
         }
         if (when < next)

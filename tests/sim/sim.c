@@ -52,7 +52,7 @@ static void draw_faults(struct world *w)
 static void draw_options(struct world *w)
 {
     struct options *o = &w->o;
-    o->nodes = sim_draw(w, 0, 2) ? 2 : (uint32_t)sim_draw(w, 2, SIM_NODES_MAX);
+    o->nodes = sim_draw(w, 0, 2) ? 2 : (uint32_t)sim_draw(w, 2, sim_draw(w, 0, 3) ? 4 : SIM_NODES_MAX);
     for (uint32_t i = 0; i < o->nodes; i++) {
         o->workers[i] = sim_draw(w, 0, 2) ? 1 : (uint32_t)sim_draw(w, 1, SIM_WORKERS_MAX);
         o->packet_max[i] = sim_draw(w, 0, 1) ? (uint32_t)sim_draw(w, 1200, 1500) : (uint32_t)sim_draw(w, 1200, 9000);

@@ -7,7 +7,7 @@
 #include "xfer/xfer.h"
 
 enum {
-    SIM_NODES_MAX = 5,
+    SIM_NODES_MAX = 8,
     SIM_WORKERS_MAX = 3,
     SIM_ENDPOINTS_MAX = SIM_NODES_MAX * SIM_WORKERS_MAX,
     SIM_PORT = 7440,
@@ -53,6 +53,8 @@ struct endpoint {
     bool up;
     uint32_t packets_out; /* buffers that the transport holds */
     uint64_t memory_used;
+    uint64_t did;        /* packets and events so far */
+    uint32_t idle_turns; /* in a row: it asked to be called, and did nothing */
     struct block blocks; /* list heads */
     struct job jobs;
     uint64_t drops[CHI_DROP_COUNT];

@@ -55,7 +55,7 @@ static int group_setup(void **state)
     if (geteuid() != 0 || unshare(CLONE_NEWNET))
         return 0; /* each test says that it is skipped */
     if (run("ip link add chi-k type veth peer name chi-d") ||
-        run("sysctl -qw net.ipv6.conf.chi-k.disable_ipv6=1 net.ipv6.conf.chi-d.disable_ipv6=1") ||
+        run("for i in chi-k chi-d; do echo 1 >/proc/sys/net/ipv6/conf/$i/disable_ipv6; done") ||
         run("ip addr add 10.50.0.1/24 dev chi-k && ip link set lo up && ip link set chi-k mtu 9000 up"))
         return -1;
     struct net_options o = {.name = "af_packet", .memory_bytes = 192 << 20, .workers = 1, .udp_port = UDP};
