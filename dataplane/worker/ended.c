@@ -66,24 +66,42 @@ static bool fits_packet(const struct worker *w, const struct chi_method *m)
     return m->fields && m->size + FORM_PREFIX_MAX + PACKET_OVERHEAD <= net_payload_max(w->rt->net);
 }
 
-static void finish_remote(struct worker *w, struct task *t)
+static bool has_out(const struct chi_method *m)
+{
+    for (uint32_t i = 0; i < m->nfields; i++)
+        if (m->fields[i].dir & CHI_DIR_OUT)
+            return true;
+    return false;
+}
+
+/* Fills in where the answer's body comes from: a writer that puts it straight into a packet, bytes that were made here, or, for a
+ * method that gives nothing back, neither. */
+static void prepare_answer(struct worker *w, struct task *t, struct xfer_answer *a)
 {
     struct xfer_in *in = t->from.remote.in;
+    if (!in->nregions && fits_packet(w, t->method)) {
+        a->write = has_out(t->method) ? write_body : NULL;
+        return;
+    }
+    /* The written lengths of the regions must be known before the first packet goes. */
+    uint32_t n = save_body(t, w->scratch, CHI_FORM_BYTES_MAX, in->regions, &a->status);
+    if (a->status != CHI_STATUS_OK || n == 0)
+        return;
+    if (n + PACKET_OVERHEAD <= net_payload_max(w->rt->net))
+        a->write = write_body;
+    else if (!keep_extra(w, t, w->scratch, n))
+        a->status = CHI_STATUS_NO_MEMORY;
+    a->body = t->extra;
+    a->body_length = t->extra ? n : 0;
+}
+
+static void finish_remote(struct worker *w, struct task *t)
+{
     struct xfer_answer a = {.status = task_public(t)->status};
     t->state = TASK_ANSWERED;
-    if (a.status == CHI_STATUS_OK && (in->nregions || !fits_packet(w, t->method))) {
-        /* The written lengths of the regions must be known before the first packet goes. */
-        uint32_t n = save_body(t, w->scratch, CHI_FORM_BYTES_MAX, in->regions, &a.status);
-        if (n + PACKET_OVERHEAD > net_payload_max(w->rt->net)) {
-            if (!keep_extra(w, t, w->scratch, n))
-                a.status = CHI_STATUS_NO_MEMORY;
-            a.body = t->extra;
-            a.body_length = n;
-        }
-    }
-    if (a.status == CHI_STATUS_OK && !a.body)
-        a.write = write_body;
-    xfer_answer(w->xfer, in, &a, w->rctx.now_ns);
+    if (a.status == CHI_STATUS_OK)
+        prepare_answer(w, t, &a);
+    xfer_answer(w->xfer, t->from.remote.in, &a, w->rctx.now_ns);
 }
 
 void ended_finish(struct worker *w, struct task *t)
