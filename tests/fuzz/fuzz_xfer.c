@@ -29,7 +29,7 @@ static void start(struct endpoint *e)
         memory[e->node] = aligned_alloc(64, XFER_MEMORY);
     CHI_ASSERT(xfer_bytes(&c) <= XFER_MEMORY && xfer_bytes(&c) % 64 == 0);
     uint8_t *mem = memory[e->node] + XFER_MEMORY - xfer_bytes(&c); /* ASan sees what goes beyond its end */
-    memset(mem, 0x5a, xfer_bytes(&c));
+    memset(mem, POISON, xfer_bytes(&c));
     e->x = xfer_init(mem, &c, &h, now);
     for (uint32_t n = 1; n <= NODES; n++)
         if (n != e->node)
@@ -327,6 +327,12 @@ static void join_seeds(void (*emit)(const char *name, const void *data, size_t s
          3, 0, 9);
     SEED("join_sent_body_parts", CONFIG, JOIN, OP_SEND, 0, 4, 0, OP_REST, 0, 9, DATA, 4, 4, 0, 1, 0, 232, 3, 0, 9, 0, 7,
          0, 1, 1, 9, 200);
+    SEED("join_not_exposed", CONFIG, JOIN, OP_SEND, 0, 4, 1, 3, OP_REST, 0, 9, DATA, 0, 7, 0, 1, 3, 0, 9);
+    SEED("join_region_beyond_sent", CONFIG, JOIN, OP_SEND, 0, 4, 1, 11, OP_REST, 0, 9, DATA, 0, 7, 0, 1, 5, 0, 9);
+    SEED("join_region_beyond", CONFIG, JOIN, DATA, 4, 0, 0, 1, 1, 64, 0, 7, 0, 1, 10, 0, 9);
+    SEED("join_slot_beyond", CONFIG, JOIN, DATA, 12, 0, 8, 20, 0, 0, 4, 8, 1, 0, 0, 0, 7, 8, 1, 2, 0, 9, 7, 8, 1, 3, 0,
+         9);
+    SEED("join_numbers", CONFIG, JOIN, DATA, 2, 0, 13, DATA, 2, 224, 64, 0, 13, DATA, 2, 222, 13);
     SEED("join_acks", CONFIG, JOIN, OP_SEND, 0, 4, 0, OP_REST, 0, 9, DATA, 0, 11, 9, 0, 0, 0, OP_REST, 0, 41);
     SEED("join_dialed", CONFIG, OP_SEND, 0, 4, 8, OP_REST, 0, 9, OP_HELLO, 0, 3, OP_REST, 0, 9);
     SEED("join_refused", CONFIG, OP_SEND, 0, 4, 8, OP_REST, 0, 9, OP_REFUSE, 0, 2);

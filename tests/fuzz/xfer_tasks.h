@@ -40,6 +40,7 @@ static void send_task(struct endpoint *e)
     if (s == subs + SUBS)
         return;
     memset(s, 0, sizeof *s);
+    memset(s->region, POISON, sizeof s->region);
     s->from = e;
     struct form_head h = {.query = {CHI_QUERY_LOCAL, 0, 0}, .regions = shape % (REGIONS + 1)};
     for (uint32_t k = 0; k < h.regions; k++) {

@@ -11,7 +11,7 @@
 enum {
     NODES = 3, /* 1 and 2: endpoints; 3: made up */
     REAL = 2,
-    STEPS_MAX = 400,
+    STEPS_MAX = 120,
     QUEUE = 32,
     SUBS = 24,
     JOBS = 8,
@@ -20,6 +20,7 @@ enum {
     GUARD = 64,
     GUARD_BYTE = 0xc3,
     FILL_BYTE = 0x77,
+    POISON = 0xa7, /* as a region's flags it allows all */
     PORT = 7440,
     PACKET_MAX = 2000,
     ANSWER_MAX = 3000,

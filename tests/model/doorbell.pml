@@ -59,7 +59,7 @@ end:
     od
 }
 
-/* --- who gives: route.c.  A full ring keeps the task in the overflow list, and that is tried again in the next turn. */
+/* --- who gives: route.c.  A full ring keeps the task in the overflow list, tried again in the next turn. */
 
 inline ring_the_bell()
 {

@@ -22,7 +22,8 @@ check() {
 # All states were looked at, and nothing was found.
 holds() {
     check -O1 "$@"
-    if grep -q 'errors: 0$' report && ! grep -Eq 'pan:[0-9]+:|error: |max search depth too small|Search not completed' report; then
+    if grep -q 'errors: 0$' report &&
+        ! grep -Eq 'pan:[0-9]+:|error: |max search depth too small|Search not completed' report; then
         echo "holds: ${*:-(as it is)}:$(sed -n 's/ states, stored.*/ states/p' report | tr -s ' ')"
     else
         echo "FAILED: must hold: ${*:-(as it is)}"
