@@ -19,7 +19,8 @@ unsigned worker_turn(struct worker *w)
     did += accept_clients(w);
     did += lanes_poll(w);
     did += lanes_run(w);
-    did += ended_callbacks(w);
+    if (ended_callbacks(w))
+        did += 1 + lanes_run(w); /* what the callbacks submitted still goes out in this turn */
     did += lanes_flush(w);
     route_flush(w);
     if (w->ready.head || w->ended)
