@@ -169,6 +169,7 @@ unsigned accept_clients(struct worker *w)
 
 void worker_accept_st(struct worker *w, struct xfer_in *in, const uint8_t *form, uint32_t length)
 {
+    CHI_ASSERT(w == worker_current());
     struct form_head h;
     enum chi_status st = CHI_STATUS_ARCHIVE;
     in->user = NULL;

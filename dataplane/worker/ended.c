@@ -141,6 +141,7 @@ unsigned ended_callbacks(struct worker *w)
 
 void worker_answered_st(struct worker *w, struct xfer_in *in)
 {
+    CHI_ASSERT(w == worker_current());
     struct task *t = in->user;
     if (!t)
         return; /* answered without a task: it was refused */
@@ -192,6 +193,7 @@ static enum chi_status prepare_form(struct worker *w, struct task *t)
 
 void worker_send_away_st(struct worker *w, struct task *t)
 {
+    CHI_ASSERT(w == worker_current());
     CHI_ASSERT(t->home == w && t->state == TASK_QUEUED);
     t->state = TASK_AWAY;
     memset(&t->out, 0, sizeof t->out);
@@ -224,6 +226,7 @@ static enum chi_status load_out(struct task *t, const uint8_t *body, uint32_t le
 
 void worker_returned_st(struct worker *w, struct task *t, enum chi_status st, const uint8_t *body, uint32_t length)
 {
+    CHI_ASSERT(w == worker_current());
     CHI_ASSERT(t->home == w && t->state == TASK_AWAY);
     t->state = TASK_ENDED;
     if (t->extra) {

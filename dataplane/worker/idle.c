@@ -12,7 +12,7 @@
 enum {
     IDLE_SPIN_NS = 30000,          /* after the last work */
     IDLE_SLEEP_MIN_NS = 50000,
-    IDLE_SLEEP_MAX_NS = 3200000,   /* how late the first packet after a pause may be seen; a wake-up costs some 20 us */
+    IDLE_SLEEP_MAX_NS = 6400000,   /* how late the first packet after a long pause may be seen; a wake-up costs 20 to 40 us */
     IDLE_SLEEP_ALONE_NS = 10000000, /* no ports: a client's submission rings, but one that met the falling asleep (ipc.h) */
 };
 

@@ -19,4 +19,7 @@ void worker_answered_st(struct worker *w, struct xfer_in *in);
 bool worker_hand_over_st(struct worker *w, uint32_t to, enum ring_kind kind, struct net_packet *p);
 
 /* True when the daemon stops: no new work, end what is open. */
-bool worker_stopping_st(const struct worker *w);
+static inline bool worker_stopping_st(const struct worker *w)
+{
+    return __atomic_load_n(&w->rt->stopping, __ATOMIC_RELAXED);
+}

@@ -57,6 +57,7 @@ bool route_pending(const struct worker *w)
 
 bool worker_hand_over_st(struct worker *w, uint32_t to, enum ring_kind kind, struct net_packet *p)
 {
+    CHI_ASSERT(w == worker_current());
     struct ring_item it = {.kind = kind, .arg = w->index, .b = p};
     if (ring_try_put(rcu_dereference(w->rt->worker[to]->in[w->index]), &it)) {
         w->rung |= 1ULL << to;

@@ -1,6 +1,4 @@
 /* turn.c - one turn of a worker: its sources in order, each with a budget; and the thread around it. */
-#define _GNU_SOURCE
-#include <sched.h>
 #include <sys/prctl.h>
 
 #include "internal.h"
@@ -8,8 +6,6 @@
 static __thread struct worker *current;
 
 struct worker *worker_current(void) { return current; }
-
-bool worker_stopping_st(const struct worker *w) { return __atomic_load_n(&w->rt->stopping, __ATOMIC_RELAXED); }
 
 unsigned worker_turn(struct worker *w)
 {

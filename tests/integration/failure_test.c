@@ -5,7 +5,6 @@
 
 #include "harness.h"
 
-static char dir[96];
 static const struct chi_query there = {CHI_QUERY_PHYSICAL, 0, 2};
 static const int64_t LONG = INT64_C(60000000000);
 
@@ -21,7 +20,7 @@ static void peer__that_is_not_there_ends_the_task_by_its_deadline(void **state)
 {
     (void)state;
     struct node one;
-    node_configure(&one, dir, 1, &(struct node_options){.peer = 2, .limits = "task_timeout_ms: 300"});
+    node_configure(&one, 1, &(struct node_options){.peer = 2, .limits = "task_timeout_ms: 300"});
     node_start(&one);
     struct chi_client *c = node_connect(&one);
     assert_int_equal(ping(c, there, 0), CHI_STATUS_DEADLINE);       /* the daemon's default */
@@ -36,8 +35,8 @@ static void peer__that_comes_late_is_found(void **state)
 {
     (void)state;
     struct node one, two;
-    node_configure(&one, dir, 1, &(struct node_options){.peer = 2});
-    node_configure(&two, dir, 2, &(struct node_options){.peer = 1});
+    node_configure(&one, 1, &(struct node_options){.peer = 2});
+    node_configure(&two, 2, &(struct node_options){.peer = 1});
     node_start(&one);
     struct chi_client *c = node_connect(&one);
     struct echo_ping t = ping_to(there, 8);
@@ -48,18 +47,14 @@ static void peer__that_comes_late_is_found(void **state)
     assert_int_equal(chi_wait(c, &t.task, LONG), CHI_STATUS_OK);
     assert_int_equal(t.value, 8);
     chi_disconnect(c);
-    assert_int_equal(node_stop(&two), 0);
-    assert_int_equal(node_stop(&one), 0);
+    pair_stop(&one, &two);
 }
 
 static void peer__killed_and_restarted_ends_tasks_and_works_again(void **state)
 {
     (void)state;
     struct node one, two;
-    node_configure(&one, dir, 1, &(struct node_options){.peer = 2});
-    node_configure(&two, dir, 2, &(struct node_options){.peer = 1});
-    node_start(&one);
-    node_start(&two);
+    pair_start(&one, &two, NULL, NULL);
     struct chi_client *c = node_connect(&one);
     for (int round = 0; round < 3; round++) {
         assert_int_equal(ping(c, there, 60000000), CHI_STATUS_OK);
@@ -75,39 +70,30 @@ static void peer__killed_and_restarted_ends_tasks_and_works_again(void **state)
         assert_int_equal(ping(c, there, 60000000), CHI_STATUS_OK);
     }
     chi_disconnect(c);
-    assert_int_equal(node_stop(&two), 0);
-    assert_int_equal(node_stop(&one), 0);
+    pair_stop(&one, &two);
 }
 
 static void peer__of_another_cluster_is_refused(void **state)
 {
     (void)state;
     struct node one, two;
-    node_configure(&one, dir, 1, &(struct node_options){.peer = 2});
-    node_configure(&two, dir, 2, &(struct node_options){.peer = 1, .cluster = "other"});
-    node_start(&one);
-    node_start(&two);
+    pair_start(&one, &two, NULL, &(struct node_options){.cluster = "other"});
     struct chi_client *c = node_connect(&one);
     assert_int_equal(ping(c, there, 60000000), CHI_STATUS_PEER_CLUSTER);
     chi_disconnect(c);
-    assert_int_equal(node_stop(&two), 0);
-    assert_int_equal(node_stop(&one), 0);
+    pair_stop(&one, &two);
 }
 
 static void peer__with_another_method_table_says_so(void **state)
 {
     (void)state;
     struct node one, two;
-    node_configure(&one, dir, 1, &(struct node_options){.peer = 2});
-    node_configure(&two, dir, 2, &(struct node_options){.peer = 1, .modules = MODULES_OTHER});
-    node_start(&one);
-    node_start(&two);
+    pair_start(&one, &two, NULL, &(struct node_options){.modules = MODULES_OTHER});
     struct chi_client *c = node_connect(&one);
     assert_int_equal(ping(c, there, 60000000), CHI_STATUS_SCHEMA);
     assert_int_equal(ping(c, chi_local(), 0), CHI_STATUS_OK);
     chi_disconnect(c);
-    assert_int_equal(node_stop(&two), 0);
-    assert_int_equal(node_stop(&one), 0);
+    pair_stop(&one, &two);
 }
 
 static bool no_clients(void *arg)
@@ -155,10 +141,7 @@ static void client__killed_with_tasks_out_leaves_the_daemons_well(void **state)
 {
     (void)state;
     struct node one, two;
-    node_configure(&one, dir, 1, &(struct node_options){.peer = 2});
-    node_configure(&two, dir, 2, &(struct node_options){.peer = 1});
-    node_start(&one);
-    node_start(&two);
+    pair_start(&one, &two, NULL, NULL);
     for (int round = 0; round < 10; round++) {
         int ready;
         char byte;
@@ -173,15 +156,14 @@ static void client__killed_with_tasks_out_leaves_the_daemons_well(void **state)
     assert_int_equal(io_check(c, there, 50000, 50000, 1), CHI_STATUS_OK);
     assert_int_equal(io_check(c, chi_local(), 50000, 50000, 1), CHI_STATUS_OK);
     chi_disconnect(c);
-    assert_int_equal(node_stop(&two), 0);
-    assert_int_equal(node_stop(&one), 0);
+    pair_stop(&one, &two);
 }
 
 static void daemon__killed_ends_its_clients_tasks(void **state)
 {
     (void)state;
     struct node one;
-    node_configure(&one, dir, 1, &(struct node_options){.peer = 2});
+    node_configure(&one, 1, &(struct node_options){.peer = 2});
     node_start(&one);
     struct chi_client *c = node_connect(&one);
     struct echo_ping t = ping_to(there, 1); /* nobody there: it stays out */
@@ -199,7 +181,7 @@ static void daemon__stopped_with_tasks_out_ends_them_in_order(void **state)
 {
     (void)state;
     struct node one;
-    node_configure(&one, dir, 1, &(struct node_options){.peer = 2});
+    node_configure(&one, 1, &(struct node_options){.peer = 2});
     node_start(&one);
     struct chi_client *c = node_connect(&one);
     struct echo_ping t = ping_to(there, 1);
@@ -212,24 +194,10 @@ static void daemon__stopped_with_tasks_out_ends_them_in_order(void **state)
     chi_disconnect(c);
 }
 
-static int setup(void **state)
-{
-    (void)state;
-    folder_make(dir);
-    return 0;
-}
-
-static int teardown(void **state)
-{
-    (void)state;
-    folder_remove(dir);
-    return 0;
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-#define TEST(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
+#define TEST(f) cmocka_unit_test_setup_teardown(f, folder_setup, folder_teardown)
         TEST(peer__that_is_not_there_ends_the_task_by_its_deadline),
         TEST(peer__that_comes_late_is_found),
         TEST(peer__killed_and_restarted_ends_tasks_and_works_again),

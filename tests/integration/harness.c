@@ -6,6 +6,7 @@
 #include <ftw.h>
 #include <poll.h>
 #include <signal.h>
+#include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
@@ -17,11 +18,14 @@ enum { LIMIT_S = 60 }; /* a busy machine, a sanitizer: far above what a start ta
 
 const struct chi_pool_id ECHO = {100, 0};
 
-void folder_make(char out[96])
+char test_dir[96];
+
+int folder_setup(void **state)
 {
     const char *tmp = getenv("TMPDIR");
-    snprintf(out, 96, "%s/chi-test-XXXXXX", tmp ? tmp : "/tmp");
-    assert_non_null(mkdtemp(out));
+    (void)state;
+    snprintf(test_dir, sizeof test_dir, "%s/chi-test-XXXXXX", tmp ? tmp : "/tmp");
+    return mkdtemp(test_dir) ? 0 : -1;
 }
 
 static int remove_one(const char *path, const struct stat *st, int type, struct FTW *ftw)
@@ -32,10 +36,15 @@ static int remove_one(const char *path, const struct stat *st, int type, struct 
     return remove(path);
 }
 
-void folder_remove(const char *dir) { nftw(dir, remove_one, 16, FTW_DEPTH | FTW_PHYS); }
-
-void node_configure(struct node *n, const char *dir, uint32_t id, const struct node_options *o)
+int folder_teardown(void **state)
 {
+    (void)state;
+    return nftw(test_dir, remove_one, 16, FTW_DEPTH | FTW_PHYS);
+}
+
+void node_configure(struct node *n, uint32_t id, const struct node_options *o)
+{
+    const char *dir = test_dir;
     static const struct node_options usual;
     char cores[16];
     o = o ? o : &usual;
@@ -85,6 +94,7 @@ void node_start(struct node *n)
     n->pid = fork();
     assert_true(n->pid >= 0);
     if (n->pid == 0) {
+        prctl(PR_SET_PDEATHSIG, SIGKILL); /* a test that fails leaves nothing behind */
         dup2(fds[1], STDOUT_FILENO);
         dup2(log, STDERR_FILENO);
         execl(CHI_BUILD_DIR "/bin/chimaerad", "chimaerad", "--config", n->config, (char *)NULL);
@@ -109,10 +119,15 @@ void node_start(struct node *n)
 
 int node_stop(struct node *n)
 {
-    int status;
     if (n->pid <= 0)
         return 0;
     kill(n->pid, SIGTERM);
+    return node_wait(n);
+}
+
+int node_wait(struct node *n)
+{
+    int status;
     assert_int_equal(waitpid(n->pid, &status, 0), n->pid);
     n->pid = 0;
     close(n->out);
@@ -207,6 +222,23 @@ struct chi_client *node_connect(const struct node *n)
     struct chi_client *c = NULL;
     assert_int_equal(chi_connect(n->socket, &(struct chi_client_options){.bulk_bytes = 128 << 20}, &c), 0);
     return c;
+}
+
+void pair_start(struct node *one, struct node *two, const struct node_options *o1, const struct node_options *o2)
+{
+    struct node_options a = o1 ? *o1 : (struct node_options){0}, b = o2 ? *o2 : (struct node_options){0};
+    a.peer = 2;
+    b.peer = 1;
+    node_configure(one, 1, &a);
+    node_configure(two, 2, &b);
+    node_start(one);
+    node_start(two);
+}
+
+void pair_stop(struct node *one, struct node *two)
+{
+    assert_int_equal(node_stop(two), 0);
+    assert_int_equal(node_stop(one), 0);
 }
 
 void until(bool (*holds)(void *arg), void *arg, const char *what)

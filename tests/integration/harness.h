@@ -36,16 +36,18 @@ struct node_options {
 #define MODULES_OF_TESTS MODULES_DEFAULT ", " CHI_BUILD_DIR "/tests/chimods"
 #define MODULES_OTHER CHI_BUILD_DIR "/tests/other_chimods, " MODULES_DEFAULT /* their echo differs */
 
-/* A folder under the system's temporary one, removed by folder_remove. */
-void folder_make(char out[96]);
-void folder_remove(const char *dir);
+/* A folder under the system's temporary one: fixtures for a test or a group. */
+extern char test_dir[96];
+int folder_setup(void **state);
+int folder_teardown(void **state);
 
-/* Writes the node's configuration into dir. */
-void node_configure(struct node *n, const char *dir, uint32_t id, const struct node_options *o);
+/* Writes the node's configuration into the test's folder. */
+void node_configure(struct node *n, uint32_t id, const struct node_options *o);
 /* Starts it and waits until it says that it is ready; fails the test with its messages otherwise. */
 void node_start(struct node *n);
 /* SIGTERM, and its exit status; -1 when it was killed by a signal.  Prints its messages unless the status is 0. */
 int node_stop(struct node *n);
+int node_wait(struct node *n); /* the same, after something else made it stop */
 void node_kill(struct node *n); /* SIGKILL, and waits */
 
 /* Runs a program to its end: exit status, and what it printed (stdout and stderr) in out. */
@@ -58,6 +60,10 @@ uint64_t node_drop(const struct node *n, const char *reason);
 uint64_t node_peer(const struct node *n, uint32_t peer, const char *field);
 
 struct chi_client *node_connect(const struct node *n);
+
+/* Nodes 1 and 2, joined by memif, started; stopped: both must end with 0.  NULL: the usual. */
+void pair_start(struct node *one, struct node *two, const struct node_options *o1, const struct node_options *o2);
+void pair_stop(struct node *one, struct node *two);
 
 /* Waits until the condition holds, at most 20 s; fails the test otherwise. */
 void until(bool (*holds)(void *arg), void *arg, const char *what);

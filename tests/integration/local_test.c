@@ -1,7 +1,6 @@
 /* local_test.c - one daemon on its own, adaptive: a client's tasks, good and bad. */
 #include "harness.h"
 
-static char dir[96];
 static struct node node;
 static struct chi_client *client;
 
@@ -136,9 +135,8 @@ static void disconnect__channels_are_given_back(void **state)
 
 static int setup(void **state)
 {
-    (void)state;
-    folder_make(dir);
-    node_configure(&node, dir, 1, NULL);
+    folder_setup(state);
+    node_configure(&node, 1, NULL);
     node_start(&node);
     client = node_connect(&node);
     return 0;
@@ -146,11 +144,9 @@ static int setup(void **state)
 
 static int teardown(void **state)
 {
-    (void)state;
     chi_disconnect(client);
-    int rc = node_stop(&node);
-    folder_remove(dir);
-    return rc;
+    assert_int_equal(node_stop(&node), 0);
+    return folder_teardown(state);
 }
 
 int main(void)

@@ -2,7 +2,6 @@
 #include "chimods/perf/perf.h"
 #include "harness.h"
 
-static char dir[96];
 static struct node one, two;
 static struct chi_client *client;
 static const struct chi_query there = {CHI_QUERY_PHYSICAL, 0, 2};
@@ -112,6 +111,18 @@ static void perf__runs_between_the_daemons_and_verifies(void **state)
     assert_int_equal(call(&p.task), CHI_STATUS_INVALID);
 }
 
+static void perf__small_tasks_share_packets(void **state)
+{
+    (void)state;
+    static struct perf_run p;
+    uint64_t before = node_peer(&one, 2, "packets_tx");
+    p = (struct perf_run){.task = {.pool = {101, 0}, .query = chi_local(), .method = &perf_run_method},
+                          .echo = ECHO, .node = 2, .window = 64, .count = 64}; /* all at once */
+    assert_int_equal(call(&p.task), CHI_STATUS_OK);
+    assert_int_equal(p.errors, 0);
+    assert_true(node_peer(&one, 2, "packets_tx") - before < 64 / 2);
+}
+
 static void perf__errors_are_counted(void **state)
 {
     (void)state;
@@ -141,23 +152,17 @@ static void afterwards__nothing_is_left_open(void **state)
 
 static int setup(void **state)
 {
-    (void)state;
-    folder_make(dir);
-    node_configure(&one, dir, 1, &(struct node_options){.peer = 2, .limits = "task_timeout_ms: 60000"});
-    node_configure(&two, dir, 2, &(struct node_options){.peer = 1});
-    node_start(&one);
-    node_start(&two);
+    folder_setup(state);
+    pair_start(&one, &two, &(struct node_options){.limits = "task_timeout_ms: 60000"}, NULL);
     client = node_connect(&one);
     return 0;
 }
 
 static int teardown(void **state)
 {
-    (void)state;
     chi_disconnect(client);
-    int rc = node_stop(&one) | node_stop(&two);
-    folder_remove(dir);
-    return rc;
+    pair_stop(&one, &two);
+    return folder_teardown(state);
 }
 
 int main(void)
@@ -170,6 +175,7 @@ int main(void)
         cmocka_unit_test(io__a_large_region_each_way_is_exact),
         cmocka_unit_test(io__a_region_beyond_the_memory_there_is_refused),
         cmocka_unit_test(perf__runs_between_the_daemons_and_verifies),
+        cmocka_unit_test(perf__small_tasks_share_packets),
         cmocka_unit_test(perf__errors_are_counted),
         cmocka_unit_test(afterwards__nothing_is_left_open),
     };

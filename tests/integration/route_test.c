@@ -5,7 +5,6 @@
 #include "harness.h"
 #include "probe/probe.h"
 
-static char dir[96];
 static struct node one, two;
 static struct chi_client *client;
 static const struct chi_pool_id PROBE = {200, 0};
@@ -134,23 +133,18 @@ static int setup(void **state)
 {
     /* Two pools of the module: the second one's container is "another one's". */
     const char *pools = "  - {mod: probe, pool: 200.0, name: probe}\n  - {mod: probe, pool: 201.0, name: other}";
-    (void)state;
-    folder_make(dir);
-    node_configure(&one, dir, 1, &(struct node_options){.peer = 2, .cores = "0, 1", .compose = pools, .modules = MODULES_OF_TESTS});
-    node_configure(&two, dir, 2, &(struct node_options){.peer = 1, .cores = "0, 1", .compose = pools, .modules = MODULES_OF_TESTS});
-    node_start(&one);
-    node_start(&two);
+    folder_setup(state);
+    const struct node_options o = {.cores = "0, 1", .compose = pools, .modules = MODULES_OF_TESTS};
+    pair_start(&one, &two, &o, &o);
     client = node_connect(&one);
     return 0;
 }
 
 static int teardown(void **state)
 {
-    (void)state;
     chi_disconnect(client);
-    int rc = node_stop(&one) | node_stop(&two);
-    folder_remove(dir);
-    return rc;
+    pair_stop(&one, &two);
+    return folder_teardown(state);
 }
 
 int main(void)

@@ -1,11 +1,12 @@
 /* startup_test.c - chimaerad's command line, and each start step that can fail: one line that says what and how to mend it. */
+#include <signal.h>
 #include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
 
 #include "harness.h"
 
-static char dir[96], output[8192];
+static char output[8192];
 static const char *const DAEMON = CHI_BUILD_DIR "/bin/chimaerad";
 
 static int daemon_with(const char *a, const char *b, const char *c)
@@ -55,7 +56,7 @@ static void check__says_valid_or_where_it_is_not(void **state)
 {
     (void)state;
     struct node n;
-    node_configure(&n, dir, 1, NULL);
+    node_configure(&n, 1, NULL);
     assert_int_equal(daemon_with("--config", n.config, "--check"), 0);
     expect_line("valid");
     edit(&n, "idle: adaptive", "idel: adaptive");
@@ -70,7 +71,7 @@ static void step__a_port_that_cannot_be_opened_is_named(void **state)
 {
     (void)state;
     struct node n;
-    node_configure(&n, dir, 1, &(struct node_options){.peer = 2});
+    node_configure(&n, 1, &(struct node_options){.peer = 2});
     edit(&n, "net_memif0,role=server", "net_nonsense0,role=server");
     assert_int_equal(daemon_with("--config", n.config, NULL), 1);
     assert_non_null(strstr(output, "chimaerad: ports: "));
@@ -81,7 +82,7 @@ static void step__a_missing_module_is_named(void **state)
 {
     (void)state;
     struct node n;
-    node_configure(&n, dir, 1, &(struct node_options){.compose = "  - {mod: nosuch, pool: 200.0, name: n}"});
+    node_configure(&n, 1, &(struct node_options){.compose = "  - {mod: nosuch, pool: 200.0, name: n}"});
     assert_int_equal(daemon_with("--config", n.config, NULL), 1);
     expect_line("pools: module nosuch: no nosuch.so");
 }
@@ -91,11 +92,11 @@ static void step__a_file_that_is_no_module_is_named(void **state)
     (void)state;
     struct node n;
     char path[160];
-    snprintf(path, sizeof path, "%s/echo.so", dir);
+    snprintf(path, sizeof path, "%s/echo.so", test_dir);
     FILE *f = fopen(path, "w");
     fputs("not a shared object\n", f);
     fclose(f);
-    node_configure(&n, dir, 1, &(struct node_options){.modules = dir});
+    node_configure(&n, 1, &(struct node_options){.modules = test_dir});
     assert_int_equal(daemon_with("--config", n.config, NULL), 1);
     expect_line("pools: module echo: ");
 }
@@ -104,7 +105,7 @@ static void step__a_second_daemon_on_one_socket_is_refused(void **state)
 {
     (void)state;
     struct node n;
-    node_configure(&n, dir, 1, NULL);
+    node_configure(&n, 1, NULL);
     node_start(&n);
     assert_int_equal(daemon_with("--config", n.config, NULL), 1);
     expect_line("control socket: ");
@@ -117,7 +118,7 @@ static void socket__of_a_killed_daemon_is_replaced(void **state)
 {
     (void)state;
     struct node n;
-    node_configure(&n, dir, 1, NULL);
+    node_configure(&n, 1, NULL);
     node_start(&n);
     node_kill(&n);
     node_start(&n);
@@ -125,18 +126,28 @@ static void socket__of_a_killed_daemon_is_replaced(void **state)
     assert_int_equal(access(n.socket, F_OK), -1); /* and goes with an ordered end */
 }
 
-static uint64_t cpu_ticks(pid_t pid)
+static void stop__sigint_and_chictl_end_it_in_order(void **state)
 {
-    char path[64], text[1024];
-    unsigned long user, system;
-    snprintf(path, sizeof path, "/proc/%d/stat", (int)pid);
-    FILE *f = fopen(path, "r");
-    assert_non_null(f);
-    assert_non_null(fgets(text, sizeof text, f));
-    fclose(f);
-    char *at = strrchr(text, ')');
-    assert_int_equal(sscanf(at + 2, "%*c %*d %*d %*d %*d %*d %*u %*u %*u %*u %*u %lu %lu", &user, &system), 2);
-    return user + system;
+    (void)state;
+    struct node n;
+    node_configure(&n, 1, &(struct node_options){.peer = 2});
+    node_start(&n);
+    kill(n.pid, SIGINT);
+    assert_int_equal(node_wait(&n), 0);
+    node_start(&n);
+    const char *const argv[] = {CHI_BUILD_DIR "/bin/chictl", "-s", n.socket, "stop", NULL};
+    assert_int_equal(run_program(output, sizeof output, argv), 0);
+    assert_int_equal(node_wait(&n), 0);
+    assert_int_equal(access(n.socket, F_OK), -1);
+}
+
+static uint64_t cpu_ns(pid_t pid)
+{
+    clockid_t clock;
+    struct timespec t;
+    assert_int_equal(clock_getcpuclockid(pid, &clock), 0);
+    assert_int_equal(clock_gettime(clock, &t), 0);
+    return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
 }
 
 #if defined(__has_feature)
@@ -154,17 +165,17 @@ enum { IDLE_PERCENT = 2 };
 static void expect_idle(const struct node *n)
 {
     struct timespec window = {3, 0};
-    uint64_t before = cpu_ticks(n->pid);
+    uint64_t span = (uint64_t)window.tv_sec * 1000000000u, before = cpu_ns(n->pid);
     while (nanosleep(&window, &window))
         ;
-    assert_true((cpu_ticks(n->pid) - before) * 100 <= 3 * (uint64_t)sysconf(_SC_CLK_TCK) * IDLE_PERCENT);
+    assert_in_range(cpu_ns(n->pid) - before, 0, span / 100 * IDLE_PERCENT);
 }
 
 static void idle__an_adaptive_daemon_uses_under_two_percent_of_a_core(void **state)
 {
     (void)state;
     struct node n;
-    node_configure(&n, dir, 1, &(struct node_options){.peer = 2});
+    node_configure(&n, 1, &(struct node_options){.peer = 2});
     node_start(&n);
     expect_idle(&n); /* before its first task */
     struct chi_client *c = node_connect(&n);
@@ -180,24 +191,10 @@ static void idle__an_adaptive_daemon_uses_under_two_percent_of_a_core(void **sta
     assert_int_equal(node_stop(&n), 0);
 }
 
-static int setup(void **state)
-{
-    (void)state;
-    folder_make(dir);
-    return 0;
-}
-
-static int teardown(void **state)
-{
-    (void)state;
-    folder_remove(dir);
-    return 0;
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-#define TEST(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
+#define TEST(f) cmocka_unit_test_setup_teardown(f, folder_setup, folder_teardown)
         TEST(arguments__wrong_ones_are_named),
         TEST(check__says_valid_or_where_it_is_not),
         TEST(step__a_port_that_cannot_be_opened_is_named),
@@ -205,6 +202,7 @@ int main(void)
         TEST(step__a_file_that_is_no_module_is_named),
         TEST(step__a_second_daemon_on_one_socket_is_refused),
         TEST(socket__of_a_killed_daemon_is_replaced),
+        TEST(stop__sigint_and_chictl_end_it_in_order),
         TEST(idle__an_adaptive_daemon_uses_under_two_percent_of_a_core),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -12,7 +12,6 @@
 #include "wire/wire.h"
 #include "worker/crc32c.h"
 
-static char dir[96];
 static const int64_t LONG = INT64_C(60000000000);
 enum { UDP_PORT = 7440 };
 
@@ -43,8 +42,8 @@ static void daemons__talk_over_veth(void **state)
 {
     (void)state;
     struct node one, two;
-    node_configure(&one, dir, 1, &(struct node_options){.peer = 2, .limits = "task_timeout_ms: 60000"});
-    node_configure(&two, dir, 2, &(struct node_options){.peer = 1});
+    node_configure(&one, 1, &(struct node_options){.peer = 2, .limits = "task_timeout_ms: 60000"});
+    node_configure(&two, 2, &(struct node_options){.peer = 1});
     use_veth(&one, "va");
     use_veth(&two, "vb");
     node_start(&one);
@@ -98,7 +97,7 @@ static void packets__foreign_and_damaged_ones_are_counted_by_reason(void **state
     struct node one;
     uint8_t p[256] = {0};
     struct wire_header h = {.kind = WIRE_KIND_DATA, .session = 12345, .number = 1};
-    node_configure(&one, dir, 1, &(struct node_options){.peer = 2});
+    node_configure(&one, 1, &(struct node_options){.peer = 2});
     use_veth(&one, "va");
     node_start(&one);
     sh("ip addr add 10.40.0.2/24 dev vb");
@@ -146,7 +145,7 @@ static void icmp__the_kernels_echo_is_answered(void **state)
     } echo = {.h = {.type = ICMP_ECHO, .un.echo = {.id = 77, .sequence = 3}}, .data = "are you there?"};
     struct sockaddr_in to = {.sin_family = AF_INET};
     struct timeval limit = {20, 0};
-    node_configure(&one, dir, 1, &(struct node_options){.peer = 2});
+    node_configure(&one, 1, &(struct node_options){.peer = 2});
     use_veth(&one, "va");
     node_start(&one);
     sh("ip addr add 10.40.0.2/24 dev vb");
@@ -169,18 +168,15 @@ static void icmp__the_kernels_echo_is_answered(void **state)
 
 static int setup(void **state)
 {
-    (void)state;
-    folder_make(dir);
+    folder_setup(state);
     sh("ip link add va type veth peer name vb && ip link set va up && ip link set vb up && ip link set lo up");
     return 0;
 }
 
 static int teardown(void **state)
 {
-    (void)state;
     sh("ip link del va");
-    folder_remove(dir);
-    return 0;
+    return folder_teardown(state);
 }
 
 int main(void)

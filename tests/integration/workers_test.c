@@ -5,7 +5,6 @@
 #include "chimods/perf/perf.h"
 #include "harness.h"
 
-static char dir[96];
 static struct node one, two;
 static const int64_t LONG = INT64_C(60000000000);
 
@@ -71,21 +70,16 @@ static void perf__runs_from_both_workers(void **state)
 
 static int setup(void **state)
 {
-    (void)state;
-    folder_make(dir);
-    node_configure(&one, dir, 1, &(struct node_options){.peer = 2, .cores = "0, 1", .limits = "task_timeout_ms: 60000"});
-    node_configure(&two, dir, 2, &(struct node_options){.peer = 1, .cores = "0, 1"});
-    node_start(&one);
-    node_start(&two);
+    folder_setup(state);
+    pair_start(&one, &two, &(struct node_options){.cores = "0, 1", .limits = "task_timeout_ms: 60000"},
+               &(struct node_options){.cores = "0, 1"});
     return 0;
 }
 
 static int teardown(void **state)
 {
-    (void)state;
-    int rc = node_stop(&one) | node_stop(&two);
-    folder_remove(dir);
-    return rc;
+    pair_stop(&one, &two);
+    return folder_teardown(state);
 }
 
 int main(void)
