@@ -1,4 +1,4 @@
-/* idle.c - the idle ladder: spin, then sleep on the doorbell with a time-out that doubles.
+/* idle.c - the idle ladder: spin, then pause between turns, then sleep on the doorbell with a time-out that doubles.
  *
  * Ports have no interrupt here, so the sleep of a worker that owns one is short; without ports only the doorbell and timers end
  * it.  The worker is an offline QSBR reader while it sleeps. */
@@ -10,7 +10,8 @@
 #include "internal.h"
 
 enum {
-    IDLE_SPIN_NS = 30000,          /* after the last work */
+    IDLE_PAUSE_NS = 5000,          /* after the last work: from here the core rests between turns, */
+    IDLE_SPIN_NS = 30000,          /* and from here it sleeps */
     IDLE_SLEEP_MIN_NS = 50000,
     IDLE_SLEEP_MAX_NS = 6400000,   /* how late the first packet after a long pause may be seen; a wake-up costs 20 to 40 us */
     IDLE_SLEEP_ALONE_NS = 10000000, /* no ports: a client's submission rings, but one that met the falling asleep (ipc.h) */
@@ -72,9 +73,10 @@ void idle_turn(struct worker *w, unsigned did)
         return;
     }
     w->stats.turns_idle++;
-    if (w->rt->options.busy || now - w->idle_since_ns < IDLE_SPIN_NS)
+    if (w->rt->options.busy || now - w->idle_since_ns < IDLE_PAUSE_NS)
         return;
-    if (w->rctx.wake_ns <= now || route_pending(w))
+    caa_cpu_relax();
+    if (now - w->idle_since_ns < IDLE_SPIN_NS || w->rctx.wake_ns <= now || route_pending(w))
         return;
     uint64_t ns = w->rt->net ? w->sleep_ns : IDLE_SLEEP_ALONE_NS;
     if (w->rctx.wake_ns - now < ns)
