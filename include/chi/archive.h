@@ -22,7 +22,8 @@ enum chi_bulk_flags {
     CHI_EXPOSE = 2, /* the other side may write back into this buffer */
 };
 
-/* chi_ar_region.used before INPUT_OUT, where the transport's count is not at hand (libchi: the daemon has checked it). */
+/* chi_ar_region.used before INPUT_OUT where the transport's count is not at hand, as in libchi: the length is then checked against
+ * the region's size alone. */
 #define CHI_USED_UNKNOWN UINT64_MAX
 
 /* A bulk region beside the form.  Region k of a task is the k-th chi_ar_bulk call of its IN direction. */

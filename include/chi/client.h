@@ -39,7 +39,8 @@ CHI_API void chi_bulk_free(struct chi_client *c, void *p);
  * INVALID (no method, a field or query out of range, a bulk region outside the segment), TOO_BIG, NO_MEMORY (the form does
  * not fit into a slot, and bulk memory is full), DISCONNECTED.  The answer of a method whose form is written by hand may
  * have 4 KiB, else it ends with TOO_BIG.
- * A daemon that falls asleep at this very moment may see it only at the next chi_poll or chi_wait.
+ * A daemon that falls asleep at this very moment sees it at the next chi_poll or chi_wait, at the latest after its longest
+ * sleep (docs/LIMITS.md).
  * Costs one cache line to the worker when the form fits into it (48 bytes). */
 CHI_API enum chi_status chi_submit(struct chi_client *c, struct chi_task *task);
 
