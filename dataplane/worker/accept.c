@@ -44,14 +44,16 @@ static struct task *load_task(struct worker *w, const struct sched_pool *pool, c
 
 /* --- clients */
 
-static enum chi_status client_regions(struct ipc_channel *ch, const struct form_head *h, struct chi_ar_region *out)
+static enum chi_status client_regions(struct worker *w, struct ipc_channel *ch, const struct form_head *h, struct chi_ar_region *out)
 {
     for (uint32_t k = 0; k < h->regions; k++) {
         const struct form_region *f = &h->region[k];
         out[k] = (struct chi_ar_region){.size = f->size, .flags = f->flags};
         out[k].ptr = ipc_region_st(ch, f->place, f->size);
-        if (!out[k].ptr)
+        if (!out[k].ptr) {
+            w->drops[CHI_DROP_CLIENT_REGION]++;
             return CHI_STATUS_INVALID;
+        }
     }
     return CHI_STATUS_OK;
 }
@@ -74,7 +76,7 @@ static enum chi_status client_pass_on(struct worker *w, struct ipc_channel *ch, 
         return CHI_STATUS_NO_MEMORY;
     enum chi_status st = CHI_STATUS_OK;
     if (h->regions)
-        st = task_regions_get(&w->tasks, t) ? client_regions(ch, h, t->regions) : CHI_STATUS_NO_MEMORY;
+        st = task_regions_get(&w->tasks, t) ? client_regions(w, ch, h, t->regions) : CHI_STATUS_NO_MEMORY;
     if (st == CHI_STATUS_OK) {
         memcpy(task_form(t), form, rq->form_length);
         form_clear_places(task_form(t), h->regions);
@@ -93,7 +95,7 @@ static enum chi_status client_load(struct worker *w, struct ipc_channel *ch, con
                                    const uint8_t *form, const struct sched_pool *pool, struct chi_container *local)
 {
     struct chi_ar_region regions[CHI_REGIONS_MAX];
-    enum chi_status st = client_regions(ch, h, regions);
+    enum chi_status st = client_regions(w, ch, h, regions);
     if (st != CHI_STATUS_OK)
         return st;
     struct task *t = load_task(w, pool, h, form, rq->form_length, regions, &st);

@@ -38,5 +38,6 @@ CHI_MUST_CHECK int endpoint_init(struct worker *w, char *err);
 void endpoint_fini(struct worker *w);
 
 /* turn.c */
+void worker_enter(struct worker *w); /* the calling thread is this worker's from now on */
 unsigned worker_turn(struct worker *w);
 void *worker_main(void *arg);

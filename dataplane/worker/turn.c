@@ -6,6 +6,7 @@
 static __thread struct worker *current;
 
 struct worker *worker_current(void) { return current; }
+void worker_enter(struct worker *w) { current = w; }
 
 unsigned worker_turn(struct worker *w)
 {
@@ -35,7 +36,7 @@ static bool is_quiet(const struct worker *w)
 void *worker_main(void *arg)
 {
     struct worker *w = arg;
-    current = w;
+    worker_enter(w);
     prctl(PR_SET_TIMERSLACK, 1000UL); /* sleeps of 50 us mean that */
     rcu_register_thread();
     int rc = w->rt->net ? net_thread_attach() : 0;
