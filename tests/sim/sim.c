@@ -227,7 +227,7 @@ static bool all_up(struct world *w)
 
 /* How long what a healed network carries may take.  A node with fewer records for incoming messages than peers refuses most of
  * what comes, and a refused task is only repeated until grants tell its sender when to: it ends, but late (seed 704082). */
-static uint64_t patience(const struct world *w) { return (w->o.messages_in < w->o.nodes - 1 ? 400 : 20) * SECOND; }
+static uint64_t patience(const struct world *w) { return (w->o.messages_in < w->o.nodes - 1 ? 100 : 20) * SECOND; }
 
 static void submit_everywhere(struct world *w, uint32_t each, bool strict)
 {
