@@ -1,6 +1,6 @@
 /* idle.c - the idle ladder: spin, then pause between turns, then sleep on the doorbell with a time-out that doubles.
  *
- * Ports have no interrupt here, so the sleep of a worker that owns one is short; without ports only the doorbell and timers end
+ * Port interrupts are not used yet (docs/THREADS.md), so the sleep of a worker that owns one is short; without ports only the doorbell and timers end
  * it.  The worker is an offline QSBR reader while it sleeps. */
 #include <errno.h>
 #include <sys/epoll.h>
