@@ -48,8 +48,8 @@ static json_t *port_list(void *ctx, json_t *params, struct rpc_error *err)
     (void)params;
     (void)err;
     for (unsigned i = 0; d->net && net_port_stats(d->net, i, &s) == 0; i++) {
-        json_t *o = json_pack("{s:i, s:s, s:s, s:s, s:s, s:s, s:i, s:i}", "port", (int)i, "name", s.name, "driver", s.driver, "mac",
-                              s.mac, "ip", s.ip, "link", s.up ? "up" : "down", "mtu", (int)s.mtu, "worker", (int)s.worker);
+        json_t *o = json_pack("{s:i, s:s, s:s, s:s, s:s, s:s, s:s, s:i, s:i}", "port", (int)i, "name", s.name, "driver", s.driver, "mac",
+                              s.mac, "ip", s.ip, "link", s.up ? "up" : "down", "wakes", s.interrupts ? "yes" : "no", "mtu", (int)s.mtu, "worker", (int)s.worker);
         const struct { const char *name; uint64_t v; } n[] = {
             {"rx_packets", s.rx_packets}, {"tx_packets", s.tx_packets}, {"rx_bytes", s.rx_bytes}, {"tx_bytes", s.tx_bytes},
             {"rx_missed", s.rx_missed},   {"rx_errors", s.rx_errors},   {"tx_errors", s.tx_errors}, {"no_mbuf", s.no_mbuf},

@@ -98,6 +98,8 @@ static int configure(struct eth *e, char *err)
     e->rx_udp_checked = info.rx_offload_capa & RTE_ETH_RX_OFFLOAD_UDP_CKSUM;
     conf.rxmode.offloads =
         (e->rx_ip_checked ? RTE_ETH_RX_OFFLOAD_IPV4_CKSUM : 0) | (e->rx_udp_checked ? RTE_ETH_RX_OFFLOAD_UDP_CKSUM : 0);
+    conf.intr_conf.rxq = e->interrupts;
+    conf.intr_conf.lsc = e->interrupts && *info.dev_flags & RTE_ETH_DEV_INTR_LSC; /* its link can be asked for by any thread */
     eal_log_capture(true);
     rc = rte_eth_dev_configure(e->id, 1, 1, &conf);
     eal_log_capture(false);
@@ -156,6 +158,19 @@ static int start(struct eth *e, char *err)
     return 0;
 }
 
+/* With interrupts where the driver takes that: some refuse when they are configured, some only when they start. */
+static int bring_up(struct eth *e, char *err)
+{
+    e->interrupts = !mtu_is_ours(&e->device); /* the drivers named there have none */
+    int rc = configure(e, err);
+    rc = rc ? rc : start(e, err);
+    if (rc == 0 || !e->interrupts)
+        return rc;
+    e->interrupts = false;
+    rc = configure(e, err);
+    return rc ? rc : start(e, err);
+}
+
 static void device_remove(struct eth *e)
 {
     struct rte_eth_dev_info info;
@@ -180,8 +195,7 @@ int eth_open(struct eth *e, const char *device, uint32_t ip, uint16_t mtu, uint3
     if (rc)
         return rc;
     rc = pool_make(e, packets, err);
-    rc = rc ? rc : configure(e, err);
-    rc = rc ? rc : start(e, err);
+    rc = rc ? rc : bring_up(e, err);
     if (rc) {
         watch_run(device_remove, e);
         rte_mempool_free(e->pool);

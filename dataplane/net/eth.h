@@ -23,6 +23,7 @@ enum { WATCH_US = 50000 };
 struct eth {
     uint16_t id;                        /* DPDK's */
     bool rx_ip_checked, rx_udp_checked; /* the port verifies these checksums and says so in each packet */
+    bool interrupts;                    /* the driver was set up to interrupt; cleared when it turns out that it cannot */
     _Atomic bool open;                  /* the gate */
     _Atomic uint32_t turn;              /* odd: the worker is inside */
     bool was_up;                        /* watch: the link has been up since the last start */

@@ -78,12 +78,18 @@ void net_send_st(struct net *n, unsigned worker, unsigned worker_from, struct ne
 /* Hands queued packets to the ports; what a port does not take after one more try is dropped and counted. */
 void net_flush_st(struct net *n, unsigned worker);
 
+/* Before a sleep: asks each port of this worker to make epoll_fd (which is the worker's) readable at its next packet.  True:
+ * each will; then one more net_rx_st must find nothing before the worker sleeps, and after it net_wake_disarm_st.  False: a port
+ * cannot (its driver has no interrupts, or its link is down), and none was asked. */
+bool net_wake_arm_st(struct net *n, unsigned worker, int epoll_fd);
+void net_wake_disarm_st(struct net *n, unsigned worker);
+
 /* Largest UDP payload that every port carries: the smallest MTU - 28. */
 uint16_t net_payload_max(const struct net *n);
 
 struct net_port_stats {
     char name[32], device[128], driver[32], mac[18], ip[20];
-    bool up;
+    bool up, interrupts; /* interrupts: it wakes a sleeping worker */
     uint16_t mtu, worker;
     uint64_t rx_packets, tx_packets, rx_bytes, tx_bytes, rx_missed, rx_errors, tx_errors, no_mbuf;
 };

@@ -23,6 +23,7 @@ int net_port_stats(const struct net *n, unsigned port, struct net_port_stats *ou
     snprintf(out->ip, sizeof out->ip, "%u.%u.%u.%u/%d", me->ip >> 24, me->ip >> 16 & 255, me->ip >> 8 & 255,
              me->ip & 255, __builtin_popcount(me->mask));
     out->up = eth_link_up(&p->eth);
+    out->interrupts = __atomic_load_n(&p->eth.interrupts, __ATOMIC_RELAXED);
     out->mtu = p->eth.mtu;
     out->worker = p->worker;
     if (rte_eth_stats_get(p->eth.id, &s) == 0) {

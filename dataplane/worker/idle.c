@@ -1,7 +1,8 @@
 /* idle.c - the idle ladder: spin, then pause between turns, then sleep on the doorbell with a time-out that doubles.
  *
- * Port interrupts are not used yet (docs/THREADS.md), so the sleep of a worker that owns one is short; without ports only the doorbell and timers end
- * it.  The worker is an offline QSBR reader while it sleeps. */
+ * Ports that can interrupt end the sleep too: they are armed one turn before it, so that this turn sees what came
+ * earlier.  A port that cannot (net_memif, net_af_packet) is looked at again after a short time-out.  The worker is an
+ * offline QSBR reader while it sleeps. */
 #include <errno.h>
 #include <sys/epoll.h>
 #include <time.h>
@@ -14,7 +15,7 @@ enum {
     IDLE_SPIN_NS = 30000,          /* and from here it sleeps */
     IDLE_SLEEP_MIN_NS = 50000,
     IDLE_SLEEP_MAX_NS = 6400000,   /* how late the first packet after a long pause may be seen; a wake-up costs 20 to 40 us */
-    IDLE_SLEEP_ALONE_NS = 10000000, /* no ports: a client's submission rings, but one that met the falling asleep (ipc.h) */
+    IDLE_SLEEP_WOKEN_NS = 10000000, /* all ports interrupt: a client's submission rings, but one that met the falling asleep (ipc.h) */
 };
 
 int idle_init(struct worker *w)
@@ -64,10 +65,18 @@ static void sleep_for(struct worker *w, uint64_t ns)
         doorbell_drain(&w->bell);
 }
 
+static void disarm_ports(struct worker *w)
+{
+    if (w->ports_armed)
+        net_wake_disarm_st(w->rt->net, w->index);
+    w->ports_armed = false;
+}
+
 void idle_turn(struct worker *w, unsigned did)
 {
     uint64_t now = w->rctx.now_ns;
     if (did) {
+        disarm_ports(w);
         w->idle_since_ns = now;
         w->sleep_ns = IDLE_SLEEP_MIN_NS;
         return;
@@ -78,12 +87,17 @@ void idle_turn(struct worker *w, unsigned did)
     caa_cpu_relax();
     if (now - w->idle_since_ns < IDLE_SPIN_NS || w->rctx.wake_ns <= now || route_pending(w))
         return;
-    uint64_t ns = w->rt->net ? w->sleep_ns : IDLE_SLEEP_ALONE_NS;
+    if (w->rt->net && !w->ports_armed && net_wake_arm_st(w->rt->net, w->index, w->epoll_fd)) {
+        w->ports_armed = true;
+        return;
+    }
+    uint64_t ns = w->rt->net && !w->ports_armed ? w->sleep_ns : IDLE_SLEEP_WOKEN_NS;
     if (w->rctx.wake_ns - now < ns)
         ns = w->rctx.wake_ns - now;
     if (!work_came(w))
         sleep_for(w, ns);
     awake(w);
+    disarm_ports(w);
     if (w->sleep_ns < IDLE_SLEEP_MAX_NS)
         w->sleep_ns *= 2;
 }

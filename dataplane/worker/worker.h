@@ -81,6 +81,7 @@ struct worker {
     uint64_t arena_bytes;
     struct xfer *xfer; /* NULL without ports */
     bool xfer_ended;   /* xfer_shutdown was called */
+    bool ports_armed;  /* to interrupt */
     void *xfer_memory;
     size_t xfer_memory_bytes;
     uint8_t *scratch; /* CHI_FORM_BYTES_MAX: a client's form, or an answer's body */

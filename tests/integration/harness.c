@@ -42,6 +42,15 @@ int folder_teardown(void **state)
     return nftw(test_dir, remove_one, 16, FTW_DEPTH | FTW_PHYS);
 }
 
+static void write_port(FILE *f, uint32_t id, const struct node_options *o)
+{
+    fprintf(f, "ports:\n  - {name: p0, ip: 10.40.0.%u/24, mtu: %d, device: \"", id, o->vhost ? 1500 : 9000);
+    if (o->vhost)
+        fprintf(f, "%s=%s/vhost.sock\"}\n", id < o->peer ? "net_vhost0,iface" : "net_virtio_user0,queues=1,path", test_dir);
+    else
+        fprintf(f, "net_memif0,role=%s,id=0,socket=%s/memif.sock\"}\n", id < o->peer ? "server" : "client", test_dir);
+}
+
 void node_configure(struct node *n, uint32_t id, const struct node_options *o)
 {
     const char *dir = test_dir;
@@ -62,8 +71,7 @@ void node_configure(struct node *n, uint32_t id, const struct node_options *o)
     fprintf(f, "workers: {cores: [%s], idle: adaptive}\n", o->cores ? o->cores : cores);
     fprintf(f, "memory: {hugepages: off, size: 256M}\n");
     if (o->peer)
-        fprintf(f, "ports:\n  - {name: p0, device: \"net_memif0,role=%s,id=0,socket=%s/memif.sock\", ip: 10.40.0.%u/24, mtu: 9000}\n",
-                id < o->peer ? "server" : "client", dir, id);
+        write_port(f, id, o);
     fprintf(f, "cluster:\n  name: %s\n", o->cluster ? o->cluster : "demo");
     if (o->peer)
         fprintf(f, "  peers: [{id: %u, name: node%u, ip: 10.40.0.%u}]\n", o->peer, o->peer, o->peer);

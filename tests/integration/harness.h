@@ -29,6 +29,7 @@ struct node_options {
     const char *modules;    /* YAML list of folders of modules in place of the build's */
     const char *limits;     /* YAML map body, e.g. "task_timeout_ms: 500" */
     const char *cluster;    /* name; default demo */
+    bool vhost;             /* with a peer: net_vhost and net_virtio_user, which interrupt, in place of net_memif */
     const char *cores;      /* default: one worker on core (id - 1) modulo the machine's */
 };
 

@@ -191,6 +191,27 @@ static void idle__an_adaptive_daemon_uses_under_two_percent_of_a_core(void **sta
     assert_int_equal(node_stop(&n), 0);
 }
 
+static void idle__ports_that_interrupt_wake_a_pair(void **state)
+{
+    (void)state;
+    struct node one, two;
+    struct node_options o = {.vhost = true, .limits = "task_timeout_ms: 60000"};
+    pair_start(&one, &two, &o, &o);
+    struct chi_client *c = node_connect(&one);
+    for (uint64_t i = 0; i < 2; i++) {
+        assert_int_equal(io_check(c, chi_physical(2), 20000, 30000, i), CHI_STATUS_OK);
+        expect_idle(&one);
+        expect_idle(&two);
+    }
+    for (int i = 0; i < 2; i++) {
+        json_t *ports = node_call(i ? &two : &one, "port.list");
+        assert_string_equal(json_string_value(json_object_get(json_array_get(ports, 0), "wakes")), "yes");
+        json_decref(ports);
+    }
+    chi_disconnect(c);
+    pair_stop(&one, &two);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -204,6 +225,7 @@ int main(void)
         TEST(socket__of_a_killed_daemon_is_replaced),
         TEST(stop__sigint_and_chictl_end_it_in_order),
         TEST(idle__an_adaptive_daemon_uses_under_two_percent_of_a_core),
+        TEST(idle__ports_that_interrupt_wake_a_pair),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
