@@ -145,9 +145,10 @@ static bool there_and_back(struct raw *r, uint32_t rounds, struct result *out)
     if (!ns)
         return false;
     for (int warm = 0; warm < WARM_ROUNDS;) {
-        if (round_trip(r, &ignored))
+        if (round_trip(r, &ignored)) {
             warm++;
-        else if (net_now_ns() > until) {
+            until = net_now_ns() + CONNECT_NS;
+        } else if (net_now_ns() > until) {
             free(ns);
             return false;
         }
