@@ -65,7 +65,8 @@ static const struct config_rule rules[] = {
     {"limits.task_timeout_ms", NUMBER, 1, LIMIT_TASK_TIMEOUT_MS, NULL},
 };
 
-static bool digits(const char *text, size_t length, uint64_t *out)
+/* All `length` bytes are one number: decimal digits, no leading zero. */
+static bool number(const char *text, size_t length, uint64_t *out)
 {
     uint64_t v = 0;
     if (!length || (length > 1 && text[0] == '0'))
@@ -80,11 +81,6 @@ static bool digits(const char *text, size_t length, uint64_t *out)
     return true;
 }
 
-bool config_number(const char *text, uint64_t *out)
-{
-    return digits(text, strlen(text), out);
-}
-
 bool config_size(const char *text, uint64_t *out)
 {
     static const char suffixes[] = "KMGT";
@@ -92,7 +88,7 @@ bool config_size(const char *text, uint64_t *out)
     const char *s = n ? strchr(suffixes, text[n - 1]) : NULL;
     unsigned shift = s ? 10 * (unsigned)(s - suffixes + 1) : 0;
     uint64_t v;
-    if (!digits(text, n - (s != NULL), &v) || v > UINT64_MAX >> shift)
+    if (!number(text, n - (s != NULL), &v) || v > UINT64_MAX >> shift)
         return false;
     *out = v << shift;
     return true;
@@ -116,8 +112,8 @@ bool config_cidr(const char *text, uint32_t *ip_out, uint8_t *prefix_out)
     const char *slash = strchr(text, '/');
     uint64_t prefix;
     uint32_t ip;
-    if (!slash || (size_t)(slash - text) >= sizeof(address) || !config_number(slash + 1, &prefix) || prefix < 1 ||
-        prefix > 30)
+    if (!slash || (size_t)(slash - text) >= sizeof(address) || !number(slash + 1, strlen(slash + 1), &prefix) ||
+        prefix < 1 || prefix > 30)
         return false;
     memcpy(address, text, (size_t)(slash - text));
     address[slash - text] = 0;
@@ -133,7 +129,7 @@ bool config_pool_id(const char *text, struct chi_pool_id *out)
 {
     const char *dot = strchr(text, '.');
     uint64_t major, minor;
-    if (!dot || !digits(text, (size_t)(dot - text), &major) || !config_number(dot + 1, &minor))
+    if (!dot || !number(text, (size_t)(dot - text), &major) || !number(dot + 1, strlen(dot + 1), &minor))
         return false;
     if (major > UINT32_MAX || minor > UINT32_MAX)
         return false;
@@ -176,9 +172,9 @@ bool config_rule_ok(const struct config_rule *rule, const char *text)
     uint8_t prefix;
     switch (rule->kind) {
     case NUMBER:
-        return config_number(text, &v) && v >= rule->min && v <= rule->max;
+        return number(text, strlen(text), &v) && v >= rule->min && v <= rule->max;
     case POWER:
-        return config_number(text, &v) && v >= rule->min && v <= rule->max && (v & (v - 1)) == 0;
+        return number(text, strlen(text), &v) && v >= rule->min && v <= rule->max && (v & (v - 1)) == 0;
     case SIZE:
         return config_size(text, &v) && v >= rule->min && v <= rule->max;
     case NAME:

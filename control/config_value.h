@@ -2,8 +2,7 @@
 #pragma once
 #include "chi/task.h"
 
-/* Each is true and fills its outputs when all of text is such a value. */
-bool config_number(const char *text, uint64_t *out);                       /* decimal digits, no leading zero */
+/* Each is true and fills its outputs when all of text is such a value.  Numbers are decimal, without a leading zero. */
 bool config_size(const char *text, uint64_t *out);                         /* 4096, 64K, 256M, 1G, 2T */
 bool config_ip(const char *text, uint32_t *ip_out);                        /* a host's address, host order */
 bool config_cidr(const char *text, uint32_t *ip_out, uint8_t *prefix_out); /* 10.40.0.1/24, prefix 1..30 */
