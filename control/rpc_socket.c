@@ -9,9 +9,10 @@
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
+#include <time.h>
 #include <unistd.h>
 
-enum { BACKLOG = 64, SOCKET_MODE = 0660 };
+enum { BACKLOG = 64, SOCKET_MODE = 0660, LOCK_LIMIT_MS = 2000 };
 
 struct message {
     char *text;
@@ -45,12 +46,16 @@ static int lock_folder(const char *path, const struct message *m)
     if (fd < 0)
         return say(m, errno, "cannot use the folder %s for the control socket (%s); make it, or change control.socket",
                    folder, strerror(errno));
-    while (flock(fd, LOCK_EX)) {
-        if (errno == EINTR)
-            continue;
+    /* Another daemon that starts has it for a moment; who keeps it longer keeps nobody waiting without an end. */
+    for (unsigned ms = 0; flock(fd, LOCK_EX | LOCK_NB); ms++) {
+        const struct timespec pause = {0, 1000000};
         int error = errno;
-        close(fd);
-        return say(m, error, "cannot lock the folder %s (%s)", folder, strerror(error));
+        if (error != EINTR && (error != EWOULDBLOCK || ms >= LOCK_LIMIT_MS)) {
+            close(fd);
+            return say(m, error, "cannot lock the folder %s (%s); end what holds it, or change control.socket", folder,
+                       strerror(error));
+        }
+        nanosleep(&pause, NULL);
     }
     return fd;
 }

@@ -5,9 +5,11 @@
 #include <stdint.h>
 #include <cmocka.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
@@ -158,6 +160,18 @@ static void rpc_socket_open__names_what_is_in_the_way(void **state)
     assert_refused(ENAMETOOLONG, "has 127 bytes; at most 107");
 }
 
+/* A program may keep a folder's lock for as long as it runs. */
+static void rpc_socket_open__does_not_wait_for_a_folder_that_another_keeps(void **state)
+{
+    (void)state;
+    int held = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    assert_true(held >= 0);
+    assert_int_equal(flock(held, LOCK_EX), 0);
+    assert_refused(EWOULDBLOCK, "cannot lock the folder /tmp/");
+    assert_int_equal(access(path, F_OK), -1);
+    close(held);
+}
+
 static void rpc_socket_open__makes_the_last_folder(void **state)
 {
     struct rpc_socket s;
@@ -190,6 +204,7 @@ int main(void)
         TEST(rpc_socket_open__replaces_a_dead_daemons), TEST(rpc_socket_open__leaves_a_live_daemons),
         TEST(rpc_socket_open__lets_one_of_many_win),    TEST(rpc_socket_open__names_what_is_in_the_way),
         TEST(rpc_socket_open__makes_the_last_folder),   TEST(rpc_socket_close__leaves_what_is_not_its_own),
+        TEST(rpc_socket_open__does_not_wait_for_a_folder_that_another_keeps),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
