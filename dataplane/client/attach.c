@@ -36,11 +36,10 @@ static int control_open(const char *path, int *out)
     if (fd < 0)
         return -errno;
     const struct timeval limit = {ATTACH_LIMIT_S, 0};
-    int rc = 0;
-    if (setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &limit, sizeof limit))
-        rc = -errno;
-    else if (connect(fd, (const struct sockaddr *)&addr, sizeof addr))
-        rc = errno == EAGAIN ? -ETIMEDOUT : -errno; /* a full backlog until the limit */
+    int rc = setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &limit, sizeof limit) ? -errno : 0;
+    while (!rc && connect(fd, (const struct sockaddr *)&addr, sizeof addr))
+        if (errno != EINTR) /* a unix socket that waited for room in the backlog is as it was */
+            rc = errno == EAGAIN ? -ETIMEDOUT : -errno; /* no room until the limit */
     if (rc) {
         close(fd);
         return rc;

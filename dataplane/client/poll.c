@@ -14,8 +14,8 @@ static void end_task(struct chi_client *c, uint32_t cookie, enum chi_status st)
     c->free_cookies[c->nfree++] = (uint16_t)cookie;
 }
 
-/* Loads the OUT fields.  The daemon has compared the lengths with what was placed; here they must lie within the
- * regions. */
+/* Loads the OUT fields.  A length that came back must lie within its region; how much of it was placed there only the
+ * daemon knows. */
 static enum chi_status load_out(struct chi_client *c, uint32_t cookie, const uint8_t *body, uint32_t length)
 {
     struct open_task *o = &c->open[cookie];

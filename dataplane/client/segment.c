@@ -20,9 +20,9 @@ int segment_map(struct chi_client *c, int memfd, uint64_t size, const struct shm
 {
     struct shm_geometry g = shm_geometry_of(rq->depth, rq->bulk_bytes);
     struct stat st;
-    /* Sealed: nobody can truncate it under our mapping. */
-    if (size != g.size || fstat(memfd, &st) || (uint64_t)st.st_size != size ||
-        (fcntl(memfd, F_GET_SEALS) & SEALS) != SEALS)
+    /* Sealed: nobody can truncate it under our mapping.  -1: of a file that has no seals. */
+    int seals = fcntl(memfd, F_GET_SEALS);
+    if (size != g.size || fstat(memfd, &st) || (uint64_t)st.st_size != size || seals < 0 || (seals & SEALS) != SEALS)
         return -EPROTO;
     void *base = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED, memfd, 0);
     if (base == MAP_FAILED)

@@ -20,8 +20,8 @@ CHI_BEGIN
 
 /* Connects to the daemon's control socket, and maps the segment that it made.  options may be NULL.
  * Returns 0 and *out (owned by the caller until chi_disconnect), or -errno: -ECONNREFUSED/-ENOENT no daemon there,
- * -EINVAL options out of range, -EPROTO not a daemon of this version, -ENOMEM it has no memory for it, -EAGAIN it has as
- * many clients as it may, -ETIMEDOUT no answer within 5 s. */
+ * -EINVAL options out of range, -EPROTO not a daemon of this version, -ENOMEM it has no memory for it, -EMFILE no
+ * descriptors, -EAGAIN it has as many clients as it may, -ETIMEDOUT no answer within 5 s, or its worker does not turn. */
 CHI_API CHI_MUST_CHECK int chi_connect(const char *socket_path, const struct chi_client_options *options, struct chi_client **out);
 
 /* Ends the connection; tasks that are out are abandoned and their memory is the daemon's until they end there.
@@ -39,8 +39,8 @@ CHI_API void chi_bulk_free(struct chi_client *c, void *p);
  * INVALID (no method, a field or query out of range, a bulk region outside the segment), TOO_BIG, NO_MEMORY (the form does
  * not fit into a slot, and bulk memory is full), DISCONNECTED.  The answer of a method whose form is written by hand may
  * have 4 KiB, else it ends with TOO_BIG.
- * A daemon that falls asleep at this very moment sees it at the next chi_poll or chi_wait, at the latest after its longest
- * sleep (docs/LIMITS.md).
+ * A daemon that falls asleep at this very moment sees it at the next chi_poll that finds nothing or chi_wait that waits, at
+ * the latest after its longest sleep (docs/LIMITS.md).
  * Costs one cache line to the worker when the form fits into it (48 bytes). */
 CHI_API enum chi_status chi_submit(struct chi_client *c, struct chi_task *task);
 

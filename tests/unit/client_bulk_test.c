@@ -10,7 +10,22 @@
 #include "chimods/echo/echo.h"
 #include "tests/support/loopback.h"
 
-enum { BULK = 1 << 20 };
+enum { BULK = 1 << 20, AREA = 4096 };
+
+/* Answers that take an area of AREA bytes, of twice that, and, by the first field alone, of a few. */
+struct wide {
+    struct chi_task task;
+    uint64_t few[8], rest[AREA / 8 - 8];
+};
+CHI_FIELDS(wide_fields) = {CHI_OUT(U64, struct wide, few), CHI_OUT(U64, struct wide, rest)};
+CHI_METHOD_VAR(wide_method) = CHI_METHOD(30, struct wide, wide_fields);
+struct wider {
+    struct chi_task task;
+    uint64_t all[2 * AREA / 8];
+};
+CHI_FIELDS(wider_fields) = {CHI_OUT(U64, struct wider, all)};
+CHI_METHOD_VAR(wider_method) = CHI_METHOD(31, struct wider, wider_fields);
+
 static struct loopback lb;
 static struct chi_client *client;
 
@@ -128,6 +143,64 @@ static void bulk_alloc__takes_idle_areas_back(void **state)
     assert_int_equal(chi_wait(client, &io[0].task, -1), CHI_STATUS_NO_POOL);
 }
 
+/* Takes the one task that is out, and ends it. */
+static void end_one(struct chi_task *task)
+{
+    struct ipc_request rq;
+    bool got;
+    assert_int_equal(ipc_take_st(lb.ch, lb.scratch, &rq, &got), CHI_DROP_NONE);
+    assert_true(got);
+    ipc_complete_st(lb.ch, &rq, CHI_STATUS_NO_POOL, NULL, 0);
+    assert_int_equal(chi_wait(client, task, -1), CHI_STATUS_NO_POOL);
+}
+
+static void area__grows_without_a_leak(void **state)
+{
+    (void)state;
+    struct chi_method small = wide_method, large = wide_method;
+    small.fields = &wide_fields[0];
+    small.nfields = 1;
+    for (unsigned i = 0; i < 2; i++) {
+        static struct wide t;
+        t = (struct wide){.task = {.query = chi_local(), .method = i ? &large : &small}};
+        assert_int_equal(chi_submit(client, &t.task), CHI_STATUS_PENDING);
+        end_one(&t.task);
+    }
+    assert_non_null(chi_bulk_alloc(client, lb.ch->bulk_bytes));
+}
+
+/* Idle areas of other cookies make room for a form, and a form takes no room that lies between regions. */
+static void area__takes_idle_ones_back_and_leaves_the_lower_end(void **state)
+{
+    (void)state;
+    static struct wide t[2];
+    for (unsigned i = 0; i < 2; i++) {
+        t[i] = (struct wide){.task = {.query = chi_local(), .method = &wide_method}};
+        assert_int_equal(chi_submit(client, &t[i].task), CHI_STATUS_PENDING);
+    }
+    for (unsigned i = 0; i < 2; i++)
+        end_one(&t[i].task);
+    /* All but the two idle areas is taken: a larger one than either has no other place than theirs, joined. */
+    const uint64_t areas = 2 * AREA, all = lb.ch->bulk_bytes;
+    void *rest = chi_bulk_alloc(client, all - areas);
+    assert_non_null(rest);
+    static struct wider w;
+    w = (struct wider){.task = {.query = chi_local(), .method = &wider_method}};
+    assert_int_equal(chi_submit(client, &w.task), CHI_STATUS_PENDING);
+    end_one(&w.task);
+    chi_bulk_free(client, rest);
+
+    void *whole = chi_bulk_alloc(client, all); /* which takes the idle area back */
+    assert_non_null(whole);
+    chi_bulk_free(client, whole);
+    void *hole = chi_bulk_alloc(client, AREA), *above = chi_bulk_alloc(client, AREA);
+    chi_bulk_free(client, hole);
+    assert_int_equal(chi_submit(client, &t[0].task), CHI_STATUS_PENDING);
+    assert_ptr_equal(chi_bulk_alloc(client, AREA), hole);
+    end_one(&t[0].task);
+    chi_bulk_free(client, above);
+}
+
 #define BULK_TEST(f) cmocka_unit_test_setup_teardown(f, set_up, tear_down)
 int main(void)
 {
@@ -136,6 +209,8 @@ int main(void)
         BULK_TEST(bulk_alloc__out_of_range),
         BULK_TEST(bulk_alloc__random_is_disjoint),
         BULK_TEST(bulk_alloc__takes_idle_areas_back),
+        BULK_TEST(area__grows_without_a_leak),
+        BULK_TEST(area__takes_idle_ones_back_and_leaves_the_lower_end),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

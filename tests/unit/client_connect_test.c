@@ -9,8 +9,10 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <signal.h>
 #include <sys/eventfd.h>
 #include <sys/mman.h>
+#include <sys/time.h>
 
 #include "chi/client.h"
 #include "tests/support/loopback.h"
@@ -85,6 +87,7 @@ enum lie {
     LIE_MANY_FDS,
     LIE_SIZE,
     LIE_UNSEALED,
+    LIE_NO_SEALS,
     LIE_SHORT_SEGMENT,
     LIE_GEOMETRY,
     LIE_NOT_MEMORY,
@@ -97,16 +100,20 @@ static const int lie_result[LIE_COUNT] = {
     [LIE_NO_FDS] = -EPROTO,           [LIE_TWO_FDS] = -EPROTO,  [LIE_FOUR_FDS] = -EPROTO,
     [LIE_MANY_FDS] = -EPROTO,         [LIE_SIZE] = -EPROTO,     [LIE_UNSEALED] = -EPROTO,
     [LIE_SHORT_SEGMENT] = -EPROTO,    [LIE_GEOMETRY] = -EPROTO, [LIE_NOT_MEMORY] = -EPROTO,
-    [LIE_REFUSED_WITH_FDS] = -ENOMEM,
+    [LIE_REFUSED_WITH_FDS] = -ENOMEM, [LIE_NO_SEALS] = -EPROTO,
 };
 
 static int other_segment(const struct ipc_channel *ch, enum lie lie)
 {
-    int fd = memfd_create("other", MFD_CLOEXEC | MFD_ALLOW_SEALING);
+    char file[96];
     uint64_t size = lie == LIE_SHORT_SEGMENT ? ch->size - 4096 : ch->size;
+    snprintf(file, sizeof file, "%s/segment", lb.folder);
+    int fd = lie == LIE_NO_SEALS ? open(file, O_RDWR | O_CREAT | O_CLOEXEC, 0600)
+                                 : memfd_create("other", MFD_CLOEXEC | MFD_ALLOW_SEALING);
+    unlink(file);
     if (fd < 0 || ftruncate(fd, (off_t)size))
         loopback_die("memfd");
-    if (lie != LIE_UNSEALED && fcntl(fd, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL))
+    if (lie == LIE_SHORT_SEGMENT && fcntl(fd, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL))
         loopback_die("seal");
     if (pwrite(fd, ch->base, sizeof(struct shm_header), 0) < 0)
         loopback_die("pwrite");
@@ -142,6 +149,7 @@ static void tell(int fd, enum lie lie)
     case LIE_GEOMETRY: ((struct shm_header *)ch->base)->bulk_offset += 64; break;
     case LIE_NOT_MEMORY: fds[0] = ch->worker_event; break;
     case LIE_UNSEALED:
+    case LIE_NO_SEALS: /* a file of a disk, which has none: who asks for them gets an error */
     case LIE_SHORT_SEGMENT: fds[0] = other = other_segment(ch, lie); break;
     default: break;
     }
@@ -247,13 +255,53 @@ static void connect__reply_in_pieces(void **state)
     assert_int_equal(fds_open(), before + 4 + 1);
 }
 
+static int waiting[16], nwaiting;
+
+/* The first signal leaves the backlog as it is; the second makes room in it. */
+static void on_alarm(int number)
+{
+    static int calls;
+    int kept = errno;
+    (void)number;
+    if (++calls < 2)
+        return;
+    int fd = accept(lb.listener, NULL, NULL);
+    if (fd >= 0)
+        close(fd);
+    errno = kept;
+}
+
+/* Signals while the backlog is full: the wait for room goes on. */
+static void connect__interrupted_by_signals(void **state)
+{
+    (void)state;
+    struct sockaddr_un a = {.sun_family = AF_UNIX};
+    memcpy(a.sun_path, lb.path, strlen(lb.path) + 1);
+    for (int full = 0; !full; nwaiting += !full) {
+        int fd = waiting[nwaiting] = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+        assert_true(fd >= 0 && nwaiting < 15);
+        full = connect(fd, (struct sockaddr *)&a, sizeof a) != 0;
+    }
+    const struct sigaction on = {.sa_handler = on_alarm}, off = {.sa_handler = SIG_DFL};
+    const struct itimerval ticks = {{0, 20000}, {0, 20000}}, none = {{0, 0}, {0, 0}};
+    struct chi_client *c = NULL;
+    assert_int_equal(fcntl(lb.listener, F_SETFL, O_NONBLOCK), 0);
+    assert_int_equal(sigaction(SIGALRM, &on, NULL), 0);
+    assert_int_equal(setitimer(ITIMER_REAL, &ticks, NULL), 0);
+    assert_int_equal(chi_connect(lb.path, NULL, &c), -EPROTO); /* accepted, and closed by the handler */
+    assert_int_equal(setitimer(ITIMER_REAL, &none, NULL), 0);
+    assert_int_equal(sigaction(SIGALRM, &off, NULL), 0);
+    for (int i = 0; i <= nwaiting; i++)
+        close(waiting[i]);
+}
+
 #define CONNECT_TEST(f) cmocka_unit_test_setup_teardown(f, set_up, tear_down)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         CONNECT_TEST(connect__no_daemon),       CONNECT_TEST(connect__options_out_of_range),
         CONNECT_TEST(connect__bad_daemons),     CONNECT_TEST(connect__refused_by_the_limits),
-        CONNECT_TEST(connect__reply_in_pieces),
+        CONNECT_TEST(connect__reply_in_pieces), CONNECT_TEST(connect__interrupted_by_signals),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

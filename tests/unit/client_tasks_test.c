@@ -216,6 +216,17 @@ static void submit__regions_in_place(void **state)
     }
 }
 
+/* No bytes lie anywhere, so that no memory needs to be named for them. */
+static void submit__regions_of_no_bytes_and_no_place(void **state)
+{
+    (void)state;
+    struct echo_io io = {.seed = 1, .sum = 9};
+    set_task(&io.task, &echo_io_method);
+    assert_int_equal(chi_submit(client, &io.task), CHI_STATUS_PENDING);
+    assert_int_equal(chi_wait(client, &io.task, -1), CHI_STATUS_OK);
+    assert_true(io.sum == 0 && io.out.used == 0);
+}
+
 static void submit__by_hand_small_and_large(void **state)
 {
     (void)state;
@@ -343,6 +354,7 @@ int main(void)
         TASK_TEST(submit__external_there_and_back),
         TASK_TEST(submit__status_of_the_module),
         TASK_TEST(submit__regions_in_place),
+        TASK_TEST(submit__regions_of_no_bytes_and_no_place),
         TASK_TEST(submit__by_hand_small_and_large),
         TASK_TEST(submit__refused_at_once),
         TASK_TEST(submit__unknown_method_and_schema),

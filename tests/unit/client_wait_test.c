@@ -12,6 +12,23 @@
 #include "chimods/echo/echo.h"
 #include "tests/support/loopback.h"
 
+struct list {
+    struct chi_task task;
+    uint64_t count, v[1000];
+};
+static void list_in(struct chi_archive *ar, struct chi_task *task)
+{
+    (void)ar;
+    (void)task;
+}
+static void list_out(struct chi_archive *ar, struct chi_task *task)
+{
+    struct list *l = (struct list *)task;
+    chi_ar_u64(ar, &l->count, 1);
+    chi_ar_u64(ar, l->v, l->count < 1000 ? l->count : 0);
+}
+CHI_METHOD_VAR(list_method) = CHI_METHOD_BY_HAND(30, struct list, list_in, list_out);
+
 static struct chi_method *const methods[] = {&echo_ping_method};
 static struct loopback lb;
 static struct chi_client *client;
@@ -139,6 +156,9 @@ static void poll__settles_a_submission(void **state)
     struct echo_ping r = ping(3);
     assert_int_equal(chi_submit(client, &r.task), CHI_STATUS_PENDING);
     assert_int_equal(read(lb.ch->worker_event, &count, sizeof count), sizeof count);
+    struct echo_ping s = ping(4); /* and the next one, in the same sleep, does not */
+    assert_int_equal(chi_submit(client, &s.task), CHI_STATUS_PENDING);
+    assert_int_equal(read(lb.ch->worker_event, &count, sizeof count), -1);
 }
 
 static void *close_control(void *arg)
@@ -168,6 +188,8 @@ static void daemon_gone__while_asleep(void **state)
     assert_int_equal(chi_submit(client, &late.task), CHI_STATUS_DISCONNECTED);
     assert_int_equal(late.task.status, CHI_STATUS_DISCONNECTED);
     assert_int_equal(chi_poll(client), 0);
+    late.task.status = CHI_STATUS_PENDING; /* as one that another client has out: nothing of this one will end it */
+    assert_int_equal(chi_wait(client, &late.task, -1), CHI_STATUS_DISCONNECTED);
 }
 
 /* A program that only polls notices it too; what was completed before is not lost. */
@@ -211,6 +233,47 @@ static void answer(uint64_t at, uint32_t cookie, uint32_t status, uint32_t lengt
     struct shm_complete c = {.cookie = cookie, .status = (uint16_t)status, .length = length};
     memcpy(l->payload, &c, sizeof c);
     line_put_done(l, at);
+}
+
+static void *complete_and_close(void *arg)
+{
+    const struct shm_header *h = (const struct shm_header *)lb.ch->base;
+    (void)arg;
+    while (__atomic_load_n(&h->client_sleeps, __ATOMIC_RELAXED) == 0)
+        ;
+    answer(0, 0, CHI_STATUS_DEADLINE, 0); /* without a wake-up: the end of the connection is what wakes */
+    shutdown(lb.control, SHUT_RDWR);
+    return NULL;
+}
+
+static void daemon_gone__what_it_completed_before_counts(void **state)
+{
+    (void)state;
+    struct echo_ping p = ping(1), q = ping(2);
+    assert_int_equal(chi_submit(client, &p.task), CHI_STATUS_PENDING);
+    assert_int_equal(chi_submit(client, &q.task), CHI_STATUS_PENDING);
+    pthread_t t;
+    assert_int_equal(pthread_create(&t, NULL, complete_and_close, NULL), 0);
+    assert_int_equal(chi_wait(client, &q.task, -1), CHI_STATUS_DISCONNECTED);
+    pthread_join(t, NULL);
+    assert_int_equal(p.task.status, CHI_STATUS_DEADLINE);
+}
+
+/* A method by hand believes the count in the body; the body is no longer than the area that was offered for it. */
+static void answer__longer_than_its_area(void **state)
+{
+    (void)state;
+    static struct list l;
+    for (uint64_t i = 0; i < 2; i++) {
+        l = (struct list){.task = {.query = chi_local(), .method = &list_method}};
+        assert_int_equal(chi_submit(client, &l.task), CHI_STATUS_PENDING);
+        const struct shm_submit *s = (const struct shm_submit *)line_put_at(lb.ch->submit, lb.ch->mask, i)->payload;
+        uint64_t count = s->external.answer_cap / 8 - 1 + i; /* beside the count itself */
+        memcpy(lb.ch->base + s->external.answer_offset, &count, sizeof count);
+        answer(i, 0, CHI_STATUS_OK, (uint32_t)(count + 1) * 8);
+        assert_int_equal(chi_wait(client, &l.task, -1), i ? CHI_STATUS_ARCHIVE : CHI_STATUS_OK);
+        assert_true(l.count == (i ? 0 : count));
+    }
 }
 
 static void answer__malformed(void **state)
@@ -257,6 +320,8 @@ int main(void)
         WAIT_TEST(wait__takes_in_others),      WAIT_TEST(daemon_gone__while_asleep),
         WAIT_TEST(daemon_gone__while_polling), WAIT_TEST(daemon_gone__while_spinning),
         WAIT_TEST(answer__malformed),          WAIT_TEST(poll__settles_a_submission),
+        WAIT_TEST(daemon_gone__what_it_completed_before_counts),
+        WAIT_TEST(answer__longer_than_its_area),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
