@@ -57,18 +57,24 @@ static void close_client(struct client *c)
     c->fd = -1;
 }
 
-static void leave(struct client *c)
+/* Its channel is destroyed when the worker has let go of it. */
+static void await_reap(struct client *c)
 {
     struct daemon *d = c->daemon;
     struct timeval again = {0, REAP_US};
     close_client(c);
-    runtime_detach(d->rt, c->channel);
-    remove_from(&d->clients, c);
     c->next = d->leaving;
     d->leaving = c;
+    event_add(d->reaper, &again);
+}
+
+static void leave(struct client *c)
+{
+    struct daemon *d = c->daemon;
+    runtime_detach(d->rt, c->channel);
+    remove_from(&d->clients, c);
+    await_reap(c);
     clients_reap(d);
-    if (d->leaving)
-        event_add(d->reaper, &again);
 }
 
 void clients_reap(struct daemon *d)
@@ -96,6 +102,7 @@ static void on_client(evutil_socket_t fd, short what, void *arg)
     leave(arg);
 }
 
+/* 0 and *out, a client among d->clients; or -errno, and fd stays the caller's. */
 static int attach(struct daemon *d, int fd, const struct shm_attach_request *rq, struct client **out)
 {
     struct ipc_limits lim = {.bulk_bytes_max = d->config->limits.client_bulk, .depth_max = SHM_DEPTH_MAX};
@@ -104,21 +111,24 @@ static int attach(struct daemon *d, int fd, const struct shm_attach_request *rq,
     struct client *c = calloc(1, sizeof *c);
     if (!c)
         return -ENOMEM;
-    *c = (struct client){.daemon = d, .fd = fd};
+    *c = (struct client){.daemon = d, .fd = -1};
     int rc = ipc_create(rq, &lim, &c->channel);
     if (!rc) {
         c->watch = event_new(d->base, fd, EV_READ | EV_PERSIST, on_client, c);
         rc = c->watch && !event_add(c->watch, NULL) ? runtime_attach(d->rt, c->channel) : -ENOMEM;
-        if (rc) {
-            ipc_destroy(c->channel);
-            if (c->watch)
-                event_free(c->watch);
-        }
+    }
+    if (rc == -ETIMEDOUT) { /* its worker may still find the channel */
+        d->client_count++;
+        await_reap(c);
+        return rc;
     }
     if (rc) {
+        close_client(c);
+        ipc_destroy(c->channel);
         free(c);
         return rc;
     }
+    c->fd = fd;
     c->next = d->clients;
     d->clients = c;
     d->client_count++;
@@ -149,6 +159,7 @@ void clients_close_all(struct daemon *d)
             struct client *c = *lists[i];
             *lists[i] = c->next;
             close_client(c);
+            c->channel->out = 0; /* tasks that were given up went with their workers */
             ipc_destroy(c->channel);
             free(c);
         }

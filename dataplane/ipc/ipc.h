@@ -33,6 +33,7 @@ struct ipc_channel {
     uint32_t unsettled;          /* completions since the last certain look at its sleep */
     uint32_t empty;              /* looks at an empty ring in a row, while unsettled */
     bool detached;               /* the client is gone: completions are discarded */
+    bool removed;                /* and its worker does not look at it any more */
     struct form_head head;       /* of the form that ipc_take_st gave last */
     void *user;                  /* the owner's list */
     struct ipc_channel *next;

@@ -25,7 +25,7 @@ int runtime_attach(struct runtime *rt, struct ipc_channel *ch)
     if (epoll_ctl(rt->worker[least]->epoll_fd, EPOLL_CTL_ADD, ch->worker_event, &ev))
         return -errno;
     int rc = worker_call(rt, least, do_attach, ch);
-    if (!rc)
+    if (!rc || rc == -ETIMEDOUT)
         __atomic_fetch_add(&rt->worker[least]->clients, 1, __ATOMIC_RELAXED);
     return rc;
 }
@@ -42,32 +42,26 @@ void runtime_detach(struct runtime *rt, struct ipc_channel *ch)
     (void)rc; /* a worker that does not turn now finds the call later; runtime_reap looks again either way */
 }
 
-struct removal {
-    struct ipc_channel *ch;
-    bool gone;
-};
-
+/* Calls of one channel are found in their order: when one of them has run, so have those that timed out before it. */
 static void do_remove(void *worker, void *arg)
 {
     struct worker *w = worker;
-    struct removal *r = arg;
-    r->ch->detached = true;
-    if (r->ch->out)
+    struct ipc_channel *ch = arg;
+    ch->detached = true;
+    if (ch->out)
         return; /* its tasks still name its memory */
     for (struct ipc_channel **at = &w->channels; *at; at = &(*at)->next) {
-        if (*at != r->ch)
+        if (*at != ch)
             continue;
-        *at = r->ch->next;
+        *at = ch->next;
         break;
     }
-    r->gone = true; /* also when an earlier call, which timed out, took it off */
+    ch->removed = true; /* also when an earlier call, which timed out, took it off */
 }
 
 bool runtime_reap(struct runtime *rt, struct ipc_channel *ch)
 {
-    static struct removal r; /* outlives a call that times out; the control thread is the only user */
-    r = (struct removal){.ch = ch};
-    if (worker_call(rt, ch->worker, do_remove, &r) || !r.gone)
+    if (worker_call(rt, ch->worker, do_remove, ch) || !ch->removed)
         return false;
     __atomic_fetch_sub(&rt->worker[ch->worker]->clients, 1, __ATOMIC_RELAXED);
     (void)epoll_ctl(rt->worker[ch->worker]->epoll_fd, EPOLL_CTL_DEL, ch->worker_event, NULL); /* its close would do */

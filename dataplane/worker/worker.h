@@ -122,7 +122,8 @@ void runtime_destroy(struct runtime *rt);
 CHI_MUST_CHECK int worker_call(struct runtime *rt, uint32_t index, void (*fn)(void *worker, void *arg), void *arg);
 
 /* Adds a client's channel to a worker; removes it (the client is gone).  After removal the channel is destroyed by
- * runtime_reap, when none of its tasks is out. */
+ * runtime_reap, when none of its tasks is out.  runtime_attach: 0 or -errno; after -ETIMEDOUT the worker may still find
+ * the channel later, so that it is the caller's to reap and not to destroy. */
 CHI_MUST_CHECK int runtime_attach(struct runtime *rt, struct ipc_channel *ch);
 void runtime_detach(struct runtime *rt, struct ipc_channel *ch);
 /* Tries to take a detached channel off its worker: true when it is gone (and destroyed). */

@@ -1,9 +1,11 @@
 /* failure_test.c - what is missing, differs, or dies: each task ends with a status, and the daemons stay. */
+#include <errno.h>
 #include <signal.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include "harness.h"
+#include "probe/probe.h"
 
 static const struct chi_query there = {CHI_QUERY_PHYSICAL, 0, 2};
 static const int64_t LONG = INT64_C(60000000000);
@@ -194,6 +196,51 @@ static void daemon__stopped_with_tasks_out_ends_them_in_order(void **state)
     chi_disconnect(c);
 }
 
+static const struct chi_pool_id PROBE = {200, 0};
+static const struct node_options with_probe = {.compose = "  - {mod: probe, pool: 200.0, name: probe}", .modules = MODULES_OF_TESTS};
+
+/* A module that forgets a task: the daemon gives it up after its time, and still ends in order. */
+static void daemon__stopped_with_a_task_that_its_module_never_ends(void **state)
+{
+    (void)state;
+    struct node one;
+    node_configure(&one, 1, &with_probe);
+    node_start(&one);
+    struct chi_client *c = node_connect(&one);
+    struct probe_where t = {.task = {.pool = PROBE, .query = chi_local(), .method = &probe_where_method}, .mode = PROBE_PARK};
+    chi_submit(c, &t.task);
+    assert_int_equal(chi_wait(c, &t.task, 10000000), CHI_STATUS_TIMED_OUT);
+    assert_int_equal(node_stop(&one), 0);
+    assert_int_equal(chi_wait(c, &t.task, LONG), CHI_STATUS_DISCONNECTED);
+    chi_disconnect(c);
+}
+
+static bool is_held(void *gate) { return __atomic_load_n((uint8_t *)gate + 1, __ATOMIC_ACQUIRE) != 0; }
+
+/* A module that keeps its worker: who connects meanwhile is refused in time, and when the worker turns again all is well. */
+static void client__of_a_worker_that_does_not_turn_is_refused(void **state)
+{
+    (void)state;
+    struct node one;
+    node_configure(&one, 1, &with_probe);
+    node_start(&one);
+    struct chi_client *c = node_connect(&one), *refused = NULL;
+    uint8_t *gate = chi_bulk_alloc(c, 2);
+    gate[0] = gate[1] = 0;
+    struct probe_hold t = {.task = {.pool = PROBE, .query = chi_local(), .method = &probe_hold_method}, .gate = {gate, 2, 0}};
+    chi_submit(c, &t.task);
+    until(is_held, gate, "the worker is in the module");
+    assert_int_equal(chi_connect(one.socket, NULL, &refused), -ETIMEDOUT);
+    __atomic_store_n(&gate[0], 1, __ATOMIC_RELEASE);
+    assert_int_equal(chi_wait(c, &t.task, LONG), CHI_STATUS_OK);
+    chi_disconnect(c);
+    until(no_clients, &one, "neither client is left");
+    c = node_connect(&one);
+    assert_int_equal(io_check(c, chi_local(), 50000, 50000, 1), CHI_STATUS_OK);
+    chi_disconnect(c);
+    assert_int_equal(node_stop(&one), 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -206,6 +253,8 @@ int main(void)
         TEST(client__killed_with_tasks_out_leaves_the_daemons_well),
         TEST(daemon__killed_ends_its_clients_tasks),
         TEST(daemon__stopped_with_tasks_out_ends_them_in_order),
+        TEST(daemon__stopped_with_a_task_that_its_module_never_ends),
+        TEST(client__of_a_worker_that_does_not_turn_is_refused),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -55,6 +55,8 @@ static enum chi_status wait_for_subtask(struct probe_where *t, struct chi_rctx *
 
 static enum chi_status run_where(struct chi_container *c, struct probe_where *t, struct chi_rctx *r)
 {
+    if (t->mode == PROBE_PARK)
+        return CHI_STATUS_PENDING;
     if (t->mode == PROBE_WAIT)
         return wait_for_subtask(t, r);
     t->node = chi_container_node(c);
@@ -97,6 +99,15 @@ static enum chi_status run_hand(struct probe_hand *t)
     return CHI_STATUS_OK;
 }
 
+static enum chi_status run_hold(const struct probe_hold *t)
+{
+    uint8_t *gate = t->gate.ptr;
+    __atomic_store_n(&gate[1], 1, __ATOMIC_RELEASE);
+    while (__atomic_load_n(&gate[0], __ATOMIC_ACQUIRE) == 0)
+        ;
+    return CHI_STATUS_OK;
+}
+
 static enum chi_status probe_run(struct chi_container *c, struct chi_task *task, struct chi_rctx *r)
 {
     switch (task->method->id) {
@@ -106,18 +117,20 @@ static enum chi_status probe_run(struct chi_container *c, struct chi_task *task,
         return run_fields((struct probe_fields *)task);
     case PROBE_HAND:
         return run_hand((struct probe_hand *)task);
+    case PROBE_HOLD:
+        return run_hold((const struct probe_hold *)task);
     default:
         return CHI_STATUS_NO_METHOD;
     }
 }
 
-static struct chi_method *const methods[] = {&probe_where_method, &probe_fields_method, &probe_hand_method};
+static struct chi_method *const methods[] = {&probe_where_method, &probe_fields_method, &probe_hand_method, &probe_hold_method};
 static const struct chi_chimod probe = {
     .abi = CHI_CHIMOD_ABI,
     .size = sizeof(struct chi_chimod),
     .name = "probe",
     .methods = methods,
-    .nmethods = 3,
+    .nmethods = 4,
     .init = probe_init,
     .run = probe_run,
     .monitor = probe_monitor,

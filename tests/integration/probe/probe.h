@@ -2,13 +2,14 @@
 #pragma once
 #include "chi/archive.h"
 
-enum { PROBE_WHERE = 1, PROBE_FIELDS = 2, PROBE_HAND = 3 };
+enum { PROBE_WHERE = 1, PROBE_FIELDS = 2, PROBE_HAND = 3, PROBE_HOLD = 4 };
 enum probe_mode {
     PROBE_PLAIN,
     PROBE_STAY_DYNAMIC, /* GLOBAL_SCHEDULE leaves the query as it is */
     PROBE_FAIL_GLOBAL,  /* GLOBAL_SCHEDULE returns MODULE */
     PROBE_FAIL_LOCAL,   /* LOCAL_SCHEDULE returns MODULE */
     PROBE_FOREIGN_LANE, /* LOCAL_SCHEDULE names another container's lane */
+    PROBE_PARK,         /* run parks, and nobody ends it */
     PROBE_WAIT,         /* run parks, asks node `key` by a subtask, and ends with its answer */
 };
 
@@ -74,3 +75,11 @@ static inline void probe_hand_out(struct chi_archive *ar, struct chi_task *task)
     chi_ar_bulk(ar, &t->half.ptr, &t->half.used, CHI_WRITE);
 }
 CHI_METHOD_VAR(probe_hand_method) = CHI_METHOD_BY_HAND(PROBE_HAND, struct probe_hand, probe_hand_in, probe_hand_out);
+
+/* hold: sets gate[1], and keeps its worker until gate[0] is not 0.  Of a local client: the region is its own memory. */
+struct probe_hold {
+    struct chi_task task;
+    struct chi_bulk gate; /* INOUT, 2 bytes */
+};
+CHI_FIELDS(probe_hold_fields) = {CHI_BULK_INOUT(struct probe_hold, gate)};
+CHI_METHOD_VAR(probe_hold_method) = CHI_METHOD(PROBE_HOLD, struct probe_hold, probe_hold_fields);
