@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <time.h>
 
 #include "daemon.h"
@@ -12,7 +13,8 @@
 
 CHI_STATIC_ASSERT((int)DAEMON_ERROR_BYTES >= (int)NET_ERROR_BYTES && (int)DAEMON_ERROR_BYTES >= (int)SCHED_ERROR_BYTES, "for all");
 
-enum { STOP_LIMIT_MS = 3000, REMOTE_QUEUE_MAJOR = 2, REAP_MS = 20 };
+enum { STOP_LIMIT_MS = 3000, REMOTE_QUEUE_MAJOR = 2 };
+enum { FILES_OF_CLIENT = 5, FILES_OF_DAEMON = 384 }; /* its socket and ipc_channel's; workers, ports, chictl and modules */
 
 /* --- configuration */
 
@@ -160,8 +162,29 @@ static void on_reap(evutil_socket_t fd, short what, void *arg)
     clients_reap(arg);
 }
 
+/* Open files for all clients that the configuration allows: without them neither one more client nor chictl gets in. */
+static int allow_files(const struct daemon *d, char *err)
+{
+    const rlim_t need = (rlim_t)d->config->limits.clients * FILES_OF_CLIENT + FILES_OF_DAEMON;
+    struct rlimit files;
+    if (getrlimit(RLIMIT_NOFILE, &files))
+        return -errno;
+    if (files.rlim_max < need) {
+        snprintf(err, DAEMON_ERROR_BYTES, "limits.clients is %u, which takes %llu open files, and this process may have %llu; lower it, "
+                 "or raise ulimit -n", d->config->limits.clients, (unsigned long long)need, (unsigned long long)files.rlim_max);
+        return -EMFILE;
+    }
+    if (files.rlim_cur >= need)
+        return 0;
+    files.rlim_cur = need;
+    return setrlimit(RLIMIT_NOFILE, &files) ? -errno : 0;
+}
+
 static int start_control(struct daemon *d, char *err)
 {
+    int rc = allow_files(d, err);
+    if (rc)
+        return rc;
     struct rpc_options o = {
         .socket_path = d->config->control.socket,
         .methods = daemon_methods,

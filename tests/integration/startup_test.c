@@ -1,5 +1,7 @@
 /* startup_test.c - chimaerad's command line, and each start step that can fail: one line that says what and how to mend it. */
+#include <errno.h>
 #include <signal.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
@@ -114,6 +116,41 @@ static void step__a_second_daemon_on_one_socket_is_refused(void **state)
     assert_int_equal(node_stop(&n), 0);
 }
 
+static void step__too_few_open_files_are_named(void **state)
+{
+    (void)state;
+    struct node n;
+    char command[512];
+    node_configure(&n, 1, &(struct node_options){.limits = "clients: 1024"});
+    snprintf(command, sizeof command, "ulimit -n 1000 && exec %s --config %s", DAEMON, n.config);
+    const char *const argv[] = {"/bin/sh", "-c", command, NULL};
+    assert_int_equal(run_program(output, sizeof output, argv), 1);
+    expect_line("control socket: limits.clients is 1024");
+}
+
+/* As many clients as the configuration says, and not one more; also where the daemon has to raise a limit of its own for them. */
+static void clients__are_as_many_as_configured(void **state)
+{
+    (void)state;
+    enum { CLIENTS = 60, FILES = 250 }; /* fewer than CLIENTS need */
+    struct node n;
+    struct rlimit old, low;
+    struct chi_client *c[CLIENTS];
+    node_configure(&n, 1, &(struct node_options){.limits = "clients: 60"});
+    assert_int_equal(getrlimit(RLIMIT_NOFILE, &old), 0);
+    low = (struct rlimit){FILES, old.rlim_max};
+    assert_int_equal(setrlimit(RLIMIT_NOFILE, &low), 0);
+    node_start(&n);
+    assert_int_equal(setrlimit(RLIMIT_NOFILE, &old), 0);
+    for (int i = 0; i < CLIENTS; i++)
+        assert_int_equal(chi_connect(n.socket, &(struct chi_client_options){.bulk_bytes = 1 << 20}, &c[i]), 0);
+    struct chi_client *more = NULL;
+    assert_int_equal(chi_connect(n.socket, NULL, &more), -EAGAIN);
+    for (int i = 0; i < CLIENTS; i++)
+        chi_disconnect(c[i]);
+    assert_int_equal(node_stop(&n), 0);
+}
+
 static void socket__of_a_killed_daemon_is_replaced(void **state)
 {
     (void)state;
@@ -222,6 +259,8 @@ int main(void)
         TEST(step__a_missing_module_is_named),
         TEST(step__a_file_that_is_no_module_is_named),
         TEST(step__a_second_daemon_on_one_socket_is_refused),
+        TEST(step__too_few_open_files_are_named),
+        TEST(clients__are_as_many_as_configured),
         TEST(socket__of_a_killed_daemon_is_replaced),
         TEST(stop__sigint_and_chictl_end_it_in_order),
         TEST(idle__an_adaptive_daemon_uses_under_two_percent_of_a_core),
