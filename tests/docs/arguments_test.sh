@@ -47,6 +47,9 @@ refuses 2 "core 1023" "$perf" rate --socket x --cpu 1023
 refuses 3 "no daemon" "$perf" latency --socket "$tree/no/such/socket"
 refuses 2 "usage" "$bin/chi-demo" --node
 refuses 2 "usage" "$bin/chi-demo" --socket x --node two --file x
+for node in 0 65536 4294967297 -1 ''; do
+    refuses 2 "from 1 to 65535" "$bin/chi-demo" --socket x --node "$node" --file x
+done
 refuses 2 "No such file" "$bin/chi-demo" --socket x --node 2 --file "$tree/no/such/file"
 refuses 3 "no daemon" "$bin/chi-demo" --socket "$tree/no/such/socket" --node 2 --file "$tree/README.md"
 

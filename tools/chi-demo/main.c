@@ -51,6 +51,7 @@ static int usage(const char *what)
 static int arguments_read(struct demo *d, int argc, char **argv)
 {
     for (int i = 1; i < argc; i += 2) {
+        unsigned long node = 1;
         char *end = "";
         if (i + 1 == argc)
             return usage("an argument has no value");
@@ -59,11 +60,11 @@ static int arguments_read(struct demo *d, int argc, char **argv)
         else if (!strcmp(argv[i], "--file"))
             d->path = argv[i + 1];
         else if (!strcmp(argv[i], "--node"))
-            d->node = (uint32_t)strtoul(argv[i + 1], &end, 10);
+            d->node = (uint32_t)(node = strtoul(argv[i + 1], &end, 10));
         else
             return usage("unknown argument");
-        if (*end)
-            return usage("a node is a number");
+        if (*end || node < 1 || node > UINT16_MAX)
+            return usage("a node is a number from 1 to 65535");
     }
     return d->socket && d->path && d->node ? 0 : usage("an argument is missing");
 }
