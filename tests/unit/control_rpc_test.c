@@ -236,6 +236,7 @@ static void rpc__refuses_what_is_no_request(void **state)
         {"hello\n", "\"code\":-32700"},
         {"GET / HTTP/1.0\r\n\r\n", "\"code\":-32700"},
         {"{\"jsonrpc\":\"2.0\",\"method\":\"foobar, \"params\":\"bar\",\"baz]\n", "\"code\":-32700"},
+        {"{\"method\":\"count,\"id\":1}\n", "a request is an object or an array"}, /* at once: no byte behind it mends it */
         {"{\"id\":1,\"id\":2}", "\"code\":-32700"},
         {"{\"jsonrpc\":\"2.0\",\"method\":\"\xff\xfe\",\"id\":1}", "\"code\":-32700"},
         {"{}", "\"code\":-32600"},
@@ -404,6 +405,39 @@ static void rpc__holds_back_who_does_not_read(void **state)
     close(fd);
 }
 
+/* Of many requests that are there at once only a turn's worth goes before another connection's. */
+static void rpc__gives_the_others_a_turn(void **state)
+{
+    struct world *w = *state;
+    static const char request[] = "{\"jsonrpc\":\"2.0\",\"method\":\"count\",\"id\":1}";
+    start(w, 0, 0);
+    int fd = dial(w), other = dial(w);
+    push_text(w, fd, request);
+    pull(w, fd, 1);
+    for (int i = 0; i < 3 * RPC_TURN; i++)
+        assert_int_equal(send(fd, request, strlen(request), 0), (ssize_t)strlen(request));
+    push_text(w, other, request);
+    pull(w, other, 1);
+    assert_in_range(atoi(strstr(w->answer, "result") + 8), 2, 2 * RPC_TURN);
+    pull(w, fd, 3 * RPC_TURN);
+    close(fd);
+    close(other);
+}
+
+/* A byte now and then makes no more time for the end of a request: it ends before it is too long. */
+static void rpc__closes_who_trickles(void **state)
+{
+    struct world *w = *state;
+    start(w, 50, 0);
+    int fd = dial(w);
+    push_text(w, fd, "{\"jsonrpc\":");
+    for (; rpc_connections(w->rpc); turn(w))
+        (void)!send(fd, " ", 1, MSG_NOSIGNAL);
+    pull(w, fd, -1);
+    assert_answer(w, "did not end in time");
+    close(fd);
+}
+
 static void rpc__closes_the_slow(void **state)
 {
     struct world *w = *state;
@@ -555,7 +589,7 @@ int main(void)
         TEST(rpc__limits_the_size_of_a_request),
         TEST(rpc__answers_before_it_sees_the_end),
         TEST(rpc__holds_back_who_does_not_read),
-        TEST(rpc__closes_the_slow),
+        TEST(rpc__closes_the_slow), TEST(rpc__closes_who_trickles), TEST(rpc__gives_the_others_a_turn),
         TEST(rpc__makes_room_for_new_connections),
         TEST(rpc__gives_clients_away),
         TEST(rpc__refuses_a_foreign_client),

@@ -229,6 +229,8 @@ static void ipc_take__bad_offsets(void **state)
         s.external.answer_offset = bad[i].answer;
         s.external.form_length = bad[i].length;
         s.external.answer_cap = bad[i].cap;
+        if (bad[i].form == pair.bulk + 4) /* a good form: its place alone is wrong */
+            memmove(pair.base + pair.bulk + 4, pair.base + pair.bulk, bad[i].length);
         expect_refused(&s, CHI_DROP_CLIENT_FORM, CHI_STATUS_INVALID);
     }
     struct shm_submit s = external_task(3, 0, 8, 64);
@@ -436,6 +438,9 @@ static void ipc_sleep__looks_again(void **state)
     assert_int_equal(take(&rq), CHI_DROP_NONE);
     assert_false(ipc_sleep_st(pair.ch));
     assert_int_not_equal(pair.header->daemon_sleeps, first);
+    pair.ch->sleep_number = UINT32_MAX; /* 0 would say that it is awake */
+    assert_false(ipc_sleep_st(pair.ch));
+    assert_int_equal(pair.header->daemon_sleeps, 1);
 }
 
 static bool stop_scribbling;
