@@ -74,6 +74,17 @@ static uint32_t distance(const struct wheel *w, uint64_t tick)
     return 0;
 }
 
+/* Moves the head of a slot's list to just before e: what stood before e now stands last. */
+static void begin_at(struct wheel_entry *head, struct wheel_entry *e)
+{
+    head->prev->next = head->next;
+    head->next->prev = head->prev;
+    head->prev = e->prev;
+    head->next = e;
+    e->prev->next = head;
+    e->prev = head;
+}
+
 struct wheel_entry *wheel_expire(struct wheel *w, uint64_t now_ns)
 {
     uint64_t now = tick_of(now_ns);
@@ -92,6 +103,7 @@ struct wheel_entry *wheel_expire(struct wheel *w, uint64_t now_ns)
         struct wheel_entry *head = &w->slot[w->tick % WHEEL_SLOTS];
         for (struct wheel_entry *e = head->next; e != head; e = e->next) {
             if (e->when_ns <= now_ns) {
+                begin_at(head, e); /* those of later rounds are walked past once, not again for each that is due */
                 wheel_remove(w, e);
                 return e;
             }

@@ -22,8 +22,8 @@ void wheel_init(struct wheel *w, uint64_t now_ns);
 void wheel_add(struct wheel *w, struct wheel_entry *e, uint64_t when_ns);
 /* Takes the entry out; nothing when it is in none. */
 void wheel_remove(struct wheel *w, struct wheel_entry *e);
-/* Takes out one entry whose tick is over, and returns it; NULL when there is none left.  Call until NULL.  O(1) within
- * the tick of the call before. */
+/* Takes out one entry whose tick is over, and returns it; NULL when there is none left.  Call until NULL: together these
+ * calls walk each slot whose tick is over at most twice.  O(1) within the tick of the call before. */
 struct wheel_entry *wheel_expire(struct wheel *w, uint64_t now_ns);
 /* A time by which wheel_expire should be called again: never later than one tick after the next deadline is due, and
  * may be earlier (an entry of a later round); UINT64_MAX when empty.  O(1). */

@@ -188,6 +188,46 @@ static void put_outside(void)
     buddy_put(trap, trap_block - 4 * MIN, 1000);
 }
 
+static uint8_t *trap_upper;
+static void put_upper(void)
+{
+    buddy_put(trap, trap_upper, MIN);
+}
+static void put_never_given(void)
+{
+    buddy_put(trap, trap_block + 32 * MIN, MIN);
+}
+static void put_behind(void)
+{
+    buddy_put(trap, trap_block + (1 << 16), MIN);
+}
+static void init_unaligned(void)
+{
+    buddy_init((uint8_t *)trap + 8, trap_block, 0);
+}
+
+/* A block that has grown together with its neighbours, one that never was, one behind the arena: whatever lay in the book. */
+static void buddy_put__what_was_out_once_panics(void **state)
+{
+    (void)state;
+    const uint64_t bytes = 1 << 16;
+    uint8_t *arena = arena_map(bytes);
+    void *book = aligned_alloc(64, buddy_bytes(bytes));
+    memset(book, 0x80, buddy_bytes(bytes)); /* reads as: the smallest blocks, out */
+    trap = buddy_init(book, arena, bytes);
+    trap_block = buddy_try_get(trap, MIN);
+    trap_upper = buddy_try_get(trap, MIN);
+    assert_ptr_equal(trap_upper, trap_block + MIN);
+    buddy_put(trap, trap_block, MIN);
+    buddy_put(trap, trap_upper, MIN);
+    assert_true(panics(put_upper));
+    assert_true(panics(put_never_given));
+    assert_true(panics(put_behind));
+    assert_true(panics(init_unaligned));
+    free(book);
+    munmap(arena, bytes);
+}
+
 static void buddy_put__what_is_not_out_panics(void **state)
 {
     (void)state;
@@ -215,6 +255,7 @@ int main(void)
         cmocka_unit_test(buddy_largest__is_served_by_an_empty_arena),
         cmocka_unit_test(buddy_try_get__above_4_gib),
         cmocka_unit_test(buddy_put__what_is_not_out_panics),
+        cmocka_unit_test(buddy_put__what_was_out_once_panics),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -84,6 +84,28 @@ static void hist_at__empty_and_one(void **state)
     assert_true(hist_at(&h, 500000) == UINT64_MAX);
 }
 
+static void hist_add__keeps_count_sum_and_ends(void **state)
+{
+    (void)state;
+    static struct hist h, to;
+    static const uint64_t values[] = {50, 30, 90, 30};
+    hist_init(&h);
+    hist_init(&to);
+    hist_add(&h, values[0]);
+    assert_true(h.min == 50 && h.max == 50);
+    for (unsigned i = 1; i < 4; i++)
+        hist_add(&h, values[i]);
+    assert_true(h.count == 4 && h.sum == 200 && h.min == 30 && h.max == 90);
+    hist_merge(&to, &h);
+    assert_true(to.count == 4 && to.sum == 200 && to.min == 30 && to.max == 90);
+    hist_init(&h);
+    hist_add(&h, 0);
+    hist_merge(&to, &h);
+    assert_true(to.min == 0 && to.bucket[0] == 1);
+    assert_int_equal(hist_at(&to, 200000), 0);  /* one of five */
+    assert_int_equal(hist_at(&to, 200001), 30); /* and the next */
+}
+
 static void hist_merge__same_as_adding_all(void **state)
 {
     (void)state;
@@ -114,6 +136,7 @@ int main(void)
         cmocka_unit_test(hist_bucket_low__is_the_first_value_of_its_bucket),
         cmocka_unit_test(hist_at__off_by_at_most_a_32nd),
         cmocka_unit_test(hist_at__empty_and_one),
+        cmocka_unit_test(hist_add__keeps_count_sum_and_ends),
         cmocka_unit_test(hist_merge__same_as_adding_all),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

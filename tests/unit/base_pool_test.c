@@ -90,6 +90,33 @@ static void put_too_many(void)
     pool_put(&trap, trap_object);
 }
 
+static uint8_t trap_memory[64] __attribute__((aligned(64)));
+static void at_count(void)
+{
+    (void)pool_at(&trap, 4);
+}
+static void init_huge(void)
+{
+    struct pool p;
+    pool_init(&p, trap_memory, UINT32_MAX, 128); /* more lines than pool_index can count */
+}
+static void init_unaligned(void)
+{
+    struct pool p;
+    pool_init(&p, trap_memory + 8, 0, 64);
+}
+
+/* Objects and stack are whole lines each, and no line more. */
+static void pool_bytes__whole_lines(void **state)
+{
+    (void)state;
+    assert_int_equal(pool_bytes(16, 64), 16 * 64 + 64);
+    assert_int_equal(pool_bytes(17, 64), 17 * 64 + 128);
+    assert_int_equal(pool_bytes(15, 65), 15 * 128 + 64);
+    assert_int_equal(pool_bytes(1, 0), 64 + 64);
+    assert_int_equal(pool_bytes(0, 64), 0);
+}
+
 static void pool_put__foreign_address_panics(void **state)
 {
     (void)state;
@@ -100,6 +127,9 @@ static void pool_put__foreign_address_panics(void **state)
     assert_true(panics(put_below));
     assert_true(panics(put_above));
     assert_true(panics(put_too_many));
+    assert_true(panics(at_count));
+    assert_true(panics(init_huge));
+    assert_true(panics(init_unaligned));
     free(mem);
 }
 
@@ -108,6 +138,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(pool_try_get__all_differ_then_null),
         cmocka_unit_test(pool_put__random_use_keeps_count),
+        cmocka_unit_test(pool_bytes__whole_lines),
         cmocka_unit_test(pool_put__foreign_address_panics),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -5,6 +5,7 @@
 #include <cmocka.h>
 
 #include "base/prng.h"
+#include "panics.h"
 
 /* The published sequence for the state 1, 2, 3, 4. */
 static void prng_next__reference_sequence(void **state)
@@ -81,12 +82,25 @@ static void prng_chance__rate(void **state)
     }
 }
 
+static void below_0(void)
+{
+    struct prng p;
+    prng_init(&p, 1);
+    (void)prng_below(&p, 0);
+}
+static void prng_below__0_panics(void **state)
+{
+    (void)state;
+    assert_true(panics(below_0));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(prng_next__reference_sequence),
         cmocka_unit_test(prng_init__reference_state),
         cmocka_unit_test(prng_below__uniform_and_in_range),
+        cmocka_unit_test(prng_below__0_panics),
         cmocka_unit_test(prng_chance__rate),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

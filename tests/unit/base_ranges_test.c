@@ -8,6 +8,7 @@
 
 #include "base/prng.h"
 #include "base/ranges.h"
+#include "panics.h"
 
 static void assert_shape(const struct ranges *rs)
 {
@@ -129,12 +130,32 @@ static void ranges_drop_first__forgets_the_lowest(void **state)
     assert_false(ranges_cover(&rs, 30, 31));
 }
 
+static void add_empty(void)
+{
+    struct ranges rs;
+    ranges_init(&rs);
+    (void)!ranges_add(&rs, 5, 5);
+}
+static void drop_none(void)
+{
+    struct ranges rs;
+    ranges_init(&rs);
+    ranges_drop_first(&rs);
+}
+static void ranges__what_cannot_be_panics(void **state)
+{
+    (void)state;
+    assert_true(panics(add_empty));
+    assert_true(panics(drop_none));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(ranges_add__in_order_is_one),          cmocka_unit_test(ranges_add__joins_neighbours),
         cmocka_unit_test(ranges_add__full_leaves_it_as_it_was), cmocka_unit_test(ranges_add__at_the_ends_of_64_bits),
         cmocka_unit_test(ranges_cover__equals_a_bitmap),        cmocka_unit_test(ranges_drop_first__forgets_the_lowest),
+        cmocka_unit_test(ranges__what_cannot_be_panics),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

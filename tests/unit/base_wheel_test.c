@@ -7,6 +7,7 @@
 
 #include "base/prng.h"
 #include "base/wheel.h"
+#include "panics.h"
 
 static const uint64_t tick_ns = UINT64_C(1) << WHEEL_TICK_SHIFT;
 
@@ -131,6 +132,35 @@ static void wheel_remove__its_slot_wakes_nobody(void **state)
     assert_true(wheel_next(&w) == 201 * tick_ns);
 }
 
+/* What lay in its memory has no say. */
+static void wheel_init__over_any_bytes(void **state)
+{
+    (void)state;
+    static struct wheel w;
+    struct wheel_entry e = {0};
+    memset(&w, 0xff, sizeof w);
+    wheel_init(&w, 3 * tick_ns);
+    assert_true(wheel_next(&w) == UINT64_MAX);
+    wheel_add(&w, &e, 200 * tick_ns);
+    assert_true(wheel_next(&w) == 201 * tick_ns);
+    assert_null(wheel_expire(&w, 200 * tick_ns));
+    assert_ptr_equal(wheel_expire(&w, 201 * tick_ns), &e);
+}
+
+static struct wheel trap;
+static void add_twice(void)
+{
+    struct wheel_entry e = {0};
+    wheel_init(&trap, 0);
+    wheel_add(&trap, &e, 1);
+    wheel_add(&trap, &e, 2);
+}
+static void wheel_add__twice_panics(void **state)
+{
+    (void)state;
+    assert_true(panics(add_twice));
+}
+
 static void wheel_add__never(void **state)
 {
     (void)state;
@@ -146,6 +176,31 @@ static void wheel_add__never(void **state)
     assert_true(wheel_next(&w) == UINT64_MAX);
 }
 
+/* Entries of later rounds in front of those that are due cost one walk, not one for each that is due. */
+static void wheel_expire__goes_on_behind_the_one_before(void **state)
+{
+    (void)state;
+    enum { LATER = 5, DUE = 4 };
+    static struct wheel w;
+    struct wheel_entry later[LATER] = {{0}}, due[DUE] = {{0}};
+    const uint64_t when = 7 * tick_ns;
+    wheel_init(&w, 0);
+    for (unsigned i = 0; i < LATER; i++)
+        wheel_add(&w, &later[i], when + WHEEL_SLOTS * tick_ns);
+    for (unsigned i = 0; i < DUE; i++)
+        wheel_add(&w, &due[i], when);
+    for (unsigned i = 0; i < DUE; i++) {
+        assert_ptr_equal(wheel_expire(&w, when + tick_ns), &due[i]);
+        assert_ptr_equal(w.slot[7].next, i + 1 < DUE ? &due[i + 1] : &later[0]);
+    }
+    assert_null(wheel_expire(&w, when + tick_ns));
+    assert_int_equal(w.count, LATER);
+    for (unsigned i = 0; i < LATER; i++)
+        assert_ptr_equal(wheel_expire(&w, when + (WHEEL_SLOTS + 1) * tick_ns), &later[i]);
+    assert_null(wheel_expire(&w, when + (WHEEL_SLOTS + 1) * tick_ns));
+    assert_true(w.count == 0 && wheel_next(&w) == UINT64_MAX);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -154,7 +209,10 @@ int main(void)
         cmocka_unit_test(wheel_add__a_time_that_has_passed),
         cmocka_unit_test(wheel_add__again_from_the_hand_that_took_it),
         cmocka_unit_test(wheel_remove__its_slot_wakes_nobody),
+        cmocka_unit_test(wheel_init__over_any_bytes),
+        cmocka_unit_test(wheel_add__twice_panics),
         cmocka_unit_test(wheel_add__never),
+        cmocka_unit_test(wheel_expire__goes_on_behind_the_one_before),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
