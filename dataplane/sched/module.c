@@ -1,4 +1,5 @@
 /* module.c - loading of ChiMods. */
+#define _GNU_SOURCE
 #include <dlfcn.h>
 #include <errno.h>
 #include <stdio.h>
@@ -27,6 +28,12 @@ static int check_method(const struct chi_method *m, const char *name, char *err)
     return -ENOEXEC;
 }
 
+static int out_of_memory(const char *name, char *err)
+{
+    snprintf(err, SCHED_ERROR_BYTES, "module %s: out of memory", name);
+    return -ENOMEM;
+}
+
 static int index_methods(struct sched_module *m, char *err)
 {
     uint32_t count = 0;
@@ -39,7 +46,7 @@ static int index_methods(struct sched_module *m, char *err)
     }
     m->by_id = calloc(count ? count : 1, sizeof *m->by_id);
     if (!m->by_id)
-        return -ENOMEM;
+        return out_of_memory(m->name, err);
     m->method_count = count;
     for (uint32_t i = 0; i < m->ops->nmethods; i++) {
         struct chi_method *method = m->ops->methods[i];
@@ -68,9 +75,9 @@ static int check_table(const struct chi_chimod *ops, const char *name, char *err
     return 0;
 }
 
-static int open_module(struct sched_module *m, char *err)
+static int open_module(struct sched_module *m, const char *path, char *err)
 {
-    m->handle = dlopen(m->path, RTLD_NOW | RTLD_LOCAL);
+    m->handle = dlopen(path, RTLD_NOW | RTLD_LOCAL);
     if (!m->handle) {
         snprintf(err, SCHED_ERROR_BYTES, "module %s: %s", m->name, dlerror());
         return -ENOEXEC;
@@ -99,16 +106,19 @@ int sched_load(struct sched *s, const char *name, const char *const *paths, unsi
     if (sched_module_find(s, name))
         return 0;
     struct sched_module *m = calloc(1, sizeof *m);
-    if (!m) {
-        snprintf(err, SCHED_ERROR_BYTES, "module %s: out of memory", name);
-        return -ENOMEM;
-    }
+    if (!m)
+        return out_of_memory(name, err);
     snprintf(m->name, sizeof m->name, "%s", name);
     int rc = -ENOENT;
     for (unsigned i = 0; i < npaths && rc == -ENOENT; i++) {
-        int n = snprintf(m->path, sizeof m->path, "%s/%s.so", paths[i], name);
-        if (n > 0 && (size_t)n < sizeof m->path && access(m->path, R_OK) == 0)
-            rc = open_module(m, err);
+        char *path;
+        if (asprintf(&path, "%s/%s.so", paths[i], name) < 0) {
+            rc = out_of_memory(name, err);
+            break;
+        }
+        if (access(path, R_OK) == 0)
+            rc = open_module(m, path, err);
+        free(path);
     }
     if (rc == -ENOENT)
         snprintf(err, SCHED_ERROR_BYTES, "module %s: no %s.so in the folders of modules.path", name, name);

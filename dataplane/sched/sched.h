@@ -15,7 +15,7 @@ enum { SCHED_NAME_MAX = 31, SCHED_LANES_MAX = 1024, SCHED_METHOD_ID_MAX = 1023, 
 
 struct sched_module {
     struct cds_lfht_node node;
-    char name[SCHED_NAME_MAX + 1], path[256];
+    char name[SCHED_NAME_MAX + 1];
     void *handle; /* dlopen's */
     const struct chi_chimod *ops;
     struct chi_method **by_id; /* method_count entries, NULL: none */
@@ -51,7 +51,7 @@ struct sched {
     struct cds_lfht *modules, *pools, *containers;
     struct chi_container *all, **all_tail;
     uint32_t *nodes; /* of the cluster, ascending: container k of a pool lives on nodes[k] */
-    uint32_t node_count, node_id, workers, next_owner;
+    uint32_t node_count, node_id, workers;
     struct sched_pool *remote_queue; /* the pool that tasks leave through; NULL: none */
 };
 

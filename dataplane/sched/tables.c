@@ -94,11 +94,6 @@ int sched_init(struct sched *s, uint32_t node_id, const uint32_t *nodes, uint32_
     return 0;
 }
 
-static struct sched_queue *queue_of(struct chi_container *c, uint32_t queue)
-{
-    return queue < CHI_QUEUES_MAX && c->queue[queue].count ? &c->queue[queue] : NULL;
-}
-
 void sched_container_free(struct chi_container *c)
 {
     for (uint32_t q = 0; q < CHI_QUEUES_MAX; q++)
@@ -144,9 +139,11 @@ int sched_compose(struct sched *s, const char *module, struct chi_pool_id id, co
     }
     struct chi_container *c = p->local;
     enum chi_status st = m->ops->init(c);
-    if (st != CHI_STATUS_OK || !queue_of(c, 0)) {
+    if (st != CHI_STATUS_OK || !c->queue[0].count) {
         snprintf(err, SCHED_ERROR_BYTES, "pool %s: module %s did not start: %s", name, module,
                  st != CHI_STATUS_OK ? chi_status_text(st) : "its init created no queue 0");
+        if (st == CHI_STATUS_OK && m->ops->fini)
+            m->ops->fini(c);
         sched_container_free(c);
         free(p);
         return -EINVAL;

@@ -29,7 +29,8 @@ struct chi_chimod {
     uint32_t nmethods;
 
     /* A container begins or ends.  Control thread, before its first and after its last task; may allocate and block.
-     * init creates the queues.  Returns OK, or a status that ends the daemon's start with a message. */
+     * init creates the queues, queue 0 at least: the default lane is one of it.  Returns OK, or a status that ends the
+     * daemon's start with a message; then fini is not called, so that init gives back what it took. */
     enum chi_status (*init)(struct chi_container *c);
     void (*fini)(struct chi_container *c);
 
@@ -40,8 +41,10 @@ struct chi_chimod {
     /* Optional.  Returns OK, or a status that ends the task. */
     enum chi_status (*monitor)(struct chi_container *c, enum chi_monitor_mode mode, struct chi_task *task, struct chi_rctx *r);
 
-    /* Optional: releases what the module hung into a task that ran here, before its record goes.  (Saving, loading and
-     * copying follow from the method: its field table, or its own serialize functions.) */
+    /* Optional: releases what the module hung into a task that ran here, once, after its end: before the `done` of a task that
+     * a module submitted, else before its record goes.  Called by the worker that the task came in at, which may be another
+     * than the one that ran it.  (Saving, loading and copying follow from the method: its field table, or its own serialize
+     * functions.) */
     void (*del)(struct chi_container *c, struct chi_task *task);
 
     /* Optional, for a module that drives a device: called in each turn of each worker, before the lanes run and after.

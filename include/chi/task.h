@@ -75,8 +75,11 @@ struct chi_field {
     uint8_t type;    /* enum chi_field_type */
 };
 
+/* How many elements a member of so many bytes has.  Does not compile where the width does not divide them: CHI_IN(U64, ..) of
+ * a uint32_t would else be a field of no elements, which never travels. */
+#define CHI_ELEMENTS(bytes, width) ((bytes) / (width) + 0 * sizeof(char[(bytes) % (width) == 0 ? 1 : -1]))
 #define CHI_FIELD_SCALAR(d, t, s, m)                                                                                   \
-    {#m, offsetof(s, m), sizeof(((s *)0)->m) / CHI_WIDTH_##t, d, CHI_T_##t}
+    {#m, offsetof(s, m), CHI_ELEMENTS(sizeof(((s *)0)->m), CHI_WIDTH_##t), d, CHI_T_##t}
 #define CHI_IN(t, s, m) CHI_FIELD_SCALAR(CHI_DIR_IN, t, s, m)
 #define CHI_OUT(t, s, m) CHI_FIELD_SCALAR(CHI_DIR_OUT, t, s, m)
 #define CHI_INOUT(t, s, m) CHI_FIELD_SCALAR(CHI_DIR_INOUT, t, s, m)
@@ -111,7 +114,8 @@ struct chi_method {
 
 CHI_BEGIN
 
-/* The hash that travels with each task: over id, field names, types, directions and counts.  Never 0.
+/* The hash that travels with each task: over id, field names, types, directions and counts; with a function of its own for
+ * either direction over the method's name too.  Never 0.
  * Computed at the first call and kept in m->hash.  Any thread. */
 CHI_API uint32_t chi_method_hash(struct chi_method *m);
 

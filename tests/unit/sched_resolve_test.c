@@ -23,13 +23,29 @@ static enum chi_status init_fails(struct chi_container *c)
 static const struct chi_chimod good = {.abi = CHI_CHIMOD_ABI, .size = sizeof good, .name = "good", .init = init};
 static const struct chi_chimod bad = {.abi = CHI_CHIMOD_ABI, .size = sizeof bad, .name = "bad", .init = init_fails};
 
-static void add_module(const struct chi_chimod *ops)
+static int begun, ended;
+static enum chi_status init_without_queue(struct chi_container *c)
+{
+    begun++;
+    chi_container_set_state(c, &begun);
+    return chi_container_create_queue(c, 1, 1);
+}
+static void fini(struct chi_container *c)
+{
+    assert_ptr_equal(chi_container_state(c), &begun);
+    ended++;
+}
+static const struct chi_chimod laneless = {
+    .abi = CHI_CHIMOD_ABI, .size = sizeof laneless, .name = "laneless", .init = init_without_queue, .fini = fini};
+
+static void add_to(struct sched *s, const struct chi_chimod *ops)
 {
     struct sched_module *m = calloc(1, sizeof *m);
     snprintf(m->name, sizeof m->name, "%s", ops->name);
     m->ops = ops;
-    sched_module_add(&sched, m);
+    sched_module_add(s, m);
 }
+static void add_module(const struct chi_chimod *ops) { add_to(&sched, ops); }
 
 static int setup(void **state)
 {
@@ -39,6 +55,7 @@ static int setup(void **state)
     assert_int_equal(sched_init(&sched, 20, nodes, 3, 2), 0);
     add_module(&good);
     add_module(&bad);
+    add_module(&laneless);
     assert_int_equal(sched_compose(&sched, "good", (struct chi_pool_id){100, 0}, "g", err), 0);
     pool = sched_pool_find(&sched, (struct chi_pool_id){100, 0});
     assert_non_null(pool);
@@ -108,6 +125,74 @@ static void sched_compose__refuses_doubles_and_failing_modules(void **state)
     assert_null(sched_pool_find(&sched, (struct chi_pool_id){101, 0}));
 }
 
+/* What its init took goes back, though the container never served. */
+static void sched_compose__without_queue_0_ends_what_began(void **state)
+{
+    char err[SCHED_ERROR_BYTES];
+    (void)state;
+    assert_int_equal(sched_compose(&sched, "laneless", (struct chi_pool_id){102, 0}, "l", err), -EINVAL);
+    assert_non_null(strstr(err, "queue 0"));
+    assert_int_equal(begun, 1);
+    assert_int_equal(ended, 1);
+    assert_null(sched_pool_find(&sched, (struct chi_pool_id){102, 0}));
+    assert_null(sched_container_find(&sched, (struct chi_pool_id){102, 0}, 1));
+}
+
+static void expect_default(uint32_t lane, struct chi_query q, uint32_t worker)
+{
+    assert_ptr_equal(sched_default_lane(pool->local, &q, worker), chi_container_lane(pool->local, 0, lane));
+}
+
+/* By the part of the hash that did not choose the container; else one that this worker owns. */
+static void sched_default_lane__by_hash_or_by_worker(void **state)
+{
+    (void)state;
+    expect_default(0, chi_hash(1), 1);
+    expect_default(1, chi_hash(4), 0);
+    expect_default(3, chi_hash(3 * 7 + 1), 0);
+    expect_default(1, chi_local(), 1);
+    expect_default(0, chi_direct(1), 0);
+    expect_default(1, chi_physical(20), 5);
+}
+
+static uint32_t ends[8], nends;
+static void note_end(struct chi_container *c) { ends[nends++] = chi_container_pool(c).minor; }
+static const struct chi_chimod noting = {
+    .abi = CHI_CHIMOD_ABI, .size = sizeof noting, .name = "noting", .init = init, .fini = note_end};
+static const struct chi_chimod way_out = {
+    .abi = CHI_CHIMOD_ABI, .size = sizeof way_out, .name = "remote_queue", .init = init, .fini = note_end};
+
+/* Containers begin in the order of composition and end in the reverse one, each once; what was refused is none of them. */
+static void sched_fini__ends_containers_in_reverse(void **state)
+{
+    char err[SCHED_ERROR_BYTES];
+    struct sched s;
+    (void)state;
+    assert_int_equal(sched_init(&s, 20, nodes, 3, 2), 0);
+    add_to(&s, &noting);
+    add_to(&s, &way_out);
+    add_to(&s, &good); /* it has no fini */
+    assert_int_equal(sched_compose(&s, "remote_queue", (struct chi_pool_id){2, 0}, "out", err), 0);
+    for (uint32_t i = 1; i <= 3; i++)
+        assert_int_equal(sched_compose(&s, i == 2 ? "good" : "noting", (struct chi_pool_id){100, i}, "n", err), 0);
+    assert_int_equal(sched_compose(&s, "noting", (struct chi_pool_id){100, 3}, "n", err), -EEXIST);
+    assert_non_null(strstr(err, "pool 100.3 (n) is there already"));
+    uint32_t i = 0;
+    for (const struct chi_container *c = s.all; c; c = c->next, i++) {
+        const struct sched_pool *p = sched_pool_find(&s, chi_container_pool(c));
+        assert_true(p && p->local == c && p->id.minor == i && p->containers == 3);
+        assert_ptr_equal(sched_container_find(&s, p->id, 1), c);
+        assert_null(sched_container_find(&s, p->id, 0)); /* another node's */
+        assert_string_equal(p->name, i ? "n" : "out");
+        assert_string_equal(p->module->name, i == 0 ? "remote_queue" : i == 2 ? "good" : "noting");
+    }
+    assert_int_equal(i, 4);
+    assert_ptr_equal(s.remote_queue, sched_pool_find(&s, (struct chi_pool_id){2, 0}));
+    sched_fini(&s);
+    assert_int_equal(nends, 3);
+    assert_true(ends[0] == 3 && ends[1] == 1 && ends[2] == 0);
+}
+
 static void sched_load__names_a_module_that_is_nowhere(void **state)
 {
     char err[SCHED_ERROR_BYTES];
@@ -128,8 +213,13 @@ static void container__queues_and_lanes_are_dealt_to_workers(void **state)
     assert_null(chi_container_lane(c, 0, 4));
     assert_null(chi_container_lane(c, 1, 0));
     assert_null(chi_container_lane_by_hash(c, 1, 0));
+    assert_null(chi_container_lane(c, CHI_QUEUES_MAX, 0));
+    assert_null(chi_container_lane_by_hash(c, CHI_QUEUES_MAX, 0));
     for (uint32_t i = 0; i < 4; i++)
         assert_int_equal(chi_container_lane(c, 0, i)->owner, i % 2);
+    assert_int_equal(chi_container_create_queue(c, 2, SCHED_LANES_MAX), CHI_STATUS_OK);
+    const struct chi_lane *last = chi_container_lane(c, 2, SCHED_LANES_MAX - 1);
+    assert_true(last->queue == 2 && last->number == SCHED_LANES_MAX - 1 && last->container == c);
     assert_ptr_equal(chi_container_lane_by_hash(c, 0, 7), chi_container_lane(c, 0, 3));
     assert_int_equal(chi_container_id(c), 1);
     assert_int_equal(chi_container_node(c), 20);
@@ -142,6 +232,9 @@ int main(void)
         cmocka_unit_test(sched_resolve__finds_the_container_or_its_node),
         cmocka_unit_test(sched_resolve__says_what_is_not_there),
         cmocka_unit_test(sched_compose__refuses_doubles_and_failing_modules),
+        cmocka_unit_test(sched_compose__without_queue_0_ends_what_began),
+        cmocka_unit_test(sched_default_lane__by_hash_or_by_worker),
+        cmocka_unit_test(sched_fini__ends_containers_in_reverse),
         cmocka_unit_test(sched_load__names_a_module_that_is_nowhere),
         cmocka_unit_test(container__queues_and_lanes_are_dealt_to_workers),
     };

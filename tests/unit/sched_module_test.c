@@ -1,0 +1,137 @@
+/* Loading of modules: what is wrong with one is a line that says so, and nothing of it stays. */
+#include <errno.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+#include <cmocka.h>
+
+#include "sched/tables.h"
+
+static const char *const folders[] = {SAMPLE_FOLDER};
+static struct sched sched;
+static char err[SCHED_ERROR_BYTES];
+
+static int setup(void **state)
+{
+    static const uint32_t nodes[] = {1};
+    (void)state;
+    rcu_register_thread();
+    unsetenv("SAMPLE");
+    memset(err, 0, sizeof err);
+    return sched_init(&sched, 1, nodes, 1, 1);
+}
+
+static int teardown(void **state)
+{
+    (void)state;
+    unsetenv("SAMPLE");
+    sched_fini(&sched);
+    rcu_unregister_thread();
+    return 0;
+}
+
+static int load(const char *how)
+{
+    setenv("SAMPLE", how, 1);
+    return sched_load(&sched, "sample", folders, 1, err);
+}
+
+static void sched_load__indexes_methods_by_number(void **state)
+{
+    (void)state;
+    assert_int_equal(sched_load(&sched, "sample", folders, 1, err), 0);
+    const struct sched_module *m = sched_module_find(&sched, "sample");
+    assert_non_null(m);
+    assert_int_equal(m->method_count, SCHED_METHOD_ID_MAX + 1);
+    assert_int_equal(sched_method(m, 1)->id, 1);
+    assert_int_equal(sched_method(m, SCHED_METHOD_ID_MAX)->id, SCHED_METHOD_ID_MAX);
+    assert_true(sched_method(m, 1)->hash != 0);
+    assert_null(sched_method(m, 0));
+    assert_null(sched_method(m, 2));
+    assert_null(sched_method(m, SCHED_METHOD_ID_MAX + 1));
+    assert_int_equal(load("abi"), 0); /* loaded already: not looked at again */
+}
+
+static void sched_load__takes_the_ends_of_each_range(void **state)
+{
+    static const char *const good[] = {"run_many", "none", "by hand", "largest", "smallest"};
+    for (unsigned i = 0; i < sizeof good / sizeof good[0]; i++) {
+        assert_int_equal(load(good[i]), 0);
+        teardown(state);
+        setup(state);
+    }
+}
+
+static void sched_load__refuses_what_is_no_module(void **state)
+{
+    static const struct {
+        const char *how, *line;
+    } bad[] = {
+        {"no table", "ABI 0"},
+        {"abi", "ABI 2"},
+        {"size", "its table lacks"},
+        {"name", "its table lacks"},
+        {"no name", "its table lacks"},
+        {"no init", "its table lacks"},
+        {"no run", "its table lacks"},
+        {"no methods", "its table lacks"},
+        {"null method", "a method without a name"},
+        {"method name", "a method without a name"},
+        {"number", "a method number above the limit"},
+        {"twice", "method number 1 is there twice"},
+        {"small", "impossible size"},
+        {"large", "impossible size"},
+        {"fields", "a bad field table"},
+        {"no fields", "a bad field table"},
+        {"one hand", "neither fields nor functions"},
+    };
+    (void)state;
+    for (unsigned i = 0; i < sizeof bad / sizeof bad[0]; i++) {
+        assert_int_equal(load(bad[i].how), -ENOEXEC);
+        if (!strstr(err, bad[i].line) || !strstr(err, "module sample"))
+            fail_msg("%s: %s", bad[i].how, err);
+        assert_null(sched_module_find(&sched, "sample"));
+    }
+}
+
+/* A folder name of any length that the configuration takes: what is in it is found. */
+static void sched_load__finds_it_in_a_deep_folder(void **state)
+{
+    char deep[1024] = "/tmp/chi-sched-XXXXXX", file[1100], part[101];
+    size_t cut[10], n = 0;
+    (void)state;
+    assert_non_null(mkdtemp(deep));
+    memset(part, 'd', 100);
+    part[100] = 0;
+    for (; n < 5; n++) {
+        cut[n] = strlen(deep);
+        snprintf(deep + cut[n], sizeof deep - cut[n], "/%s", part);
+        assert_int_equal(mkdir(deep, 0700), 0);
+    }
+    snprintf(file, sizeof file, "%s/sample.so", deep);
+    assert_int_equal(symlink(SAMPLE_FOLDER "/sample.so", file), 0);
+    const char *const paths[] = {"/nonexistent", deep};
+    int rc = sched_load(&sched, "sample", paths, 2, err);
+    unlink(file);
+    for (; n > 0; deep[cut[--n]] = 0)
+        rmdir(deep);
+    rmdir(deep);
+    assert_int_equal(rc, 0);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(sched_load__indexes_methods_by_number, setup, teardown),
+        cmocka_unit_test_setup_teardown(sched_load__takes_the_ends_of_each_range, setup, teardown),
+        cmocka_unit_test_setup_teardown(sched_load__refuses_what_is_no_module, setup, teardown),
+        cmocka_unit_test_setup_teardown(sched_load__finds_it_in_a_deep_folder, setup, teardown),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
