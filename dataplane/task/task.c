@@ -27,9 +27,9 @@ int task_pools_init(struct task_pools *p, uint32_t tasks)
     uint32_t list_bytes = CHI_REGIONS_MAX * sizeof(struct chi_ar_region);
     bytes += pool_bytes(lists, list_bytes);
 
-    *p = (struct task_pools){.memory_bytes = bytes};
-    p->memory = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-    if (p->memory == MAP_FAILED)
+    void *memory = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    *p = (struct task_pools){.memory = memory == MAP_FAILED ? NULL : memory, .memory_bytes = bytes};
+    if (!p->memory)
         return -ENOMEM;
     madvise(p->memory, bytes, MADV_HUGEPAGE); /* fewer TLB misses where the kernel has them; else no harm */
     for (int c = 0; c < TASK_CLASSES; c++)

@@ -55,10 +55,10 @@ struct task_pools {
     uint32_t out; /* records in use */
 };
 
-/* Bodies that the pools of a worker hold: `tasks` small ones, a quarter of middle and a 64th of large ones.
- * 0 or -ENOMEM.  Control thread. */
+/* Bodies that the pools of a worker hold: `tasks` small ones, a quarter of middle and a 64th of large ones, and lists of
+ * regions for a quarter; 16 at least of each.  0, or -ENOMEM with *p empty.  Control thread. */
 CHI_MUST_CHECK int task_pools_init(struct task_pools *p, uint32_t tasks);
-void task_pools_fini(struct task_pools *p);
+void task_pools_fini(struct task_pools *p); /* of empty ones too */
 
 /* A record for a body of at most CHI_FORM_BYTES_MAX bytes, its fields zero but for size_class, its body undefined, state NEW;
  * NULL when the pool is empty. */

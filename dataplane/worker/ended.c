@@ -4,11 +4,18 @@
 
 enum { PACKET_OVERHEAD = 256 }; /* header, ack and frame beside a form that is written straight into a packet */
 
+/* The module takes off what it hung into a task that ran here. */
+static void let_go(struct task *t)
+{
+    if (t->method && t->container && t->container->ops->del)
+        t->container->ops->del(t->container, task_public(t));
+    t->container = NULL;
+}
+
 void ended_free(struct worker *w, struct task *t)
 {
     CHI_ASSERT(t->home == w);
-    if (t->method && t->container && t->container->ops->del)
-        t->container->ops->del(t->container, task_public(t));
+    let_go(t);
     if (t->extra)
         buddy_put(w->memory, t->extra, t->extra_bytes);
     t->extra = NULL;
@@ -62,8 +69,8 @@ static size_t write_body(struct xfer_in *in, uint8_t *dst, size_t cap)
 
 static bool fits_packet(const struct worker *w, const struct chi_method *m)
 {
-    /* What a field table writes is never longer than its struct; a hand-written form may be. */
-    return m->fields && m->size + FORM_PREFIX_MAX + PACKET_OVERHEAD <= net_payload_max(w->rt->net);
+    /* What a field table writes is never longer than its struct; a direction that is written by hand may be. */
+    return !m->serialize_in && !m->serialize_out && m->size + FORM_PREFIX_MAX + PACKET_OVERHEAD <= net_payload_max(w->rt->net);
 }
 
 static bool has_out(const struct chi_method *m)
@@ -132,7 +139,7 @@ unsigned ended_callbacks(struct worker *w)
         l = l->next;
         chi_done_fn done = t->from.module.done;
         t->state = TASK_NEW; /* the callback owns it: it deletes it or submits it again */
-        t->container = NULL;
+        let_go(t);
         done(&w->rctx, task_public(t), t->from.module.arg);
         n++;
     }
@@ -164,7 +171,7 @@ static bool has_bulk(const struct chi_method *m)
     for (uint32_t i = 0; i < m->nfields; i++)
         if (m->fields[i].type == CHI_T_BULK)
             return true;
-    return !m->fields;
+    return false;
 }
 
 /* The form of a loaded task: written straight into packets where that can be, else made here. */

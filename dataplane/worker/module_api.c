@@ -61,8 +61,10 @@ void chi_task_submit(struct chi_rctx *r, struct chi_task *task, chi_done_fn done
         st = CHI_STATUS_SCHEMA;
     else if (pool)
         st = route_task(w, t, pool);
-    if (st != CHI_STATUS_OK)
+    if (st != CHI_STATUS_OK) {
+        t->container = NULL; /* also one whose monitor refused it: it did not run */
         end_now(w, t, st);
+    }
 }
 
 void chi_complete(struct chi_rctx *r, struct chi_task *task, enum chi_status status)

@@ -129,6 +129,16 @@ static void hand__a_form_written_by_hand_and_a_region_half_filled(void **state)
         }
 }
 
+static void mixed__one_direction_from_the_table_the_other_by_hand(void **state)
+{
+    (void)state;
+    for (uint32_t node = 1; node <= 2; node++) {
+        struct probe_mixed t = {.task = {.pool = PROBE, .query = chi_physical(node), .method = &probe_mixed_method}, .value = 21};
+        assert_int_equal(call(&t.task), CHI_STATUS_OK);
+        assert_int_equal(t.twice, 42);
+    }
+}
+
 static int setup(void **state)
 {
     /* Two pools of the module: the second one's container is "another one's". */
@@ -156,6 +166,7 @@ int main(void)
         cmocka_unit_test(subtask__the_parent_waits_for_it_here_and_there),
         cmocka_unit_test(fields__every_type_travels_and_comes_back),
         cmocka_unit_test(hand__a_form_written_by_hand_and_a_region_half_filled),
+        cmocka_unit_test(mixed__one_direction_from_the_table_the_other_by_hand),
     };
     if (sysconf(_SC_NPROCESSORS_ONLN) < 2)
         return 77; /* a worker needs a core of its own: ctest counts it as skipped */

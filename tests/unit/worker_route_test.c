@@ -12,6 +12,7 @@
 #include "worker/internal.h"
 
 enum { TASKS = 3 * WORKER_RING_SLOTS }; /* far more than a ring holds */
+#define NO_LANE UINT64_MAX    /* the monitor refuses it */
 
 struct step {
     struct chi_task task;
@@ -23,12 +24,14 @@ CHI_METHOD_VAR(step_method) = CHI_METHOD(1, struct step, step_fields);
 
 static struct runtime *rt;
 static const struct chi_pool_id POOL = {100, 0};
-static uint64_t next_on_lane[2], ended[2];
+static uint64_t next_on_lane[2], ended[2], deleted;
 static struct chi_task *parked;
 
 static enum chi_status init(struct chi_container *c) { return chi_container_create_queue(c, 0, 2); }
 static enum chi_status monitor(struct chi_container *c, enum chi_monitor_mode mode, struct chi_task *task, struct chi_rctx *r)
 {
+    if (((struct step *)task)->lane == NO_LANE)
+        return CHI_STATUS_MODULE;
     if (mode == CHI_LOCAL_SCHEDULE)
         chi_rctx_set_lane(r, chi_container_lane(c, 0, (uint32_t)((struct step *)task)->lane));
     return CHI_STATUS_OK;
@@ -45,9 +48,15 @@ static enum chi_status run(struct chi_container *c, struct chi_task *task, struc
     assert_int_equal(t->number, next_on_lane[t->lane]++); /* in order, each once */
     return CHI_STATUS_OK;
 }
+static void del(struct chi_container *c, struct chi_task *task)
+{
+    assert_ptr_equal(c->ops->name, "steps");
+    assert_int_not_equal(task->status, CHI_STATUS_PENDING);
+    deleted++;
+}
 static struct chi_method *const methods[] = {&step_method};
 static const struct chi_chimod steps = {.abi = CHI_CHIMOD_ABI, .size = sizeof steps, .name = "steps", .methods = methods,
-                                        .nmethods = 1, .init = init, .run = run, .monitor = monitor};
+                                        .nmethods = 1, .init = init, .run = run, .monitor = monitor, .del = del};
 
 static int setup(void **state)
 {
@@ -70,6 +79,7 @@ static int setup(void **state)
     assert_int_equal(sched_compose(&rt->sched, "steps", POOL, "steps", err), 0);
     memset(next_on_lane, 0, sizeof next_on_lane);
     memset(ended, 0, sizeof ended);
+    deleted = 0;
     return 0;
 }
 
@@ -88,6 +98,7 @@ static void done(struct chi_rctx *r, struct chi_task *task, void *arg)
     assert_int_equal(task->status, CHI_STATUS_OK);
     assert_int_equal(chi_rctx_worker(r), *(uint64_t *)arg); /* back home */
     ended[*(uint64_t *)arg]++;
+    assert_int_equal(deleted, ended[0] + ended[1]); /* before this, once for each that ran */
     chi_task_del(r, task);
 }
 
@@ -158,17 +169,20 @@ static void submit__what_cannot_go_anywhere_ends_with_its_status(void **state)
 {
     (void)state;
     struct chi_rctx *r = &rt->worker[0]->rctx;
-    const struct { struct chi_pool_id pool; struct chi_query query; enum chi_status st; } cases[] = {
-        {{999, 0}, {CHI_QUERY_LOCAL, 0, 0}, CHI_STATUS_NO_POOL},
-        {{100, 0}, {CHI_QUERY_PHYSICAL, 0, 9}, CHI_STATUS_NO_NODE},
-        {{100, 0}, {CHI_QUERY_DIRECT_ID, 0, 1}, CHI_STATUS_NO_CONTAINER},
+    const struct { struct chi_pool_id pool; struct chi_query query; enum chi_status st; uint64_t lane; } cases[] = {
+        {{999, 0}, {CHI_QUERY_LOCAL, 0, 0}, CHI_STATUS_NO_POOL, 0},
+        {{100, 0}, {CHI_QUERY_PHYSICAL, 0, 9}, CHI_STATUS_NO_NODE, 0},
+        {{100, 0}, {CHI_QUERY_DIRECT_ID, 0, 1}, CHI_STATUS_NO_CONTAINER, 0},
+        {{100, 0}, {CHI_QUERY_LOCAL, 0, 0}, CHI_STATUS_MODULE, NO_LANE},
     };
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
         struct chi_task *t = chi_task_new(r, &step_method);
         t->pool = cases[i].pool;
         t->query = cases[i].query;
+        ((struct step *)t)->lane = cases[i].lane;
         chi_task_submit(r, t, NULL, NULL); /* never before it returned: so done is not called here */
         assert_int_equal(t->status, cases[i].st);
+        assert_null(task_of(t)->container); /* it ran nowhere: no del */
         rt->worker[0]->ended = NULL; /* take it back from the list of callbacks */
         rt->worker[0]->ended_tail = &rt->worker[0]->ended;
         task_put(&rt->worker[0]->tasks, task_of(t));

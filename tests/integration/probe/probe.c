@@ -119,18 +119,22 @@ static enum chi_status probe_run(struct chi_container *c, struct chi_task *task,
         return run_hand((struct probe_hand *)task);
     case PROBE_HOLD:
         return run_hold((const struct probe_hold *)task);
+    case PROBE_MIXED:
+        ((struct probe_mixed *)task)->twice = 2 * ((struct probe_mixed *)task)->value;
+        return CHI_STATUS_OK;
     default:
         return CHI_STATUS_NO_METHOD;
     }
 }
 
-static struct chi_method *const methods[] = {&probe_where_method, &probe_fields_method, &probe_hand_method, &probe_hold_method};
+static struct chi_method *const methods[] = {&probe_where_method, &probe_fields_method, &probe_hand_method, &probe_hold_method,
+                                             &probe_mixed_method};
 static const struct chi_chimod probe = {
     .abi = CHI_CHIMOD_ABI,
     .size = sizeof(struct chi_chimod),
     .name = "probe",
     .methods = methods,
-    .nmethods = 4,
+    .nmethods = sizeof methods / sizeof methods[0],
     .init = probe_init,
     .run = probe_run,
     .monitor = probe_monitor,

@@ -2,7 +2,7 @@
 #pragma once
 #include "chi/archive.h"
 
-enum { PROBE_WHERE = 1, PROBE_FIELDS = 2, PROBE_HAND = 3, PROBE_HOLD = 4 };
+enum { PROBE_WHERE = 1, PROBE_FIELDS = 2, PROBE_HAND = 3, PROBE_HOLD = 4, PROBE_MIXED = 5 };
 enum probe_mode {
     PROBE_PLAIN,
     PROBE_STAY_DYNAMIC, /* GLOBAL_SCHEDULE leaves the query as it is */
@@ -83,3 +83,16 @@ struct probe_hold {
 };
 CHI_FIELDS(probe_hold_fields) = {CHI_BULK_INOUT(struct probe_hold, gate)};
 CHI_METHOD_VAR(probe_hold_method) = CHI_METHOD(PROBE_HOLD, struct probe_hold, probe_hold_fields);
+
+/* mixed: the input from the table, the answer by hand. */
+struct probe_mixed {
+    struct chi_task task;
+    uint64_t value; /* IN */
+    uint64_t twice; /* by hand */
+};
+CHI_FIELDS(probe_mixed_fields) = {CHI_IN(U64, struct probe_mixed, value)};
+static inline void probe_mixed_out(struct chi_archive *ar, struct chi_task *task)
+{
+    chi_ar_u64(ar, &((struct probe_mixed *)task)->twice, 1);
+}
+CHI_METHOD_VAR(probe_mixed_method) = {"PROBE_MIXED", probe_mixed_fields, NULL, probe_mixed_out, sizeof(struct probe_mixed), 0, 1, PROBE_MIXED};
