@@ -30,7 +30,7 @@ CHI_BEGIN
 
 /* The panic hook: reports a bug of ours (never bytes from outside) and ends the process.
  * The program supplies it: the daemon dumps the worker's trace ring first.  Any thread. */
-CHI_API CHI_NORETURN void chi_panic(const char *file, int line, const char *expr);
+CHI_NORETURN CHI_API void chi_panic(const char *file, int line, const char *expr);
 
 /* Checks a belief of ours, also in release builds.  Never used on what a peer, a client or a file said. */
 #define CHI_ASSERT(e) (CHI_LIKELY(e) ? (void)0 : chi_panic(__FILE__, __LINE__, #e))

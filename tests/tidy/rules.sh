@@ -175,9 +175,8 @@ rule_machine_paths() {
 
 # Each header compiles alone: the public ones and the modules' as C11 and C++11, the others as gnu17.
 rule_headers_alone() {
-    local cc=${CC:-cc} cxx=${CXX:-c++} f dpdk
+    local cc=${CC:-cc} cxx=${CXX:-c++} f one dpdk
     dpdk=$(pkg-config --cflags libdpdk 2>/dev/null)
-    command -v "$cxx" >/dev/null || cxx="clang -x c++"
     alone() { # FILE COMPILER...
         local f=$1
         shift
@@ -187,7 +186,9 @@ rule_headers_alone() {
     local tree=$1
     find "$1/include" "$1/chimods" -name '*.h' 2>/dev/null | sort | while read -r f; do
         alone "$f" $cc -std=c11 -pedantic -x c
-        alone "$f" $cxx -std=c++11 -x c++
+        for one in "$cxx" clang; do # they differ in what they take
+            ! command -v "$one" >/dev/null || alone "$f" "$one" -std=c++11 -x c++
+        done
     done | breaches "$1"
     local bad=$?
     find "$1/dataplane" "$1/control" -name '*.h' 2>/dev/null | sort | while read -r f; do

@@ -127,6 +127,10 @@ echo 'struct a { uint8_t x; };' | sample include/chi/a.h
 fails headers_alone "no include" "include/chi/a.h:1"
 echo 'struct a { int class; };' | sample include/chi/a.h
 fails headers_alone "not C++" "c++11"
+if command -v clang >/dev/null; then
+    printf '#ifdef __cplusplus\n__attribute__((unused)) [[noreturn]] void f(void);\n#endif\n' | sample include/chi/a.h
+    fails headers_alone "not C++ to clang" "clang -std=c++11"
+fi
 fresh
 echo 'struct a { uint8_t x; };' | sample dataplane/base/a.h
 fails headers_alone "a private header" "dataplane/base/a.h:1"
