@@ -62,7 +62,7 @@ static void issue(struct chi_rctx *r, struct chi_task *task, struct slot *s)
         io->seed = run->issued;
         io->in = (struct chi_bulk){.ptr = run->source, .size = writes(p) ? p->size : 0};
         io->out = (struct chi_bulk){.ptr = s->back, .size = exposes(p) ? p->size : 0};
-        if (p->verify && exposes(p))
+        if (p->verify && s->back)
             memset(s->back, ~(uint8_t)run->issued, p->size < 4096 ? p->size : 4096); /* not what is expected */
     }
     run->issued++;

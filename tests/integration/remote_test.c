@@ -107,6 +107,10 @@ static void perf__runs_between_the_daemons_and_verifies(void **state)
         assert_int_equal(p.wrong, 0);
         assert_int_equal(((struct hist *)p.hist)->count, 500);
     }
+    p.size = 0; /* no region has bytes, and no buffer is there to compare */
+    p.count = 3;
+    assert_int_equal(call(&p.task), CHI_STATUS_OK);
+    assert_true(p.done == 3 && p.errors == 0 && p.wrong == 0);
     p.window = 0;
     assert_int_equal(call(&p.task), CHI_STATUS_INVALID);
 }
