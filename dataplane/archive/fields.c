@@ -50,7 +50,8 @@ static void walk_fields(struct chi_archive *ar, const struct chi_method *m, uint
         return;
     }
     unsigned wanted = in ? CHI_DIR_IN : CHI_DIR_OUT;
-    for (const struct chi_field *f = m->fields, *end = f + m->nfields; f < end && ar->status == CHI_STATUS_OK; f++) {
+    for (uint32_t i = 0; i < m->nfields && ar->status == CHI_STATUS_OK; i++) { /* without fields there may be no table */
+        const struct chi_field *f = &m->fields[i];
         unsigned width = f->type < sizeof scalar_width ? scalar_width[f->type] : 0;
         if (f->type == CHI_T_BULK) {
             walk_bulk(ar, m, f, base, in);

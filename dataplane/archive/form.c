@@ -2,6 +2,9 @@
 #include "form.h"
 
 #include "wire/le.h"
+#include "wire/wire.h"
+
+CHI_STATIC_ASSERT((int)WIRE_REGIONS == (int)CHI_REGIONS_MAX, "a frame names any region of a task");
 
 static bool query_ok(uint32_t kind, uint32_t count)
 {

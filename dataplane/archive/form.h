@@ -12,7 +12,8 @@
 #include "chi/archive.h"
 #include "wire/drop.h"
 
-enum { FORM_HEAD_BYTES = 32, FORM_REGION_BYTES = 24, FORM_PREFIX_MAX = 32 + 24 * 16 };
+enum { FORM_HEAD_BYTES = 32, FORM_REGION_BYTES = 24 };
+enum { FORM_PREFIX_MAX = FORM_HEAD_BYTES + FORM_REGION_BYTES * CHI_REGIONS_MAX };
 #define FORM_NO_PLACE UINT64_MAX /* place_of: the region lies outside of the segment */
 
 struct form_region {

@@ -110,21 +110,11 @@ struct shm_attach_reply {
     uint64_t size;
 };
 
-/* A full fence.  ThreadSanitizer knows none; there it is a read-modify-write, which the processor takes for one. */
-static inline void shm_fence(void)
-{
-#if defined(__SANITIZE_THREAD__)
-    static uint32_t any;
-    __atomic_fetch_add(&any, 1, __ATOMIC_SEQ_CST);
-#else
-    __atomic_thread_fence(__ATOMIC_SEQ_CST);
-#endif
-}
 /* Announces a sleep (number, not 0).  The fence pairs with shm_settle's. */
 static inline void shm_announce(uint32_t *sleeps, uint32_t number)
 {
     __atomic_store_n(sleeps, number, __ATOMIC_RELAXED);
-    shm_fence();
+    __atomic_thread_fence(__ATOMIC_SEQ_CST);
 }
 /* Its end.  A publisher that still reads the number rings once too often. */
 static inline void shm_awake(uint32_t *sleeps) { __atomic_store_n(sleeps, 0, __ATOMIC_RELAXED); }
@@ -138,7 +128,7 @@ static inline uint32_t shm_sleeper(const uint32_t *sleeps) { return __atomic_loa
 /* The same for certain, for all that was published before.  The fence pairs with shm_announce's. */
 static inline uint32_t shm_settle(const uint32_t *sleeps)
 {
-    shm_fence();
+    __atomic_thread_fence(__ATOMIC_SEQ_CST);
     return shm_sleeper(sleeps);
 }
 

@@ -9,7 +9,7 @@
  *
  * One function serves both ways: the calls take pointers, and write or read by the archive's kind.  Bytes are little
  * endian, without padding.  The first error stays in `status` and makes every later call do nothing, so that a
- * serialiser needs no checks.  Thread: one at a time. */
+ * serialiser checks no calls; a number that it read it must check before it counts with it.  Thread: one at a time. */
 #ifndef CHI_ARCHIVE_H
 #define CHI_ARCHIVE_H
 

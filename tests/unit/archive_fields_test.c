@@ -183,6 +183,40 @@ static void ar_task__wrong_methods(void **state)
     }
 }
 
+/* A method without fields needs no table. */
+static void ar_task__no_fields(void **state)
+{
+    (void)state;
+    struct chi_method m = {"NONE", NULL, NULL, NULL, sizeof(struct chi_task), 0, 0, 1};
+    struct chi_task t = {.method = &m};
+    for (enum chi_ar_kind kind = CHI_AR_OUTPUT_IN; kind <= CHI_AR_INPUT_OUT; kind++) {
+        struct chi_archive ar;
+        chi_ar_init(&ar, kind, NULL, 0, NULL, 0);
+        assert_int_equal(chi_ar_task(&ar, &m, &t), CHI_STATUS_OK);
+        assert_int_equal(ar.pos, 0);
+    }
+}
+
+/* As many fields as there may be, in a struct as large as it may be. */
+static void ar_task__largest_method(void **state)
+{
+    (void)state;
+    static _Alignas(8) uint8_t task[CHI_TASK_BYTES_MAX], back[CHI_TASK_BYTES_MAX], buf[8 * CHI_FIELDS_MAX];
+    struct chi_field f[CHI_FIELDS_MAX];
+    for (uint32_t i = 0; i < CHI_FIELDS_MAX; i++) {
+        f[i] = (struct chi_field){"f", CHI_TASK_BYTES_MAX - 8 * (i + 1), 1, CHI_DIR_IN, CHI_T_U64};
+        task[f[i].offset] = (uint8_t)(i + 1);
+    }
+    struct chi_method m = {"MOST", f, NULL, NULL, CHI_TASK_BYTES_MAX, 0, CHI_FIELDS_MAX, 1};
+    struct chi_archive ar;
+    chi_ar_init(&ar, CHI_AR_OUTPUT_IN, buf, sizeof buf, NULL, 0);
+    assert_int_equal(chi_ar_task(&ar, &m, (struct chi_task *)task), CHI_STATUS_OK);
+    assert_int_equal(ar.pos, sizeof buf);
+    chi_ar_init(&ar, CHI_AR_INPUT_IN, buf, sizeof buf, NULL, 0);
+    assert_int_equal(chi_ar_task(&ar, &m, (struct chi_task *)back), CHI_STATUS_OK);
+    assert_memory_equal(back, task, sizeof task);
+}
+
 struct hand {
     struct chi_task task;
     uint32_t n;
@@ -211,7 +245,7 @@ static void ar_task__by_hand(void **state)
     (void)state;
     uint8_t buf[64], bytes[8];
     struct hand h = {.n = 2, .v = {3, 4}, .b = {bytes, 8, 0}}, back = {.n = 0};
-    struct chi_ar_region r[CHI_REGIONS_MAX];
+    struct chi_ar_region r[CHI_REGIONS_MAX] = {{0}};
     struct chi_archive ar;
     chi_ar_init(&ar, CHI_AR_OUTPUT_IN, buf, sizeof buf, r, 0);
     assert_int_equal(chi_ar_task(&ar, &hand_method, &h.task), CHI_STATUS_OK);
@@ -219,12 +253,13 @@ static void ar_task__by_hand(void **state)
     chi_ar_init(&ar, CHI_AR_INPUT_IN, buf, 20, r, 1);
     assert_int_equal(chi_ar_task(&ar, &hand_method, &back.task), CHI_STATUS_OK);
     assert_true(back.n == 2 && back.v[1] == 4 && back.b.size == 8);
-    /* An exposed region that the method does not mention goes back empty. */
-    r[0].used = 5;
+    /* Exposed regions that the method does not mention go back empty, all that the task has and no other. */
+    for (unsigned i = 0; i < 4; i++)
+        r[i].used = 5;
     back.n = 0;
-    chi_ar_init(&ar, CHI_AR_OUTPUT_OUT, buf, sizeof buf, r, 1);
+    chi_ar_init(&ar, CHI_AR_OUTPUT_OUT, buf, sizeof buf, r, 3);
     assert_int_equal(chi_ar_task(&ar, &hand_method, &back.task), CHI_STATUS_OK);
-    assert_true(r[0].used == 0 && ar.pos == 0);
+    assert_true(r[0].used == 0 && r[1].used == 0 && r[2].used == 0 && r[3].used == 5 && ar.pos == 0);
 }
 
 int main(void)
@@ -232,7 +267,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(ar_task__four_archives), cmocka_unit_test(ar_task__every_byte_is_needed),
         cmocka_unit_test(ar_task__wrong_tables),  cmocka_unit_test(ar_task__wrong_methods),
-        cmocka_unit_test(ar_task__by_hand),
+        cmocka_unit_test(ar_task__largest_method), cmocka_unit_test(ar_task__no_fields),     cmocka_unit_test(ar_task__by_hand),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

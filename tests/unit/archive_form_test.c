@@ -91,6 +91,23 @@ static void form_decode__refuses_each_field(void **state)
     assert_int_equal(form_decode(p, sizeof p, &back), CHI_DROP_NONE);
 }
 
+/* Every query kind, as many regions as there can be, the largest size. */
+static void form_decode__takes_the_ends_of_each_range(void **state)
+{
+    (void)state;
+    struct form_head h = {.regions = CHI_REGIONS_MAX}, back;
+    for (uint32_t i = 0; i < CHI_REGIONS_MAX; i++)
+        h.region[i] = (struct form_region){INT64_MAX - i, UINT64_MAX, CHI_WRITE + i % 3};
+    uint8_t p[FORM_PREFIX_MAX];
+    for (h.query.kind = CHI_QUERY_LOCAL; h.query.kind <= CHI_QUERY_DYNAMIC; h.query.kind++) {
+        assert_int_equal(form_encode(p, &h), sizeof p);
+        assert_int_equal(form_decode(p, sizeof p, &back), CHI_DROP_NONE);
+        assert_int_equal(back.query.kind, h.query.kind);
+        assert_true(back.regions == CHI_REGIONS_MAX && back.region[0].size == INT64_MAX);
+        assert_true(back.region[CHI_REGIONS_MAX - 1].size == INT64_MAX - (CHI_REGIONS_MAX - 1));
+    }
+}
+
 static uint64_t place(void *ctx, const void *ptr, uint64_t size)
 {
     uint64_t off = (uint64_t)((const uint8_t *)ptr - (const uint8_t *)ctx);
@@ -167,15 +184,31 @@ static void form_save__ping_is_40_bytes(void **state)
     assert_int_equal(form_save(p, sizeof p, &t.task, r, &n, NULL, NULL, &st), 40);
 }
 
+/* A task without fields and regions is its head, and takes no byte more. */
+static void form_save__bare_head(void **state)
+{
+    (void)state;
+    struct chi_method m = {"NONE", NULL, NULL, NULL, sizeof(struct chi_task), 0, 0, 1};
+    struct chi_task t = {.method = &m, .query = chi_dynamic()};
+    struct chi_ar_region r[CHI_REGIONS_MAX];
+    uint8_t p[FORM_HEAD_BYTES];
+    uint32_t n;
+    enum chi_status st;
+    assert_int_equal(form_save(p, sizeof p, &t, r, &n, NULL, NULL, &st), FORM_HEAD_BYTES);
+    assert_int_equal(st, CHI_STATUS_OK);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(form_encode__bytes_as_pictured),
         cmocka_unit_test(form_decode__every_length),
         cmocka_unit_test(form_decode__refuses_each_field),
+        cmocka_unit_test(form_decode__takes_the_ends_of_each_range),
         cmocka_unit_test(form_save__whole_task),
         cmocka_unit_test(form_save__refuses),
         cmocka_unit_test(form_save__ping_is_40_bytes),
+        cmocka_unit_test(form_save__bare_head),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

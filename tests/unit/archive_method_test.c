@@ -63,6 +63,18 @@ static void method_hash__separates_names(void **state)
     assert_int_not_equal(hash_of(one, 1, 1), hash_of(two, 1, 1));
 }
 
+/* All that is hashed, byte by byte: the value travels, so it is the same in every build. */
+static void method_hash__bytes_are_frozen(void **state)
+{
+    (void)state;
+    static const uint8_t bytes[] = {2, 1, 'c', 'd', 0, 4, 3, 4, 3, 2, 1, 'e', 0, 1, 1, 1, 0, 0, 0};
+    const struct chi_field f[] = {{"cd", 64, 0x01020304, CHI_DIR_INOUT, CHI_T_U64}, {"e", 72, 1, CHI_DIR_IN, CHI_T_U8}};
+    uint32_t h = 2166136261u;
+    for (unsigned i = 0; i < sizeof bytes; i++)
+        h = (h ^ bytes[i]) * 16777619u;
+    assert_int_equal(hash_of(f, 2, 0x0102), h);
+}
+
 /* FNV-1a over the two bytes of id 7: computed by hand from the published constants. */
 static void method_hash__is_fnv1a(void **state)
 {
@@ -79,6 +91,25 @@ static void method_hash__by_hand_covers_the_name(void **state)
     struct chi_method one = CHI_METHOD_BY_HAND(7, struct chi_task, by_hand, by_hand), two = one;
     two.name = "SEVEN_V2";
     assert_int_not_equal(chi_method_hash(&one), chi_method_hash(&two));
+    /* One direction by hand is enough. */
+    one = (struct chi_method){"M", base, by_hand, NULL, 256, 0, 2, 7}, two = one;
+    two.name = "M2";
+    assert_int_not_equal(chi_method_hash(&one), chi_method_hash(&two));
+    one = (struct chi_method){"M", base, NULL, by_hand, 256, 0, 2, 7}, two = one;
+    two.name = "M2";
+    assert_int_not_equal(chi_method_hash(&one), chi_method_hash(&two));
+    /* Without one the name is this side's own affair. */
+    one = (struct chi_method){"M", base, NULL, NULL, 256, 0, 2, 7};
+    two = (struct chi_method){"M2", base, NULL, NULL, 256, 0, 2, 7};
+    assert_int_equal(chi_method_hash(&one), chi_method_hash(&two));
+}
+
+/* FNV-1a of id 1 and this name, NUL included, is 0, which would say "not computed yet". */
+static void method_hash__is_never_0(void **state)
+{
+    (void)state;
+    struct chi_method m = {"TSSAZXW", NULL, by_hand, by_hand, 256, 0, 0, 1};
+    assert_int_equal(chi_method_hash(&m), 1);
 }
 
 static void method_hash__is_kept(void **state)
@@ -96,8 +127,10 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(method_hash__covers_each_property),
         cmocka_unit_test(method_hash__separates_names),
+        cmocka_unit_test(method_hash__bytes_are_frozen),
         cmocka_unit_test(method_hash__is_fnv1a),
         cmocka_unit_test(method_hash__by_hand_covers_the_name),
+        cmocka_unit_test(method_hash__is_never_0),
         cmocka_unit_test(method_hash__is_kept),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

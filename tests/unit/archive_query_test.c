@@ -16,6 +16,8 @@ static const struct {
     {"direct:3", "direct:3", {CHI_QUERY_DIRECT_ID, 0, 3}},
     {"direct:0x10", "direct:16", {CHI_QUERY_DIRECT_ID, 0, 16}},
     {"hash:0x9e37", "hash:0x9e37", {CHI_QUERY_DIRECT_HASH, 0, 0x9e37}},
+    {"hash:0xabcdef9876543210", "hash:0xabcdef9876543210", {CHI_QUERY_DIRECT_HASH, 0, 0xabcdef9876543210}},
+    {"hash:0X1ABCDEF", "hash:0x1abcdef", {CHI_QUERY_DIRECT_HASH, 0, 0x1abcdef}},
     {"hash:18446744073709551615", "hash:0xffffffffffffffff", {CHI_QUERY_DIRECT_HASH, 0, UINT64_MAX}},
     {"range:0+16", "range:0+16", {CHI_QUERY_RANGE, 16, 0}},
     {"range:18446744073709551615+4294967295",
@@ -64,6 +66,10 @@ static void query_parse__refuses_and_leaves_alone(void **state)
                                       "LOCAL",
                                       "dynamics",
                                       "direct:1a",
+                                      "hash:0xg",
+                                      "hash:0xG",
+                                      "hash:0x1`",
+                                      "hash:0x1@",
                                       "physical:99999999999999999999999"};
     for (unsigned i = 0; i < sizeof bad / sizeof bad[0]; i++) {
         struct chi_query q = {99, 98, 97};

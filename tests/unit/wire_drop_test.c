@@ -26,6 +26,7 @@ static void chi_drop_name__out_of_range(void **state)
     (void)state;
     assert_string_equal(chi_drop_name(CHI_DROP_COUNT), "UNKNOWN");
     assert_string_equal(chi_drop_name((enum chi_drop) - 1), "UNKNOWN");
+    assert_string_equal(chi_drop_text(CHI_DROP_COUNT), "unknown reason");
     assert_string_equal(chi_drop_text((enum chi_drop)100000), "unknown reason");
 }
 

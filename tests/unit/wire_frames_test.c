@@ -5,6 +5,7 @@
 #include <cmocka.h>
 
 #include "base/prng.h"
+#include "panics.h"
 #include "wire_support.h"
 
 static enum chi_drop first_frame(const uint8_t *p, size_t n, struct wire_frame *f)
@@ -132,6 +133,65 @@ static void wire_put_ack__says_less_when_it_must(void **state)
     assert_int_equal(n, 24);
     assert_int_equal(first_frame(p, n, &f), CHI_DROP_NONE);
     assert_same_ack(&f.ack, &want);
+}
+
+/* The widest gap and range that can be said are. */
+static void wire_put_ack__widest_gap_and_range(void **state)
+{
+    (void)state;
+    uint8_t p[WIRE_ACK_BYTES_MAX];
+    struct wire_frame f;
+    const uint64_t top = UINT64_C(1) << 40, second = top - 2 - UINT32_MAX;
+    struct wire_ack ack = {.count = 2, .r = {{top, top}, {second - UINT32_MAX, second}}};
+    assert_int_equal(first_frame(p, wire_put_ack(p, &ack), &f), CHI_DROP_NONE);
+    assert_same_ack(&f.ack, &ack);
+    ack.r[1].last--; /* a gap of one more */
+    assert_int_equal(wire_put_ack(p, &ack), 16);
+}
+
+static uint8_t trap[WIRE_ACK_BYTES_MAX + 256];
+static struct wire_task_in trap_in;
+static struct wire_task_out trap_out;
+static struct wire_segment trap_segment;
+static struct wire_ack trap_ack;
+static void put_task_in(void) { wire_put_task_in(trap, &trap_in); }
+static void put_task_out(void) { wire_put_task_out(trap, &trap_out); }
+static void put_segment(void) { wire_put_segment(trap, &trap_segment); }
+static void put_ack(void) { wire_put_ack(trap, &trap_ack); }
+
+/* What no receiver would take is a bug of the sender's: each condition alone. */
+static void wire_put__what_cannot_be_panics(void **state)
+{
+    (void)state;
+    trap_in = (struct wire_task_in){.form_length = 5, .inline_length = 6};
+    assert_true(panics(put_task_in));
+    trap_out = (struct wire_task_out){.form_length = 5, .inline_length = 6};
+    assert_true(panics(put_task_out));
+    trap_out = (struct wire_task_out){.regions = WIRE_REGIONS + 1};
+    assert_true(panics(put_task_out));
+    const struct wire_segment good = {.length = 1, .region = WIRE_REGIONS, .flags = WIRE_SEGMENT_OUT};
+    trap_segment = good;
+    assert_false(panics(put_segment));
+    trap_segment.length = 0;
+    assert_true(panics(put_segment));
+    trap_segment = good;
+    trap_segment.region++;
+    assert_true(panics(put_segment));
+    trap_segment = good;
+    trap_segment.flags = 2;
+    assert_true(panics(put_segment));
+    trap_ack = (struct wire_ack){.count = 2, .r = {{5, 9}, {1, 3}}};
+    assert_false(panics(put_ack));
+    trap_ack.r[1].last = 4; /* no gap between */
+    assert_true(panics(put_ack));
+    trap_ack.r[1] = (struct wire_range){3, 2};
+    assert_true(panics(put_ack));
+    trap_ack.count = 0;
+    assert_true(panics(put_ack));
+    trap_ack.count = WIRE_ACK_RANGES + 1;
+    for (unsigned i = 0; i < WIRE_ACK_RANGES; i++)
+        trap_ack.r[i] = (struct wire_range){1000 - 2 * i, 1000 - 2 * i};
+    assert_true(panics(put_ack));
 }
 
 static void wire_next_frame__ack_values(void **state)
@@ -354,6 +414,8 @@ int main(void)
         cmocka_unit_test(wire_next_frame__segment),
         cmocka_unit_test(wire_next_frame__ack),
         cmocka_unit_test(wire_put_ack__says_less_when_it_must),
+        cmocka_unit_test(wire_put_ack__widest_gap_and_range),
+        cmocka_unit_test(wire_put__what_cannot_be_panics),
         cmocka_unit_test(wire_next_frame__ack_values),
         cmocka_unit_test(wire_next_frame__ping_and_close),
         cmocka_unit_test(wire_next_frame__unknown_type),

@@ -5,6 +5,7 @@
 #include <cmocka.h>
 
 #include "base/prng.h"
+#include "panics.h"
 #include "wire_support.h"
 
 /* A sealed DATA packet with a PING and a task; returns its length. */
@@ -77,6 +78,21 @@ static void wire_seal__again_with_another_length(void **state)
     assert_int_equal(wire_open(p, n, slow_crc32c, &h), CHI_DROP_NONE);
     assert_int_equal(h.length, n - 7);
     assert_int_equal(h.kind, WIRE_KIND_DATA);
+}
+
+static uint8_t room[WIRE_PACKET_MAX + 1];
+static void seal_short(void) { wire_seal(room, WIRE_HEADER_BYTES - 1, slow_crc32c); }
+static void seal_long(void) { wire_seal(room, WIRE_PACKET_MAX + 1, slow_crc32c); }
+static void wire_seal__any_length_that_a_packet_has(void **state)
+{
+    (void)state;
+    struct wire_header h;
+    wire_put_header(room, &(struct wire_header){.kind = WIRE_KIND_DATA});
+    wire_seal(room, WIRE_PACKET_MAX, slow_crc32c);
+    assert_int_equal(wire_open(room, WIRE_PACKET_MAX, slow_crc32c, &h), CHI_DROP_NONE);
+    assert_int_equal(h.length, WIRE_PACKET_MAX);
+    assert_true(panics(seal_short));
+    assert_true(panics(seal_long));
 }
 
 static void wire_open__bare_header(void **state)
@@ -204,6 +220,7 @@ int main(void)
         cmocka_unit_test(wire_open__round_trip_and_layout),
         cmocka_unit_test(wire_open__padding_is_ignored),
         cmocka_unit_test(wire_seal__again_with_another_length),
+        cmocka_unit_test(wire_seal__any_length_that_a_packet_has),
         cmocka_unit_test(wire_open__bare_header),
         cmocka_unit_test(wire_open__every_prefix_is_truncated),
         cmocka_unit_test(wire_open__version),

@@ -4,6 +4,7 @@
 #include <stdint.h>
 #include <cmocka.h>
 
+#include "panics.h"
 #include "wire_support.h"
 
 static void wire_get_hello__round_trip(void **state)
@@ -40,6 +41,19 @@ static void wire_get_hello__longest_and_empty_name(void **state)
     h.cluster_length = 0;
     wire_put_hello(p, &h);
     assert_int_equal(wire_get_hello(p, sizeof p, &got), CHI_DROP_NONE);
+}
+
+static void put_long_name(void)
+{
+    uint8_t p[2 * WIRE_HELLO_BYTES];
+    struct wire_hello h = sample_hello();
+    h.cluster_length = WIRE_CLUSTER_MAX + 1;
+    wire_put_hello(p, &h);
+}
+static void wire_put_hello__a_longer_name_panics(void **state)
+{
+    (void)state;
+    assert_true(panics(put_long_name));
 }
 
 static void wire_get_hello__length(void **state)
@@ -181,6 +195,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(wire_get_hello__round_trip), cmocka_unit_test(wire_get_hello__longest_and_empty_name),
+        cmocka_unit_test(wire_put_hello__a_longer_name_panics),
         cmocka_unit_test(wire_get_hello__length),     cmocka_unit_test(wire_get_hello__values),
         cmocka_unit_test(wire_get_hello__reserved),   cmocka_unit_test(wire_get_refuse__round_trip_in_any_version),
         cmocka_unit_test(wire_get_refuse__bad),       cmocka_unit_test(wire_peek_foreign_hello__only_that),

@@ -55,6 +55,12 @@ static void wire_print__hello_and_refuse(void **state)
     assert_line(p, sizeof p,
                 "HELLO version 1 length 96 crc 0 node 7 incarnation 17 session 3735928559 peer_incarnation 0 "
                 "peer_session 16909060 worker 3 of 4 packet_max 8972 slots 4096 cluster \"d.mo\" reply_wanted");
+    memcpy(h.cluster, " ~\"\x7f", 4);
+    h.flags = 0;
+    wire_put_hello(p, &h);
+    assert_line(p, sizeof p,
+                "HELLO version 1 length 96 crc 0 node 7 incarnation 17 session 3735928559 peer_incarnation 0 "
+                "peer_session 16909060 worker 3 of 4 packet_max 8972 slots 4096 cluster \" ~..\"");
     p[70] = 1;
     assert_line(p, sizeof p, "HELLO version 1 length 96 crc 0 bad: RESERVED at 96");
     p[0] = 3;
