@@ -11,7 +11,7 @@ void arp_init(struct arp *a, const struct frame_local *me)
 
 static unsigned slot_of(const struct arp *a, uint32_t ip)
 {
-    unsigned s = (ip * 2654435761u) >> 23;
+    unsigned s = (ip * 2654435761u) >> (32 - ARP_SLOTS_SHIFT);
     while (a->slot[s] && a->n[a->slot[s] - 1].ip != ip)
         s = (s + 1) % ARP_SLOTS;
     return s;
@@ -23,22 +23,31 @@ static struct arp_neighbour *find(struct arp *a, uint32_t ip)
     return a->slot[s] ? &a->n[a->slot[s] - 1] : NULL;
 }
 
-/* The neighbour that was silent longest, or NULL when all were heard of or asked for lately. */
-static struct arp_neighbour *silent(struct arp *a, uint64_t now_ns)
+/* Who makes room for a neighbour that we send to, or NULL: strangers first, then who was silent longest. */
+static struct arp_neighbour *replaceable(struct arp *a, uint64_t now_ns)
 {
-    struct arp_neighbour *oldest = NULL;
-    uint64_t best = now_ns;
+    struct arp_neighbour *found = NULL;
+    if (now_ns - a->room_ns < ARP_ROOM_NS)
+        return NULL;
+    a->room_ns = now_ns;
+    uint64_t longest = 0;
+    bool found_stranger = false;
     for (unsigned i = 0; i < a->count; i++) {
-        uint64_t last = a->n[i].heard_ns > a->n[i].asked_ns ? a->n[i].heard_ns : a->n[i].asked_ns;
-        if (last < best) {
-            best = last;
-            oldest = &a->n[i];
+        struct arp_neighbour *n = &a->n[i];
+        uint64_t silent = now_ns - (n->heard_ns > n->asked_ns ? n->heard_ns : n->asked_ns);
+        bool stranger = !n->wanted || (!n->known && now_ns - n->since_ns >= ARP_ANSWER_NS);
+        if ((!stranger && silent < ARP_SILENT_NS) || stranger < found_stranger)
+            continue;
+        if (!found || stranger > found_stranger || silent > longest) {
+            found = n;
+            longest = silent;
+            found_stranger = stranger;
         }
     }
-    return oldest && now_ns - best >= ARP_SILENT_NS ? oldest : NULL;
+    return found;
 }
 
-static struct arp_neighbour *find_or_add(struct arp *a, uint32_t ip, uint64_t now_ns)
+static struct arp_neighbour *find_or_add(struct arp *a, uint32_t ip, uint64_t now_ns, bool wanted)
 {
     struct arp_neighbour *n = find(a, ip);
     if (n)
@@ -46,11 +55,13 @@ static struct arp_neighbour *find_or_add(struct arp *a, uint32_t ip, uint64_t no
     if (a->count < ARP_MAX) {
         n = &a->n[a->count];
         a->slot[slot_of(a, ip)] = ++a->count;
-    } else if ((n = silent(a, now_ns)) == NULL)
+    } else if (!wanted || (n = replaceable(a, now_ns)) == NULL)
         return NULL;
     bool replaced = n->ip != 0;
     memset(n, 0, sizeof *n);
     n->ip = ip;
+    n->wanted = wanted;
+    n->since_ns = now_ns;
     if (replaced) {
         memset(a->slot, 0, sizeof a->slot);
         for (uint16_t i = 0; i < a->count; i++)
@@ -75,7 +86,7 @@ enum chi_drop arp_rx(struct arp *a, uint8_t *p, uint32_t n, uint64_t now_ns, boo
 
     if (from != 0 &&
         (from & a->me.mask) == (a->me.ip & a->me.mask)) { /* 0: somebody looks whether an address is free */
-        struct arp_neighbour *x = to == a->me.ip ? find_or_add(a, from, now_ns) : find(a, from);
+        struct arp_neighbour *x = to == a->me.ip ? find_or_add(a, from, now_ns, false) : find(a, from);
         if (x) {
             frame_head_init(&x->head, &a->me, from, mac);
             x->known = true;
@@ -97,12 +108,14 @@ enum chi_drop arp_rx(struct arp *a, uint8_t *p, uint32_t n, uint64_t now_ns, boo
 const struct frame_head *arp_find(struct arp *a, uint32_t ip, uint64_t now_ns, bool *ask)
 {
     struct arp_neighbour *n = find(a, ip);
+    if (n)
+        n->wanted = true;
     if (CHI_LIKELY(n && n->known && now_ns - n->heard_ns < ARP_REFRESH_NS)) {
         *ask = false;
         return &n->head;
     }
     if (!n)
-        n = find_or_add(a, ip, now_ns);
+        n = find_or_add(a, ip, now_ns, true);
     *ask = n && (n->asked_ns == 0 || now_ns - n->asked_ns >= ARP_ASK_NS);
     if (*ask)
         n->asked_ns = now_ns ? now_ns : 1;

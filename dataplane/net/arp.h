@@ -1,26 +1,31 @@
 /* arp.h - the neighbours of one port.  No I/O, clock or DPDK: bytes and `now` in.
  * Thread: the port's worker.  Memory: the caller's struct.  Limit: ARP_MAX neighbours.
  * A neighbour is learnt only from a request or reply that is addressed to us, or because we ask for it; any ARP packet
- * of a neighbour that is known already updates it.  When the table is full, the one that was silent longest makes room,
- * if it was silent for ARP_SILENT_NS. */
+ * of a neighbour that is known already updates it.  When the table is full, nobody is learnt from requests any more; for
+ * a neighbour that we send to, one makes room that we never sent to, that did not answer within ARP_ANSWER_NS, or that
+ * was silent for ARP_SILENT_NS.  So nobody can keep us from our peers with addresses that are not there. */
 #pragma once
 #include "net/frame.h"
 
-enum { ARP_MAX = 256, ARP_SLOTS = 512, ARP_BYTES = 42 };
+enum { ARP_MAX = 2048, ARP_SLOTS_SHIFT = 12, ARP_SLOTS = 1 << ARP_SLOTS_SHIFT, ARP_BYTES = 42 };
 #define ARP_ASK_NS 100000000ull       /* at most one request to a neighbour in this time */
 #define ARP_REFRESH_NS 30000000000ull /* one heard of longer ago is asked again while it stays in use */
 #define ARP_SILENT_NS 60000000000ull
+#define ARP_ANSWER_NS 1000000000ull /* who has not answered by then is not there */
+#define ARP_ROOM_NS 1000000ull      /* room is looked for, O(ARP_MAX), at most once in this time */
 
 struct arp_neighbour {
     struct frame_head head; /* when known */
     uint32_t ip;
-    bool known;
+    bool known, wanted; /* wanted: we had something to send to it */
+    uint64_t since_ns;  /* in the table */
     uint64_t heard_ns, asked_ns; /* 0: never */
 };
 
 struct arp {
     struct frame_local me;
     uint16_t count;
+    uint64_t room_ns;         /* room was looked for */
     uint16_t slot[ARP_SLOTS]; /* index + 1, linear probing by address */
     struct arp_neighbour n[ARP_MAX];
 };

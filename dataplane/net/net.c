@@ -16,7 +16,7 @@ CHI_STATIC_ASSERT(sizeof(struct net_packet) <= CHI_CACHE_LINE, "net_packet lies 
 
 int net_start(const struct net_options *o, struct net **out, char *err)
 {
-    if (!o->workers || o->workers > 1024 || !o->udp_port || o->udp_port + o->workers > UINT16_MAX)
+    if (!o->workers || o->workers > 1024 || !o->udp_port || o->udp_port + o->workers - 1 > UINT16_MAX)
         return net_fail(err, -EINVAL,
                         "UDP ports %u to %u: give a base port above 0 with room for %u workers below 65536",
                         o->udp_port, o->udp_port + o->workers - 1, o->workers);

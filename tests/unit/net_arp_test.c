@@ -12,7 +12,7 @@
 enum { ME = 0x0a280001, PEER = 0x0a280002, REQUEST = 1, REPLY = 2 };
 #define MS 1000000ull
 
-static const struct frame_local me = {.ip = ME, .mask = 0xfffffc00, .mac = {2, 0, 0, 0, 0, 1}};
+static const struct frame_local me = {.ip = ME, .mask = 0xffff0000, .mac = {2, 0, 0, 0, 0, 1}};
 static const uint8_t peer_mac[6] = {2, 0, 0, 0, 0, 2};
 static struct arp table;
 
@@ -171,12 +171,78 @@ static void arp_table__full(void **state)
         assert_true(knows(PEER + i, ARP_REFRESH_NS));
     assert_false(knows(PEER + ARP_MAX, ARP_SILENT_NS));
 
-    takes(REPLY, PEER + ARP_MAX, peer_mac, ME, ARP_SILENT_NS + MS); /* the first was silent for long enough */
+    assert_false(knows(PEER + ARP_MAX, ARP_SILENT_NS + MS)); /* asked for: the first was silent for long enough */
+    takes(REPLY, PEER + ARP_MAX, peer_mac, ME, ARP_SILENT_NS + MS);
     assert_true(knows(PEER + ARP_MAX, ARP_SILENT_NS + MS));
     assert_int_equal(table.count, ARP_MAX);
     for (uint32_t i = 1; i < ARP_MAX; i++)
         assert_true(knows(PEER + i, ARP_SILENT_NS + MS));
     assert_false(knows(PEER, ARP_SILENT_NS + MS));
+}
+
+/* Somebody sends requests in the name of every address of the network. */
+static void arp_table__full_of_strangers_has_room_for_who_is_sent_to(void **state)
+{
+    (void)state;
+    bool ask;
+    uint32_t i = 0;
+    takes(REPLY, PEER + i++, peer_mac, ME, MS);
+    assert_true(knows(PEER, MS)); /* is sent to */
+    while (table.count < ARP_MAX)
+        takes(REQUEST, PEER + i++, peer_mac, ME, 2 * MS);
+    takes(REQUEST, PEER + i, peer_mac, ME, 3 * MS); /* one more is not learnt */
+    assert_null(arp_find(&table, PEER + ARP_MAX + 7, 4 * MS, &ask));
+    assert_true(ask);
+    takes(REPLY, PEER + ARP_MAX + 7, peer_mac, ME, 5 * MS);
+    assert_non_null(arp_find(&table, PEER + ARP_MAX + 7, 6 * MS, &ask));
+    assert_true(knows(PEER, 6 * MS));
+    assert_int_equal(table.count, ARP_MAX);
+}
+
+/* Datagrams in the name of addresses where nobody is make us ask for them. */
+static void arp_table__full_of_the_absent_has_room_after_a_second(void **state)
+{
+    (void)state;
+    bool ask;
+    uint32_t i = 0;
+    takes(REPLY, PEER + i++, peer_mac, ME, MS);
+    assert_true(knows(PEER, MS));
+    while (table.count < ARP_MAX)
+        assert_null(arp_find(&table, PEER + i++, 2 * MS, &ask));
+    assert_true(knows(PEER, 2 * MS));
+    assert_null(arp_find(&table, PEER + i, 3 * MS, &ask));
+    assert_false(ask); /* they may still answer */
+    assert_null(arp_find(&table, PEER + i, 2 * MS + ARP_ANSWER_NS, &ask));
+    assert_true(ask);
+    assert_true(knows(PEER, 2 * MS + ARP_ANSWER_NS));
+    assert_null(arp_find(&table, PEER + i + 1, 2 * MS + ARP_ANSWER_NS + ARP_ROOM_NS - 1, &ask));
+    assert_false(ask); /* room was looked for a moment ago */
+    assert_null(arp_find(&table, PEER + i + 1, 2 * MS + ARP_ANSWER_NS + ARP_ROOM_NS, &ask));
+    assert_true(ask);
+}
+
+static void arp_table__full_gives_up_strangers_first_and_the_most_silent_of_them(void **state)
+{
+    (void)state;
+    const uint64_t late = 3 * ARP_SILENT_NS;
+    bool ask;
+    uint32_t i = 1;
+    while (table.count < ARP_MAX - 1)
+        assert_null(arp_find(&table, PEER + i++, 2 * MS, &ask));
+    takes(REPLY, PEER, peer_mac, ME, MS);
+    assert_true(knows(PEER, MS)); /* and is silent from then on, longer than all others */
+    for (uint32_t k = 1; k < i; k++) /* all but one are asked again */
+        if (k != 2)
+            assert_null(arp_find(&table, PEER + k, late, &ask));
+    assert_null(arp_find(&table, PEER + i, late, &ask));
+    assert_true(ask);
+    unsigned there = 0, second = 0;
+    for (unsigned k = 0; k < table.count; k++) {
+        there += table.n[k].ip == PEER;
+        second += table.n[k].ip == PEER + 2;
+    }
+    assert_int_equal(there, 1);
+    assert_int_equal(second, 0);
 }
 
 int main(void)
@@ -190,6 +256,9 @@ int main(void)
         cmocka_unit_test_setup(arp_request_lost__asks_at_once, setup),
         cmocka_unit_test_setup(arp_find__refreshes_what_is_in_use, setup),
         cmocka_unit_test_setup(arp_table__full, setup),
+        cmocka_unit_test_setup(arp_table__full_of_strangers_has_room_for_who_is_sent_to, setup),
+        cmocka_unit_test_setup(arp_table__full_of_the_absent_has_room_after_a_second, setup),
+        cmocka_unit_test_setup(arp_table__full_gives_up_strangers_first_and_the_most_silent_of_them, setup),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

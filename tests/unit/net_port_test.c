@@ -471,6 +471,12 @@ static void net_start__twice(void **state)
     o = (struct net_options){.name = "x", .workers = 16, .udp_port = 65530};
     assert_true(net_start(&o, &second, err) < 0);
     assert_non_null(strstr(err, "65530"));
+    o = (struct net_options){.name = "x", .workers = 2, .udp_port = 65534}; /* the highest that the configuration takes */
+    assert_true(net_start(&o, &second, err) < 0);
+    assert_non_null(strstr(err, "once"));
+    o.udp_port = 65535;
+    assert_true(net_start(&o, &second, err) < 0);
+    assert_non_null(strstr(err, "65536"));
 }
 
 int main(void)
