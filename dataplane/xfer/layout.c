@@ -65,7 +65,8 @@ static void session_init(struct xfer *x, struct xfer_session *s, struct carve *m
     list_init(&s->again);
     list_init(&s->bulk);
     s->sent = (struct sentmap){.ring = ring, .refs = refs, .window = c->window_packets, .refs_max = refs_of(c)};
-    list_push(&x->spare, &s->link);
+    if (session_is_shared(s))
+        list_push(&x->spare, &s->link);
 }
 
 /* All of it; x is not touched when memory is only counted. */

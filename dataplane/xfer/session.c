@@ -36,13 +36,24 @@ void session_set_addr(struct xfer_session *s)
     s->addr.port = (uint16_t)(s->addr.port + s->worker);
 }
 
+/* A record that may be used for another worker of p's, or NULL. */
+static struct xfer_session *unused(struct xfer *x, const struct xfer_peer *p)
+{
+    struct xfer_session *own = &x->sessions[p - x->peers];
+    if (!own->peer)
+        return own;
+    if (!list_empty(&x->spare))
+        return LIST_ENTRY(x->spare.next, struct xfer_session, link);
+    return own->live ? NULL : own;
+}
+
 struct xfer_session *session_get(struct xfer *x, struct xfer_peer *p, uint16_t worker)
 {
     struct xfer_session *s = session_find(p, worker);
     if (!s) {
-        if (list_empty(&x->spare))
+        s = unused(x, p);
+        if (!s)
             return NULL;
-        s = LIST_ENTRY(x->spare.next, struct xfer_session, link);
         list_remove(&s->of_peer);
         s->peer = p;
         s->worker = worker;
@@ -51,7 +62,7 @@ struct xfer_session *session_get(struct xfer *x, struct xfer_peer *p, uint16_t w
         session_set_addr(s);
         list_push(&p->sessions, &s->of_peer);
     }
-    if (!s->live)
+    if (!s->live && session_is_shared(s))
         list_to_tail(&x->spare, &s->link);
     return s;
 }
@@ -95,7 +106,7 @@ void session_establish(struct xfer_session *s, const struct wire_hello *h, uint6
     if (s->live)
         session_end(s, CHI_STATUS_PEER_RESTARTED);
     end_older(p, h->incarnation);
-    list_remove(&s->link); /* of x->spare */
+    list_remove(&s->link); /* of x->spare, if it is there */
     clear(s, h->slots && h->slots < x->config.slots ? h->slots : x->config.slots);
     s->live = true;
     s->live_id = s->offer_id;
@@ -138,7 +149,8 @@ void session_end(struct xfer_session *s, enum chi_status status)
     s->live = false;
     s->live_id = 0;
     list_remove(&s->link);
-    list_push(&x->spare, &s->link);
+    if (session_is_shared(s))
+        list_push(&x->spare, &s->link);
     for (uint32_t i = 0; i < x->config.slots; i++) {
         struct out_slot *o = &s->out[i];
         if (!o->m)

@@ -125,7 +125,7 @@ struct xfer_session { /* with one worker of a peer; live: both sides proved to k
     struct xfer *x;
     struct xfer_peer *peer; /* NULL: the record is free */
     struct link of_peer;
-    struct link link; /* live: in x->ready, or in none; else in x->spare */
+    struct link link; /* live: in x->ready, or in none; else, when shared, in x->spare */
     struct xfer_addr addr;
     struct timer timer;
     uint16_t worker;
@@ -190,7 +190,7 @@ struct xfer {
     struct prng prng;
     bool closed;
     struct link ready; /* live sessions that can send now */
-    struct link spare; /* the others, longest unused first */
+    struct link spare; /* shared ones that are not live, longest unused first */
     struct link tasks, ended, up;
     struct link idle;  /* messages that wait for their peer, longest first */
     struct xfer_out *done, *done_last;
@@ -204,7 +204,7 @@ struct xfer {
     uint64_t refuse_ns;
     struct pool ins, tracks;
     struct xfer_peer *peers, **peer_table; /* table: open addressing by node */
-    struct xfer_session *sessions;
+    struct xfer_session *sessions;         /* as many as peers_max: of that peer alone; the rest: shared by all */
     uint32_t peer_count, peer_mask, session_count, session_mask;
     _Alignas(CHI_CACHE_LINE) uint8_t nowhere[CHI_CACHE_LINE]; /* where regions of size 0 lie */
 };
@@ -237,7 +237,12 @@ void peer_tick(struct xfer *x, struct xfer_peer *p, uint64_t now);
 
 /* --- session.c */
 struct xfer_session *session_find(const struct xfer_peer *p, uint16_t worker);
-/* Finds or makes the record, in place of the longest unused one that is not live; NULL: all are live. */
+static inline bool session_is_shared(const struct xfer_session *s)
+{
+    return (uint32_t)(s - s->x->sessions) >= s->x->config.peers_max;
+}
+/* Finds the record, or makes it: the peer's own one, or in place of the longest unused shared one that is not live.  No peer can thus
+ * take what another one needs for its first session.  NULL: all of those are live. */
 struct xfer_session *session_get(struct xfer *x, struct xfer_peer *p, uint16_t worker);
 struct xfer_session *session_by_id(const struct xfer *x, uint32_t id);
 void session_set_addr(struct xfer_session *s);
