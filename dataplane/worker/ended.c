@@ -2,8 +2,6 @@
 #include "archive/form.h"
 #include "internal.h"
 
-enum { PACKET_OVERHEAD = 256 }; /* header, ack and frame beside a form that is written straight into a packet */
-
 /* The module takes off what it hung into a task that ran here. */
 static void let_go(struct task *t)
 {
@@ -67,10 +65,11 @@ static size_t write_body(struct xfer_in *in, uint8_t *dst, size_t cap)
     return save_body(in->user, dst, cap, in->regions, &st);
 }
 
-static bool fits_packet(const struct worker *w, const struct chi_method *m)
+/* True when a writer may serialise the method's tasks without regions. */
+static bool fits_packet(const struct chi_method *m)
 {
     /* What a field table writes is never longer than its struct; a direction that is written by hand may be. */
-    return !m->serialize_in && !m->serialize_out && m->size + FORM_PREFIX_MAX + PACKET_OVERHEAD <= net_payload_max(w->rt->net);
+    return !m->serialize_in && !m->serialize_out && m->size + FORM_HEAD_BYTES <= XFER_WRITER_MAX;
 }
 
 static bool has_out(const struct chi_method *m)
@@ -86,7 +85,7 @@ static bool has_out(const struct chi_method *m)
 static void prepare_answer(struct worker *w, struct task *t, struct xfer_answer *a)
 {
     struct xfer_in *in = t->from.remote.in;
-    if (!in->nregions && fits_packet(w, t->method)) {
+    if (!in->nregions && fits_packet(t->method)) {
         a->write = has_out(t->method) ? write_body : NULL;
         return;
     }
@@ -94,7 +93,7 @@ static void prepare_answer(struct worker *w, struct task *t, struct xfer_answer 
     uint32_t n = save_body(t, w->scratch, CHI_FORM_BYTES_MAX, in->regions, &a->status);
     if (a->status != CHI_STATUS_OK || n == 0)
         return;
-    if (n + PACKET_OVERHEAD <= net_payload_max(w->rt->net))
+    if (n <= XFER_WRITER_MAX)
         a->write = write_body;
     else if (!keep_extra(w, t, w->scratch, n))
         a->status = CHI_STATUS_NO_MEMORY;
@@ -178,7 +177,7 @@ static bool has_bulk(const struct chi_method *m)
 static enum chi_status prepare_form(struct worker *w, struct task *t)
 {
     t->out.write = write_form;
-    if (fits_packet(w, t->method) && !has_bulk(t->method))
+    if (fits_packet(t->method) && !has_bulk(t->method))
         return CHI_STATUS_OK;
     if (!task_regions_get(&w->tasks, t))
         return CHI_STATUS_NO_MEMORY;
@@ -188,7 +187,7 @@ static enum chi_status prepare_form(struct worker *w, struct task *t)
     if (!n)
         return st;
     t->nregions = (uint8_t)nregions;
-    if (n + PACKET_OVERHEAD <= net_payload_max(w->rt->net))
+    if (n <= XFER_WRITER_MAX)
         return CHI_STATUS_OK;
     if (!keep_extra(w, t, w->scratch, (uint32_t)n))
         return CHI_STATUS_NO_MEMORY;

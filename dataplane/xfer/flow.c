@@ -5,6 +5,9 @@
 
 enum { SEGMENT_LEAST = 256 }; /* a region is not cut into smaller pieces only because a packet is nearly full */
 
+CHI_STATIC_ASSERT(XFER_WRITER_MAX + WIRE_HEADER_BYTES + XFER_ACK_ROOM + WIRE_BYTES_TASK_OUT + 8 * WIRE_REGIONS <= WIRE_PACKET_MIN,
+                  "what a writer makes fits into each packet");
+
 struct span {
     const uint8_t *base;
     uint64_t size;

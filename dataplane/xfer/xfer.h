@@ -57,9 +57,13 @@ struct xfer_config {
     uint64_t session_seed;  /* for unguessable session ids: from the system's random source */
 };
 
+/* What a writer may make.  It goes into one packet, with all that may stand beside it, and a peer may take no larger ones than
+ * WIRE_PACKET_MIN, whatever this node's ports carry. */
+enum { XFER_WRITER_MAX = WIRE_PACKET_MIN - 256 };
+
 /* A task that goes out.  Lies in the caller's memory, untouched by it from xfer_send until its XFER_DONE event.
  * The form is either `form` (form_length bytes that stay), or made by `write`, which is called again for a repetition and must
- * give the same bytes; it returns the length, 0 when cap is too small.  A form that does not fit into one packet needs `form`.
+ * give the same bytes; it returns the length, 0 when cap is too small.  A form above XFER_WRITER_MAX needs `form`.
  * Regions with WRITE are read, with EXPOSE written, until the event. */
 struct xfer_out {
     const uint8_t *form;
@@ -86,7 +90,7 @@ struct xfer_in {
     void *user;        /* the consumer's */
 };
 
-/* The answer's body: bytes that stay until XFER_ANSWERED, or a writer as above. */
+/* The answer's body: bytes that stay until XFER_ANSWERED, or a writer as above; of one that finds no room nothing goes. */
 struct xfer_answer {
     enum chi_status status; /* not OK: no body, and nothing of the regions goes back */
     const uint8_t *body;

@@ -44,7 +44,7 @@ int folder_teardown(void **state)
 
 static void write_port(FILE *f, uint32_t id, const struct node_options *o)
 {
-    fprintf(f, "ports:\n  - {name: p0, ip: 10.40.0.%u/24, mtu: %d, device: \"", id, o->vhost ? 1500 : 9000);
+    fprintf(f, "ports:\n  - {name: p0, ip: 10.40.0.%u/24, mtu: %u, device: \"", id, o->mtu ? o->mtu : o->vhost ? 1500 : 9000);
     if (o->vhost)
         fprintf(f, "%s=%s/vhost.sock\"}\n", id < o->peer ? "net_vhost0,iface" : "net_virtio_user0,queues=1,path", test_dir);
     else

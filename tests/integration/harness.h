@@ -31,6 +31,7 @@ struct node_options {
     const char *cluster;    /* name; default demo */
     bool vhost;             /* with a peer: net_vhost and net_virtio_user, which interrupt, in place of net_memif */
     const char *cores;      /* default: one worker on core (id - 1) modulo the machine's */
+    uint32_t mtu;           /* default 9000 */
 };
 
 #define MODULES_DEFAULT CHI_BUILD_DIR "/lib/chimods"

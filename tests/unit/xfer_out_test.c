@@ -159,6 +159,75 @@ static void writer__fills_the_packet_itself(void **state)
     script_close(&s);
 }
 
+static size_t longest_form(struct xfer_out *m, uint8_t *dst, size_t cap)
+{
+    (void)m;
+    if (cap < XFER_WRITER_MAX)
+        return 0;
+    memcpy(dst, form, XFER_WRITER_MAX);
+    return XFER_WRITER_MAX;
+}
+static size_t longest_body(struct xfer_in *in, uint8_t *dst, size_t cap)
+{
+    (void)in;
+    if (cap < XFER_WRITER_MAX)
+        return 0;
+    memset(dst, 0xcd, XFER_WRITER_MAX);
+    return XFER_WRITER_MAX;
+}
+
+/* With all that can stand beside it in a packet: as many ranges of an ACK as go there, and the lengths of 16 regions. */
+static void writer__of_the_promised_length_fits_into_a_packet_of_every_peer(void **state)
+{
+    (void)state;
+    struct script s;
+    struct xfer_out m = {.write = longest_form};
+    struct xfer_event ev;
+    struct wire_header h;
+    struct wire_frame f;
+    struct form_region r[CHI_REGIONS_MAX];
+    struct wire_hello hello = script_hello(), reply;
+    script_open(&s);
+    hello.packet_max = WIRE_PACKET_MIN;
+    script_say_hello(&s, &hello);
+    script_take_hello(&s, &reply);
+    hello.flags = 0;
+    hello.peer_session = s.session = reply.session;
+    hello.peer_incarnation = reply.incarnation;
+    assert_int_equal(script_say_hello(&s, &hello), CHI_DROP_NONE);
+    script_event(&s, XFER_PEER_UP, &ev);
+    for (int i = 0; i < CHI_REGIONS_MAX; i++)
+        r[i] = (struct form_region){.size = 8, .flags = CHI_EXPOSE};
+    uint32_t length = script_form(form, r, CHI_REGIONS_MAX, 10);
+    data_begin(&s);
+    data_task_in(&s, 0, 1, form, length, length);
+    assert_int_equal(data_end(&s), CHI_DROP_NONE);
+    script_event(&s, XFER_TASK, &ev);
+    script_form(form, NULL, 0, XFER_WRITER_MAX - FORM_HEAD_BYTES);
+    m.deadline_ns = s.now + 500 * MS;
+    for (int answers = 0; answers < 2; answers++) {
+        for (int i = 0; i < 40; i++) { /* with holes between them */
+            s.number++;
+            data_begin(&s);
+            data_ping(&s);
+            assert_int_equal(data_end(&s), CHI_DROP_NONE);
+        }
+        if (answers)
+            xfer_answer(s.x, ev.in, &(struct xfer_answer){.status = CHI_STATUS_OK, .write = longest_body}, s.now);
+        else
+            xfer_send(s.x, 2, &m, s.now);
+        script_tx(&s);
+        struct wire_cursor c = script_take_data(&s, &h);
+        assert_true(h.length <= WIRE_PACKET_MIN);
+        assert_int_equal(script_frame(&c, &f), WIRE_FRAME_ACK);
+        assert_int_equal(f.ack.count, 8);
+        assert_int_equal(script_frame(&c, &f), answers ? WIRE_FRAME_TASK_OUT : WIRE_FRAME_TASK_IN);
+        assert_int_equal(answers ? f.task_out.inline_length : f.task_in.inline_length, XFER_WRITER_MAX);
+        assert_int_equal(answers ? f.task_out.regions : 0, answers ? CHI_REGIONS_MAX : 0);
+    }
+    script_close(&s);
+}
+
 static void answer__in_one_packet_is_handed_out_from_it(void **state)
 {
     (void)state;
@@ -448,6 +517,7 @@ int main(void)
         cmocka_unit_test(several__small_tasks_share_a_packet),
         cmocka_unit_test(big__form_and_region_arrive_in_pieces_that_cover_them_once),
         cmocka_unit_test(writer__fills_the_packet_itself),
+        cmocka_unit_test(writer__of_the_promised_length_fits_into_a_packet_of_every_peer),
         cmocka_unit_test(answer__in_one_packet_is_handed_out_from_it),
         cmocka_unit_test(answer__in_pieces_and_in_any_order),
         cmocka_unit_test(forged__segments_change_nothing),
