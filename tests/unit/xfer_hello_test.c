@@ -130,6 +130,8 @@ static void hello__goes_to_the_own_number_then_to_worker_0_and_then_where_it_say
     script_take_hello(&s, &h);
     assert_int_equal(s.sent[2].to.port, SCRIPT_PORT + 3 % 2);
     script_no_event(&s);
+    assert_int_equal(script_say_hello(&s, &hint), CHI_DROP_NONE); /* no news: or the two would go on for ever */
+    script_nothing_sent(&s);
     script_close(&s);
 }
 
@@ -232,6 +234,8 @@ static void refused(enum wire_refuse_reason reason, enum chi_status status)
     script_no_event(&s);
     if (reason != WIRE_REFUSE_VERSION) {
         r.session = h.session;
+        assert_int_equal(script_say_refuse(&s, 3, &r), CHI_DROP_ADDRESS); /* what we said, but to another one */
+        script_no_event(&s);
     } else { /* one may be due to a damaged HELLO */
         for (int i = 0; i < 2; i++)
             assert_int_equal(script_say_refuse(&s, 2, &r), CHI_DROP_NONE);
@@ -354,19 +358,26 @@ static void restart__of_the_peers_makes_us_say_hello_at_once(void **state)
 {
     (void)state;
     struct script s;
-    struct xfer_out m;
+    struct xfer_out m, later;
     struct wire_hello h;
     script_live(&s);
     begin_message(&s, &m);
     s.taken = s.sent_count;
     struct wire_refuse r = {.incarnation = SCRIPT_PEER_LIFE + 1, .node = 2, .session = SCRIPT_PEER_SESSION,
                             .reason = WIRE_REFUSE_SESSION, .version = 1};
+    assert_int_equal(script_say_refuse(&s, 3, &r), CHI_DROP_PEER_UNKNOWN); /* from another address */
+    script_nothing_sent(&s);
     assert_int_equal(script_say_refuse(&s, 2, &r), CHI_DROP_NONE);
     script_take_hello(&s, &h);
     assert_int_not_equal(h.session, s.session);
     script_no_event(&s); /* the session ends when the new one begins */
     assert_int_equal(script_say_refuse(&s, 2, &r), CHI_DROP_NONE);
     script_nothing_sent(&s); /* once is enough for now */
+    begin_message(&s, &later);
+    const uint8_t *p;
+    struct wire_header header;
+    while (script_take(&s, &p, &header)) /* it waits for the new session */
+        assert_int_equal(header.kind, WIRE_KIND_HELLO);
     r.incarnation = SCRIPT_PEER_LIFE - 1;
     assert_int_equal(script_say_refuse(&s, 2, &r), CHI_DROP_INCARNATION);
     script_close(&s);
@@ -388,6 +399,9 @@ static void hello__that_was_lost_is_asked_for_again(void **state)
     script_tx(&s);
     script_nothing_sent(&s);
     s.now += 1 * MS;
+    assert_int_equal(script_rx(&s, 3, s.packet, s.at), CHI_DROP_SESSION_UNKNOWN); /* from another address */
+    script_tx(&s);
+    script_nothing_sent(&s);
     assert_int_equal(data_end(&s), CHI_DROP_SESSION_UNKNOWN);
     script_tx(&s);
     script_take_hello(&s, &again);
@@ -414,7 +428,13 @@ static void hello__of_the_live_session_is_answered_with_its_id(void **state)
     assert_int_equal(script_say_hello(&s, &h), CHI_DROP_NONE);
     script_take_hello(&s, &reply);
     assert_int_equal(reply.session, s.session);
+    h.incarnation++; /* of another life, which cannot know it */
+    assert_int_equal(script_say_hello(&s, &h), CHI_DROP_SESSION_UNKNOWN);
+    h.incarnation--;
+    h.session++;
+    assert_int_equal(script_say_hello(&s, &h), CHI_DROP_SESSION_UNKNOWN);
     script_no_event(&s);
+    script_nothing_sent(&s);
     script_close(&s);
 }
 

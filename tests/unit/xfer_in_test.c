@@ -221,6 +221,51 @@ static void segment__that_does_not_belong_is_dropped(void **state)
     script_close(&s);
 }
 
+static void segment__finds_no_region_of_the_record_s_former_message(void **state)
+{
+    (void)state;
+    struct script s;
+    struct xfer_event ev;
+    const struct form_region r[] = {{4, 0, CHI_WRITE}, {4, 0, CHI_WRITE}, {4, 0, CHI_WRITE}};
+    script_live(&s);
+    for (uint32_t generation = 1; generation <= 2; generation++) {
+        uint8_t regions = generation == 1 ? 3 : 1;
+        uint32_t n = script_form(form, r, regions, 20);
+        data_begin(&s);
+        data_task_in(&s, 0, generation, form, n, n);
+        for (uint8_t k = regions; k > 1; k--)
+            data_segment(&s, 0, generation, k, 0, 0, "four", 4);
+        assert_int_equal(data_end(&s), CHI_DROP_NONE);
+        data_begin(&s);
+        data_segment(&s, 0, generation, regions + 1, 0, 0, "evil", 4);
+        assert_int_equal(data_end(&s), CHI_DROP_REGION_UNKNOWN);
+        data_begin(&s);
+        data_segment(&s, 0, generation, 1, 0, 0, "four", 4);
+        assert_int_equal(data_end(&s), CHI_DROP_NONE);
+        expect_task(&s, &ev, n);
+        s.taken = s.sent_count;
+        finish(&s, ev.in);
+    }
+    script_close(&s);
+}
+
+static void task__that_comes_again_with_another_length_is_dropped(void **state)
+{
+    (void)state;
+    struct script s;
+    uint32_t n = script_form(form, NULL, 0, 600);
+    script_live(&s);
+    data_begin(&s);
+    data_task_in(&s, 0, 1, form, n, 100);
+    assert_int_equal(data_end(&s), CHI_DROP_NONE);
+    for (uint32_t wrong = n - 1; wrong <= n + 1; wrong += 2) {
+        data_begin(&s);
+        data_task_in(&s, 0, 1, form, wrong, 100);
+        assert_int_equal(data_end(&s), CHI_DROP_FRAME_VALUE);
+    }
+    script_close(&s);
+}
+
 static void segment__never_changes_a_checked_prefix(void **state)
 {
     (void)state;
@@ -297,6 +342,15 @@ static void task__with_a_region_above_the_limit_is_answered_at_once(void **state
     assert_int_equal(f.task_out.status, CHI_STATUS_TOO_BIG);
     assert_int_equal(f.task_out.form_length, 0);
     assert_int_equal(s.memory_out, 0);
+    n = script_form(form, NULL, 0, 20);
+    data_begin(&s);
+    data_task_in(&s, 1, 1, form, CHI_FORM_BYTES_MAX + 1, n); /* a form above it */
+    assert_int_equal(data_end(&s), CHI_DROP_NONE);
+    script_tx(&s);
+    c = script_take_data(&s, &h);
+    assert_int_equal(script_frame(&c, &f), WIRE_FRAME_ACK);
+    assert_int_equal(script_frame(&c, &f), WIRE_FRAME_TASK_OUT);
+    assert_int_equal(f.task_out.status, CHI_STATUS_TOO_BIG);
     data_begin(&s);
     data_ack(&s, 1, h.number);
     assert_int_equal(data_end(&s), CHI_DROP_NONE);
@@ -459,6 +513,8 @@ int main(void)
         cmocka_unit_test(task__generation_wraps),
         cmocka_unit_test(task__waits_for_its_regions_in_any_order),
         cmocka_unit_test(segment__that_does_not_belong_is_dropped),
+        cmocka_unit_test(segment__finds_no_region_of_the_record_s_former_message),
+        cmocka_unit_test(task__that_comes_again_with_another_length_is_dropped),
         cmocka_unit_test(segment__never_changes_a_checked_prefix),
         cmocka_unit_test(task__without_memory_is_not_acknowledged_and_taken_later),
         cmocka_unit_test(task__with_a_region_above_the_limit_is_answered_at_once),

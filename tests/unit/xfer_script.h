@@ -154,7 +154,7 @@ SCRIPT int script_take(struct script *s, const uint8_t **p, struct wire_header *
 
 SCRIPT void script_take_hello(struct script *s, struct wire_hello *out)
 {
-    const uint8_t *p;
+    const uint8_t *p = NULL;
     struct wire_header h;
     assert_int_equal(script_take(s, &p, &h), WIRE_KIND_HELLO);
     assert_int_equal(wire_get_hello(p, h.length, out), CHI_DROP_NONE);
@@ -162,7 +162,7 @@ SCRIPT void script_take_hello(struct script *s, struct wire_hello *out)
 
 SCRIPT void script_take_refuse(struct script *s, struct wire_refuse *out)
 {
-    const uint8_t *p;
+    const uint8_t *p = NULL;
     struct wire_header h;
     assert_int_equal(script_take(s, &p, &h), WIRE_KIND_REFUSE);
     assert_int_equal(wire_get_refuse(p, h.length, out), CHI_DROP_NONE);
