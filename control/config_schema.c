@@ -80,6 +80,7 @@ static const cyaml_schema_field_t limits_fields[] = {
     NUMBER_OPT("clients", struct raw_limits, clients),
     NUMBER_OPT("messages", struct raw_limits, messages),
     NUMBER_OPT("window", struct raw_limits, window),
+    NUMBER_OPT("delay_target_us", struct raw_limits, delay_target_us),
     NUMBER_OPT("pto_us", struct raw_limits, pto_us),
     NUMBER_OPT("task_timeout_ms", struct raw_limits, task_timeout_ms),
     CYAML_FIELD_END,

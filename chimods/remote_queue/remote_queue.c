@@ -37,6 +37,9 @@ static unsigned take_events(struct worker *w)
         case XFER_ANSWERED:
             worker_answered_st(w, ev.in);
             break;
+        case XFER_CANCELLED:
+            worker_cancelled_st(w, ev.in);
+            break;
         case XFER_PEER_UP:
             trace_put(&w->trace, w->rctx.now_ns, "peer up", ev.node, ev.incarnation);
             break;

@@ -91,6 +91,7 @@ static int start_runtime(struct daemon *d, char *err)
         .messages = c->limits.messages,
         .window = c->limits.window,
         .pto_us = c->limits.pto_us,
+        .delay_target_us = c->limits.delay_target_us,
         .peers_max = c->cluster.peers_count,
         .net = d->net,
         .udp_port = c->cluster.udp_port,

@@ -15,8 +15,8 @@ static inline void put_two(uint8_t *p, uint32_t low, uint32_t high)
 
 size_t wire_put_task_in(uint8_t *p, const struct wire_task_in *f)
 {
-    CHI_ASSERT(f->inline_length <= f->form_length);
-    put_head(p, WIRE_FRAME_TASK_IN, 0, f->inline_length, f->slot);
+    CHI_ASSERT(f->inline_length <= f->form_length && !(f->flags & ~WIRE_TASK_WAITS));
+    put_head(p, WIRE_FRAME_TASK_IN, f->flags, f->inline_length, f->slot);
     put_two(p + FRAME_GENERATION, f->generation, f->form_length);
     return IN_END;
 }
@@ -87,17 +87,34 @@ size_t wire_put_close(uint8_t *p, uint8_t reason)
     return CLOSE_END;
 }
 
+size_t wire_put_cancel(uint8_t *p, const struct wire_cancel *f)
+{
+    put_head(p, WIRE_FRAME_CANCEL, 0, 0, f->slot);
+    le32_put(p + FRAME_GENERATION, f->generation);
+    return CANCEL_END;
+}
+
+size_t wire_put_grant(uint8_t *p, const struct wire_grant *f)
+{
+    CHI_ASSERT(!(f->flags & ~WIRE_GRANT_AGAIN));
+    put_head(p, WIRE_FRAME_GRANT, f->flags, 0, f->slot);
+    put_two(p + FRAME_GENERATION, f->generation, 0);
+    le64_put(p + GRANT_AMOUNT, f->bytes);
+    return GRANT_END;
+}
+
 /* The get functions find the frame's fixed bytes present, and `room` bytes from its type byte to the packet's end. Each
  * sets *size to the whole frame's when it returns NONE. */
 
 static enum chi_drop get_task_in(const uint8_t *p, size_t room, struct wire_task_in *f, size_t *size)
 {
+    f->flags = p[IN_FLAGS];
     f->inline_length = le16_get(p + IN_INLINE);
     f->slot = le32_get(p + FRAME_SLOT);
     f->generation = le32_get(p + FRAME_GENERATION);
     f->form_length = le32_get(p + IN_FORM_LENGTH);
     f->bytes = p + IN_END;
-    if (p[IN_ZERO])
+    if (f->flags & ~WIRE_TASK_WAITS)
         return CHI_DROP_RESERVED;
     if (f->inline_length > f->form_length)
         return CHI_DROP_FRAME_VALUE;
@@ -183,6 +200,25 @@ static enum chi_drop get_close(const uint8_t *p, uint8_t *reason, size_t *size)
     return *reason == WIRE_CLOSE_SHUTDOWN ? CHI_DROP_NONE : CHI_DROP_FRAME_VALUE;
 }
 
+static enum chi_drop get_cancel(const uint8_t *p, struct wire_cancel *f, size_t *size)
+{
+    f->slot = le32_get(p + FRAME_SLOT);
+    f->generation = le32_get(p + FRAME_GENERATION);
+    *size = CANCEL_END;
+    return p[CANCEL_ZERO] || le16_get(p + CANCEL_ZERO + 1) ? CHI_DROP_RESERVED : CHI_DROP_NONE;
+}
+
+static enum chi_drop get_grant(const uint8_t *p, struct wire_grant *f, size_t *size)
+{
+    f->slot = le32_get(p + FRAME_SLOT);
+    f->generation = le32_get(p + FRAME_GENERATION);
+    f->flags = p[GRANT_FLAGS];
+    f->bytes = le64_get(p + GRANT_AMOUNT);
+    *size = GRANT_END;
+    bool reserved = (f->flags & ~WIRE_GRANT_AGAIN) || le16_get(p + GRANT_ZERO) || le32_get(p + GRANT_ZERO2);
+    return reserved ? CHI_DROP_RESERVED : CHI_DROP_NONE;
+}
+
 enum chi_drop wire_next_frame(struct wire_cursor *c, struct wire_frame *out)
 {
     static const uint8_t fixed[] = {
@@ -220,6 +256,12 @@ enum chi_drop wire_next_frame(struct wire_cursor *c, struct wire_frame *out)
         break;
     case WIRE_FRAME_CLOSE:
         d = get_close(p, &out->close_reason, &size);
+        break;
+    case WIRE_FRAME_CANCEL:
+        d = get_cancel(p, &out->cancel, &size);
+        break;
+    case WIRE_FRAME_GRANT:
+        d = get_grant(p, &out->grant, &size);
         break;
     case WIRE_FRAME_END:
         break;

@@ -26,6 +26,8 @@ size_t wire_put_hello(uint8_t *p, const struct wire_hello *h)
     le32_put(p + HELLO_SLOTS, h->slots);
     memset(p + HELLO_CLUSTER, 0, WIRE_CLUSTER_MAX);
     memcpy(p + HELLO_CLUSTER, h->cluster, h->cluster_length);
+    le32_put(p + HELLO_CREDIT, h->credit);
+    le32_put(p + HELLO_ZERO, 0);
     return WIRE_HELLO_BYTES;
 }
 
@@ -46,12 +48,13 @@ enum chi_drop wire_get_hello(const uint8_t *p, size_t n, struct wire_hello *out)
         .flags = p[HELLO_FLAGS],
         .cluster_length = p[HELLO_CLUSTER_LENGTH],
         .slots = le32_get(p + HELLO_SLOTS),
+        .credit = le32_get(p + HELLO_CREDIT),
     };
     memcpy(h.cluster, p + HELLO_CLUSTER, WIRE_CLUSTER_MAX);
     if (!h.incarnation || !h.session || h.worker >= h.workers || h.packet_max < WIRE_PACKET_MIN ||
         h.packet_max > WIRE_PACKET_MAX || h.cluster_length > WIRE_CLUSTER_MAX || h.slots > WIRE_SLOTS_MAX)
         return CHI_DROP_FRAME_VALUE;
-    if (h.flags & ~WIRE_HELLO_REPLY_WANTED)
+    if (le32_get(p + HELLO_ZERO))
         return CHI_DROP_RESERVED;
     for (unsigned i = h.cluster_length; i < WIRE_CLUSTER_MAX; i++)
         if (h.cluster[i])

@@ -32,9 +32,11 @@ enum {
     HELLO_CLUSTER_LENGTH = 59,   /* u8 */
     HELLO_SLOTS = 60,            /* u32 */
     HELLO_CLUSTER = 64,          /* 32 bytes, zero behind the name */
-    HELLO_END = 96,
+    HELLO_CREDIT = 96,           /* u32 */
+    HELLO_ZERO = 100,            /* u32, reserved */
+    HELLO_END = 104,
 };
-LAYOUT_SAME(HELLO_CLUSTER + WIRE_CLUSTER_MAX, HELLO_END);
+LAYOUT_SAME(HELLO_CLUSTER + WIRE_CLUSTER_MAX, HELLO_CREDIT);
 LAYOUT_SAME(HELLO_END, WIRE_HELLO_BYTES);
 
 /* REFUSE, the same in every version. */
@@ -55,7 +57,7 @@ enum {
     FRAME_SLOT = 4,       /* u32 */
     FRAME_GENERATION = 8, /* u32 */
 
-    IN_ZERO = 1,         /* u8, reserved */
+    IN_FLAGS = 1,        /* u8: flags, the rest reserved */
     IN_INLINE = 2,       /* u16 */
     IN_FORM_LENGTH = 12, /* u32 */
     IN_END = 16,
@@ -88,6 +90,15 @@ enum {
     CLOSE_REASON = 1, /* u8 */
     CLOSE_ZERO = 2,   /* u16, reserved */
     CLOSE_END = 4,
+
+    CANCEL_ZERO = 1, /* u8 and u16, reserved */
+    CANCEL_END = 12,
+
+    GRANT_FLAGS = 1,  /* u8: flags, the rest reserved */
+    GRANT_ZERO = 2,   /* u16, reserved */
+    GRANT_ZERO2 = 12, /* u32, reserved */
+    GRANT_AMOUNT = 16, /* u64 */
+    GRANT_END = 24,
 };
 LAYOUT_SAME(IN_FORM_LENGTH + 4, IN_END);
 LAYOUT_SAME(IN_END, WIRE_BYTES_TASK_IN);
@@ -101,5 +112,8 @@ LAYOUT_SAME(ACK_END + ACK_RANGE_BYTES * (WIRE_ACK_RANGES - 1), WIRE_ACK_BYTES_MA
 LAYOUT_SAME(PING_END, WIRE_BYTES_PING);
 LAYOUT_SAME(CLOSE_ZERO + 2, CLOSE_END);
 LAYOUT_SAME(CLOSE_END, WIRE_BYTES_CLOSE);
+LAYOUT_SAME(CANCEL_END, WIRE_BYTES_CANCEL);
+LAYOUT_SAME(GRANT_AMOUNT + 8, GRANT_END);
+LAYOUT_SAME(GRANT_END, WIRE_BYTES_GRANT);
 CHI_STATIC_ASSERT((int)WIRE_HELLO_BYTES <= (int)WIRE_PACKET_MIN, "packets");
 CHI_STATIC_ASSERT((int)WIRE_PACKET_MAX <= (int)UINT16_MAX, "packets");

@@ -59,6 +59,7 @@ static void put_hello(struct text *t, const struct wire_hello *h)
     put_field(t, "of", h->workers);
     put_field(t, "packet_max", h->packet_max);
     put_field(t, "slots", h->slots);
+    put_field(t, "credit", h->credit);
     put_text(t, " cluster \"");
     for (unsigned i = 0; i < h->cluster_length; i++) {
         char c = h->cluster[i];
@@ -86,7 +87,7 @@ static void put_frame(struct text *t, const struct wire_frame *f)
 {
     switch ((enum wire_frame_type)f->type) {
     case WIRE_FRAME_TASK_IN:
-        put_message(t, "TASK_IN", f->task_in.slot, f->task_in.generation);
+        put_message(t, f->task_in.flags & WIRE_TASK_WAITS ? "TASK_IN|WAITS" : "TASK_IN", f->task_in.slot, f->task_in.generation);
         put_field(t, "form", f->task_in.form_length);
         put_field(t, "inline", f->task_in.inline_length);
         break;
@@ -121,6 +122,13 @@ static void put_frame(struct text *t, const struct wire_frame *f)
     case WIRE_FRAME_CLOSE:
         put_text(t, "CLOSE");
         put_field(t, "reason", f->close_reason);
+        break;
+    case WIRE_FRAME_CANCEL:
+        put_message(t, "CANCEL", f->cancel.slot, f->cancel.generation);
+        break;
+    case WIRE_FRAME_GRANT:
+        put_message(t, f->grant.flags & WIRE_GRANT_AGAIN ? "GRANT|AGAIN" : "GRANT", f->grant.slot, f->grant.generation);
+        put_field(t, "bytes", f->grant.bytes);
         break;
     case WIRE_FRAME_END:
         break;

@@ -14,7 +14,7 @@ enum {
     WIRE_SLOTS_MAX = 65536, /* messages of one direction of a session at once */
     WIRE_PACKET_MIN = 1200, /* every path carries a packet (UDP payload) of this size */
     WIRE_PACKET_MAX = 65000,
-    WIRE_HELLO_BYTES = 96, /* whole packets */
+    WIRE_HELLO_BYTES = 104, /* whole packets */
     WIRE_REFUSE_BYTES = 48,
     WIRE_ACK_BYTES_MAX = 16 + 8 * (WIRE_ACK_RANGES - 1),
 };
@@ -27,14 +27,16 @@ enum wire_kind {
 #undef WIRE_KIND_ENUM
 };
 
-/* X(name, number, fixed bytes with the type byte; what varies comes behind).  Reserved: 7 CANCEL, 8 FORGET. */
+/* X(name, number, fixed bytes with the type byte; what varies comes behind) */
 #define WIRE_FRAME_LIST(X) \
     X(TASK_IN, 1, 16)      \
     X(TASK_OUT, 2, 20)     \
     X(SEGMENT, 3, 24)      \
     X(ACK, 4, 16)          \
     X(PING, 5, 4)          \
-    X(CLOSE, 6, 4)
+    X(CLOSE, 6, 4)         \
+    X(CANCEL, 7, 12)       \
+    X(GRANT, 8, 24)
 enum wire_frame_type {
     WIRE_FRAME_END = 0, /* wire_next_frame: no more */
 #define WIRE_FRAME_ENUM(name, number, bytes) WIRE_FRAME_##name = number,
@@ -64,9 +66,10 @@ struct wire_hello {
     uint32_t peer_session;     /* receiver's id as the sender knows it; 0: not yet */
     uint16_t worker, workers;  /* sender's worker index and how many it has: worker < workers */
     uint16_t packet_max;       /* largest packet that the sender takes: WIRE_PACKET_MIN..WIRE_PACKET_MAX */
-    uint8_t flags;
+    uint8_t flags; /* unknown ones are ignored: they say what the sender could do besides */
     uint8_t cluster_length;
     uint32_t slots; /* how many slots the sender keeps for the receiver's messages, up to WIRE_SLOTS_MAX; 0: not said */
+    uint32_t credit; /* bytes of regions that the receiver may send unasked, over its open messages */
     char cluster[WIRE_CLUSTER_MAX];
 };
 
@@ -84,9 +87,11 @@ struct wire_refuse {
 };
 
 /* A message is named by its origin's slot and generation, within the session. */
+enum { WIRE_TASK_WAITS = 1 }; /* not all of its regions come unasked: a GRANT is waited for */
 struct wire_task_in { /* [form_length - inline_length] bytes follow as segments of region 0 at offset inline_length */
     uint32_t slot, generation, form_length;
     uint16_t inline_length;
+    uint8_t flags;
     const uint8_t *bytes; /* inline_length bytes */
 };
 struct wire_task_out {
@@ -103,6 +108,15 @@ struct wire_segment {
     uint16_t length;
     uint8_t region, flags; /* region 0: the form; k: the k-th bulk region */
     const uint8_t *bytes;
+};
+struct wire_cancel {
+    uint32_t slot, generation;
+};
+enum { WIRE_GRANT_AGAIN = 1 }; /* nothing of the message was kept: begin again with its TASK_IN */
+struct wire_grant {
+    uint64_t bytes; /* of its WRITE regions, one behind the other, that may be sent by now */
+    uint32_t slot, generation;
+    uint8_t flags;
 };
 struct wire_range {
     uint64_t first, last; /* packet numbers, both included */
@@ -121,6 +135,8 @@ struct wire_frame {
         struct wire_task_out task_out;
         struct wire_segment segment;
         struct wire_ack ack;
+        struct wire_cancel cancel;
+        struct wire_grant grant;
         uint8_t close_reason; /* enum wire_close */
     };
 };
@@ -157,6 +173,8 @@ size_t wire_put_segment(uint8_t *p, const struct wire_segment *f);
 size_t wire_put_ack(uint8_t *p, const struct wire_ack *f); /* at most 16 + 8 * (count - 1) */
 size_t wire_put_ping(uint8_t *p);
 size_t wire_put_close(uint8_t *p, uint8_t reason);
+size_t wire_put_cancel(uint8_t *p, const struct wire_cancel *f);
+size_t wire_put_grant(uint8_t *p, const struct wire_grant *f);
 
 /* Walks the frames of an opened DATA packet.  Begin with at = WIRE_HEADER_BYTES and end = header.length. */
 struct wire_cursor {

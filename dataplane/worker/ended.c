@@ -145,6 +145,14 @@ unsigned ended_callbacks(struct worker *w)
     return n;
 }
 
+void worker_cancelled_st(struct worker *w, struct xfer_in *in)
+{
+    struct task *t = in->user;
+    CHI_ASSERT(w == worker_current());
+    if (t) /* it may be on another worker's lane */
+        __atomic_store_n(&t->cancelled, true, __ATOMIC_RELAXED);
+}
+
 void worker_answered_st(struct worker *w, struct xfer_in *in)
 {
     CHI_ASSERT(w == worker_current());

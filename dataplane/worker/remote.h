@@ -12,6 +12,9 @@ void worker_send_away_st(struct worker *w, struct task *t);
 /* A task that was away ended: body is the serialised answer, borrowed. */
 void worker_returned_st(struct worker *w, struct task *t, enum chi_status status, const uint8_t *body, uint32_t length);
 
+/* The origin of a task that came in waits no longer: it is not run if it has not begun. */
+void worker_cancelled_st(struct worker *w, struct xfer_in *in);
+
 /* The answer of a task that came in has arrived there: its record can go. */
 void worker_answered_st(struct worker *w, struct xfer_in *in);
 

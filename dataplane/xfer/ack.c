@@ -24,7 +24,7 @@ void ack_note(struct xfer_session *s, uint64_t number, bool eliciting, uint64_t 
     bool in_order = number == s->rx_largest + 1;
     if (number > s->rx_largest) {
         s->rx_largest = number;
-        s->rx_largest_ns = now;
+        s->rx_largest_ns = s->x->tick_ns < now ? s->x->tick_ns : now;
     }
     if (!eliciting)
         return;

@@ -16,7 +16,9 @@ struct span {
 void flow_init(struct flow *f, bool answer)
 {
     list_init(&f->link);
-    f->offset = 0;
+    f->offset = f->passed = 0;
+    f->granted = UINT64_MAX;
+    f->unasked = 0;
     f->inlined = 0;
     f->quantum = XFER_QUANTUM;
     f->step = 1;
@@ -62,8 +64,11 @@ bool flow_left(struct flow *f)
     while (f->step <= n + 1) {
         if (f->step == n + 1 && !form_may_go(f))
             return false;
-        if (f->offset < span_of(f, region_of(f->step, n)).size)
-            return true;
+        uint64_t size = span_of(f, region_of(f->step, n)).size;
+        if (f->offset < size)
+            return f->step == n + 1 || f->passed + f->offset < f->granted;
+        if (f->step <= n)
+            f->passed += size;
         f->step++;
         f->offset = f->step == n + 1 ? f->inlined : 0;
     }
@@ -85,10 +90,17 @@ uint64_t flow_rest(const struct flow *f)
 
 /* --- writing */
 
+static void link_ref(struct xfer_session *s, struct pack *k, uint32_t ref, const struct frame_ref *r)
+{
+    s->sent.refs[ref] = *r;
+    s->sent.refs[ref].next = k->refs;
+    k->refs = ref;
+}
+
 static void add_ref(struct xfer_session *s, struct flow *f, struct pack *k, uint32_t ref, const struct frame_ref *r)
 {
     struct frame_ref *to = &s->sent.refs[ref];
-    *to = *r;
+    link_ref(s, k, ref, r);
     to->answer = f->answer;
     if (f->answer) {
         struct msg_in *in = flow_in(f);
@@ -101,8 +113,6 @@ static void add_ref(struct xfer_session *s, struct flow *f, struct pack *k, uint
         to->generation = o->generation;
         to->round = f->round;
     }
-    to->next = k->refs;
-    k->refs = ref;
 }
 
 static void write_segment(struct xfer_session *s, struct pack *k, const struct frame_ref *r, const uint8_t *base)
@@ -139,7 +149,10 @@ bool flow_segment(struct xfer_session *s, struct flow *f, struct pack *k)
         return false;
     uint32_t region = region_of(f->step, regions_of(f));
     struct span span = span_of(f, region);
-    uint32_t length = fitting(k, span.size - f->offset);
+    uint64_t left = span.size - f->offset;
+    if (region && left > f->granted - f->passed - f->offset)
+        left = f->granted - f->passed - f->offset;
+    uint32_t length = fitting(k, left);
     uint32_t ref = length ? sentmap_ref_get(&s->sent) : SENTMAP_NONE;
     if (ref == SENTMAP_NONE)
         return false;
@@ -158,6 +171,7 @@ static uint32_t put_task_in(const struct out_slot *o, uint8_t *p, uint32_t form_
         .generation = o->generation,
         .form_length = form_length,
         .inline_length = (uint16_t)inlined,
+        .flags = o->flow.granted == UINT64_MAX ? 0 : WIRE_TASK_WAITS,
     };
     return (uint32_t)wire_put_task_in(p, &w) + inlined;
 }
@@ -240,8 +254,25 @@ enum flow_put flow_head(struct xfer_session *s, struct flow *f, struct pack *k)
 
 /* --- again */
 
+/* A GRANT is wanted until it was superseded, a CANCEL until its slot is in use again. */
+static bool notice_live(struct xfer_session *s, const struct frame_ref *r)
+{
+    if (r->type == WIRE_FRAME_CANCEL)
+        return !s->out[r->slot].m && s->out[r->slot].generation == r->generation;
+    const struct in_slot *slot = &s->in[r->slot];
+    if (slot->generation != r->generation)
+        return false;
+    if (slot->in)
+        return slot->in->state == IN_RECEIVING && slot->in->granted == r->offset;
+    return slot == s->x->called && !s->x->call_due;
+}
+
+static bool is_notice(const struct frame_ref *r) { return r->type == WIRE_FRAME_GRANT || r->type == WIRE_FRAME_CANCEL; }
+
 bool flow_ref_live(struct xfer_session *s, const struct frame_ref *r)
 {
+    if (is_notice(r))
+        return notice_live(s, r);
     if (r->answer) {
         const struct msg_in *in = s->in[r->slot].in;
         return in && in->generation == r->generation && in->state == IN_ANSWERING;
@@ -250,8 +281,74 @@ bool flow_ref_live(struct xfer_session *s, const struct frame_ref *r)
     return o->m && o->generation == r->generation && o->flow.round == r->round && !o->answered;
 }
 
+/* Makes it due again. */
+static void notice_lost(struct xfer_session *s, const struct frame_ref *r)
+{
+    if (r->type == WIRE_FRAME_CANCEL) {
+        struct flow *f = &s->out[r->slot].flow;
+        if (++f->round <= XFER_CANCELS && !list_linked(&f->link))
+            list_push(&s->cancels, &f->link);
+        return;
+    }
+    struct msg_in *in = s->in[r->slot].in;
+    if (!in)
+        s->x->call_due = true;
+    else if (!list_linked(&in->grant))
+        list_push(&s->grants, &in->grant);
+}
+
+bool flow_notices_due(const struct xfer_session *s)
+{
+    const struct xfer *x = s->x;
+    return !list_empty(&s->grants) || !list_empty(&s->cancels) || (x->call_due && x->called && x->called->session == s);
+}
+
+static bool put_grant(struct xfer_session *s, struct pack *k, const struct wire_grant *w)
+{
+    uint32_t ref = k->end - k->at >= WIRE_BYTES_GRANT ? sentmap_ref_get(&s->sent) : SENTMAP_NONE;
+    if (ref == SENTMAP_NONE)
+        return false;
+    k->at += (uint32_t)wire_put_grant(k->p + k->at, w);
+    link_ref(s, k, ref,
+             &(struct frame_ref){.type = WIRE_FRAME_GRANT, .slot = w->slot, .generation = w->generation, .offset = w->bytes});
+    return true;
+}
+
+static bool put_cancel(struct xfer_session *s, struct pack *k, const struct out_slot *o)
+{
+    uint32_t ref = k->end - k->at >= WIRE_BYTES_CANCEL ? sentmap_ref_get(&s->sent) : SENTMAP_NONE;
+    if (ref == SENTMAP_NONE)
+        return false;
+    k->at += (uint32_t)wire_put_cancel(k->p + k->at, &(struct wire_cancel){.slot = o->index, .generation = o->generation});
+    link_ref(s, k, ref, &(struct frame_ref){.type = WIRE_FRAME_CANCEL, .slot = o->index, .generation = o->generation});
+    return true;
+}
+
+void flow_notices(struct xfer_session *s, struct pack *k)
+{
+    struct xfer *x = s->x;
+    if (x->call_due && x->called && x->called->session == s) {
+        struct wire_grant w = {.slot = (uint32_t)(x->called - s->in), .generation = x->called->generation, .flags = WIRE_GRANT_AGAIN};
+        x->call_due = !put_grant(s, k, &w);
+    }
+    while (!list_empty(&s->grants)) {
+        struct msg_in *in = LIST_ENTRY(s->grants.next, struct msg_in, grant);
+        if (!put_grant(s, k, &(struct wire_grant){.slot = in->slot, .generation = in->generation, .bytes = in->granted}))
+            return;
+        list_remove(&in->grant);
+    }
+    while (!list_empty(&s->cancels)) {
+        struct flow *f = LIST_ENTRY(s->cancels.next, struct flow, link);
+        if (!put_cancel(s, k, flow_out(f)))
+            return;
+        list_remove(&f->link);
+    }
+}
+
 void flow_acked(struct xfer_session *s, const struct frame_ref *r, uint64_t now)
 {
+    if (is_notice(r))
+        return;
     bool head = r->type != WIRE_FRAME_SEGMENT;
     struct flow *f = r->answer ? &s->in[r->slot].in->flow : &s->out[r->slot].flow;
     f->head_acked |= head;
@@ -261,23 +358,32 @@ void flow_acked(struct xfer_session *s, const struct frame_ref *r, uint64_t now)
         in_frame_acked(flow_in(f), s->x, now);
 }
 
-/* A lost TASK_IN: what followed it found no place at the peer, or the peer had no memory for it at all.  The message begins
- * again with its head alone; sending all of it would keep others, who hold that memory, from getting theirs done. */
-static void begin_again(struct xfer_session *s, struct flow *f)
+/* The message begins again with its head; frames of the rounds before are forgotten. */
+static void begin_again(struct xfer_session *s, struct flow *f, bool careful)
 {
     uint8_t round = (uint8_t)(f->round + 1);
+    uint64_t granted = f->granted;
+    uint32_t unasked = f->unasked;
     list_remove(&f->link);
     flow_init(f, false);
     f->round = round;
-    f->careful = true;
+    f->granted = granted;
+    f->unasked = unasked;
+    f->careful = careful;
     list_push(&s->again, &f->link);
 }
+
+void flow_again_whole(struct xfer_session *s, struct flow *f) { begin_again(s, f, false); }
 
 bool flow_lost(struct xfer_session *s, uint32_t ref)
 {
     const struct frame_ref *r = &s->sent.refs[ref];
-    if (r->type == WIRE_FRAME_TASK_IN) {
-        begin_again(s, &s->out[r->slot].flow);
+    if (is_notice(r)) {
+        notice_lost(s, r);
+        return true;
+    }
+    if (r->type == WIRE_FRAME_TASK_IN) { /* what followed it found no place at the peer */
+        begin_again(s, &s->out[r->slot].flow, true);
         return true;
     }
     sentmap_lost_push(&s->sent, ref);

@@ -25,6 +25,7 @@ static void send_hello(struct xfer *x, const struct xfer_addr *to, uint32_t sess
         .workers = c->workers,
         .packet_max = c->packet_max,
         .slots = c->slots,
+        .credit = c->credit_bytes,
         .flags = flags,
     };
     if (answered) {

@@ -41,9 +41,9 @@ static bool config_ok(const struct xfer_config *c)
     return c->incarnation && c->node && c->workers && c->worker < c->workers && memchr(c->cluster, 0, sizeof c->cluster) &&
            between(c->packet_max, WIRE_PACKET_MIN, WIRE_PACKET_MAX) && between(c->peers_max, 1, NODES_MAX) &&
            between(c->slots, 2, SLOTS_MAX) && is_power(c->slots) && between(c->messages_in, 1, MESSAGES_MAX) &&
-           between(c->window_packets, 4, WINDOW_MAX) && is_power(c->window_packets) && c->pto_min_ns &&
+           between(c->window_packets, 4, WINDOW_MAX) && is_power(c->window_packets) && c->target_ns && c->pto_min_ns &&
            c->pto_max_ns >= c->pto_min_ns && c->pto_max_ns <= UINT64_C(1) << 40 && c->ack_delay_ns && c->ack_every &&
-           c->hello_retry_ns;
+           c->hello_retry_ns && c->grant_bytes && between(c->overcommit, 1, XFER_OVERCOMMIT_MAX);
 }
 
 static uint32_t refs_of(const struct xfer_config *c) { return c->window_packets * REFS_A_PACKET + c->slots; }
@@ -64,6 +64,8 @@ static void session_init(struct xfer *x, struct xfer_session *s, struct carve *m
     list_init(&s->fresh);
     list_init(&s->again);
     list_init(&s->bulk);
+    list_init(&s->grants);
+    list_init(&s->cancels);
     s->sent = (struct sentmap){.ring = ring, .refs = refs, .window = c->window_packets, .refs_max = refs_of(c)};
     if (session_is_shared(s))
         list_push(&x->spare, &s->link);
@@ -78,6 +80,7 @@ static size_t lay_out(struct carve *m, const struct xfer_config *c)
     struct xfer_peer *peers = carve(m, c->peers_max, sizeof *peers);
     struct xfer_peer **peer_table = carve(m, table, sizeof *peer_table);
     struct timer **heap = carve(m, 1u + sessions + c->peers_max, sizeof *heap);
+    struct timer **schedule = carve(m, 1u + c->messages_in, sizeof *schedule);
     struct control *controls = carve(m, XFER_CONTROLS, sizeof *controls);
     void *ins = carve(m, 1, pool_bytes(c->messages_in, sizeof(struct msg_in)));
     void *tracks = carve(m, 1, pool_bytes(XFER_TRACKS, sizeof(struct track)));
@@ -94,6 +97,7 @@ static size_t lay_out(struct carve *m, const struct xfer_config *c)
     memset(peer_table, 0, table * sizeof *peer_table);
     x->peer_mask = table - 1;
     x->timers.heap = heap;
+    x->schedule.heap = schedule;
     x->controls = controls;
     pool_init(&x->ins, ins, c->messages_in, sizeof(struct msg_in));
     pool_init(&x->tracks, tracks, XFER_TRACKS, sizeof(struct track));
@@ -120,9 +124,13 @@ struct xfer *xfer_init(void *mem, const struct xfer_config *c, const struct xfer
     memset(x, 0, sizeof *x);
     lay_out(&m, c);
     x->host = *h;
+    x->now_ns = x->tick_ns = now;
     prng_init(&x->prng, c->session_seed);
     list_init(&x->ready);
     list_init(&x->tasks);
+    list_init(&x->cancelled);
+    list_init(&x->hungry);
+    list_init(&x->aged);
     list_init(&x->ended);
     list_init(&x->up);
     list_init(&x->idle);

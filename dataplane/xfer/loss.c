@@ -1,11 +1,14 @@
 /* loss.c - round-trip time, loss detection and probe time-out, as in RFC 9002. */
+#include "window.h"
 #include "xfer_int.h"
 
-enum { PACKET_THRESHOLD = 3, GRANULARITY_NS = 20000, PTO_SHIFT_MAX = 20 };
+enum { GRANULARITY_NS = 20000, PTO_SHIFT_MAX = 20, REORDERING_MAX = 64, LATENESS_MAX = 16 };
 
 void loss_sample(struct xfer_session *s, uint64_t rtt_ns, uint64_t ack_delay_ns)
 {
     struct rtt *r = &s->rtt;
+    if (ack_delay_ns > s->x->config.ack_delay_ns)
+        ack_delay_ns = s->x->config.ack_delay_ns; /* what a peer says about itself has a bound */
     if (rtt_ns == 0)
         rtt_ns = 1;
     r->latest_ns = rtt_ns;
@@ -16,8 +19,6 @@ void loss_sample(struct xfer_session *s, uint64_t rtt_ns, uint64_t ack_delay_ns)
     }
     if (rtt_ns < r->min_ns)
         r->min_ns = rtt_ns;
-    if (ack_delay_ns > s->x->config.ack_delay_ns)
-        ack_delay_ns = s->x->config.ack_delay_ns; /* what a peer says about itself has a bound */
     if (rtt_ns - r->min_ns >= ack_delay_ns)
         rtt_ns -= ack_delay_ns;
     uint64_t apart = r->srtt_ns > rtt_ns ? r->srtt_ns - rtt_ns : rtt_ns - r->srtt_ns;
@@ -42,7 +43,7 @@ static uint64_t time_threshold_ns(const struct xfer_session *s)
     uint64_t t = s->rtt.srtt_ns > s->rtt.latest_ns ? s->rtt.srtt_ns : s->rtt.latest_ns;
     if (t == 0)
         t = 2 * s->x->config.pto_min_ns;
-    t += t / 8;
+    t = t * s->lateness / 8;
     return t > GRANULARITY_NS ? t : GRANULARITY_NS;
 }
 
@@ -58,6 +59,8 @@ static bool lose(struct xfer_session *s, uint32_t position)
 {
     bool any = false;
     uint32_t ref = sentmap_resolve(&s->sent, position);
+    sentmap_mark_lost(&s->sent, position);
+    cc_gone(&s->cc, sentmap_at(&s->sent, position)->bytes);
     while (ref != SENTMAP_NONE) {
         uint32_t next = s->sent.refs[ref].next;
         bool live = flow_ref_live(s, &s->sent.refs[ref]);
@@ -73,6 +76,7 @@ static bool lose(struct xfer_session *s, uint32_t position)
 static void detect(struct xfer_session *s, uint64_t now)
 {
     uint64_t threshold = time_threshold_ns(s);
+    uint32_t lost = 0;
     s->loss_ns = 0;
     for (uint32_t i = s->sent.head; i != s->sent.tail; i++) {
         const struct sent *p = sentmap_at(&s->sent, i);
@@ -80,16 +84,33 @@ static void detect(struct xfer_session *s, uint64_t now)
             break;
         if (!p->out)
             continue;
-        if (s->largest_acked - p->number >= PACKET_THRESHOLD || p->sent_ns + threshold <= now)
+        if (s->largest_acked - p->number >= s->reordering || p->sent_ns + threshold <= now) {
             lose(s, i);
-        else if (s->loss_ns == 0 || p->sent_ns + threshold < s->loss_ns)
+            lost++;
+        } else if (s->loss_ns == 0 || p->sent_ns + threshold < s->loss_ns)
             s->loss_ns = p->sent_ns + threshold;
     }
+    if (lost)
+        cc_lost(&s->cc, lost, now);
+}
+
+/* Packets that counted as lost arrived: they were overtaken, or late.  The window goes back to what it was, and the thresholds grow so
+ * that the same is not taken for a loss again (RFC 9002, 6.1, leaves room for that; as RFC 8985 does). */
+static void found(struct xfer_session *s, uint32_t packets, uint64_t lowest)
+{
+    uint64_t behind = s->largest_acked - lowest + 1;
+    s->peer->stats.spurious += packets;
+    if (behind > s->reordering)
+        s->reordering = behind < REORDERING_MAX ? (uint32_t)behind : REORDERING_MAX;
+    if (s->lateness < LATENESS_MAX)
+        s->lateness++;
+    cc_undo(&s->cc);
 }
 
 static void packet_acked(struct xfer_session *s, uint32_t position, uint64_t now)
 {
     uint64_t ack_largest = sentmap_at(&s->sent, position)->ack_largest;
+    cc_gone(&s->cc, sentmap_at(&s->sent, position)->bytes);
     uint32_t ref = sentmap_resolve(&s->sent, position);
     while (ref != SENTMAP_NONE) {
         const struct frame_ref *r = &s->sent.refs[ref];
@@ -108,7 +129,9 @@ enum chi_drop loss_on_ack(struct xfer_session *s, const struct wire_ack *a, uint
     uint64_t largest = a->r[0].last;
     if (largest >= s->next_number)
         return CHI_DROP_NUMBER;
-    bool newly = false;
+    struct cc_ack said = {.largest = largest, .next_number = s->next_number, .wanted = window_wanted(s)};
+    if (largest > s->largest_acked)
+        s->largest_acked = largest;
     for (unsigned i = 0; i < a->count; i++) {
         for (uint32_t at = sentmap_find(&s->sent, a->r[i].first); at != s->sent.tail; at++) {
             const struct sent *p = sentmap_at(&s->sent, at);
@@ -116,16 +139,23 @@ enum chi_drop loss_on_ack(struct xfer_session *s, const struct wire_ack *a, uint
                 break;
             if (!p->out)
                 continue;
-            if (p->number == largest)
-                loss_sample(s, now - p->sent_ns, a->delay_ns);
+            if (p->number == largest) {
+                said.rtt_ns = now > p->sent_ns ? now - p->sent_ns : 1;
+                said.delay_ns = a->delay_ns + (now - s->x->tick_ns);
+                loss_sample(s, said.rtt_ns, a->delay_ns);
+            }
+            said.packets++;
+            said.bytes += p->bytes;
             packet_acked(s, at, now);
-            newly = true;
         }
+        uint64_t lowest = 0;
+        uint32_t late = CHI_UNLIKELY(s->sent.lost_records) ? sentmap_found(&s->sent, a->r[i].first, a->r[i].last, &lowest) : 0;
+        if (late)
+            found(s, late, lowest);
     }
-    if (largest > s->largest_acked)
-        s->largest_acked = largest;
-    if (newly) {
+    if (said.packets) {
         s->pto_count = 0;
+        cc_acked(&s->cc, &said, now);
         detect(s, now);
     }
     return CHI_DROP_NONE;
@@ -141,6 +171,7 @@ void loss_tick(struct xfer_session *s, uint64_t now)
     }
     if (s->pto_count < PTO_SHIFT_MAX)
         s->pto_count++;
+    cc_timeout(&s->cc, s->pto_count, now);
     s->eliciting_ns = now;
     /* The probe is the oldest packet's frames in a new packet; packets of which nobody wants anything are forgotten. */
     for (uint32_t i = s->sent.head; i != s->sent.tail; i++)

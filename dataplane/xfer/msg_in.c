@@ -6,7 +6,8 @@
 #define XFER_CANARY 0 /* 1: a planted bug, repeated messages run again; a test must notice (tests/sim) */
 #endif
 
-void in_free(struct xfer *x, struct msg_in *in)
+/* The record and all that it holds. */
+static void in_give_back(struct xfer *x, struct msg_in *in)
 {
     for (uint32_t i = 0; i < in->pub.nregions; i++)
         if (in->region[i].size)
@@ -15,7 +16,15 @@ void in_free(struct xfer *x, struct msg_in *in)
         x->host.memory_put(x->host.ctx, in->form_memory, in->form_length);
     place_forget(x, &in->tracks);
     in->peer->stats.open_in--;
+    in->peer->stats.memory -= in->held;
+    x->held -= in->held;
     pool_put(&x->ins, in);
+}
+
+void in_free(struct xfer *x, struct msg_in *in)
+{
+    in_give_back(x, in);
+    room_freed(x);
 }
 
 /* Nobody waits for it any more: its consumer is told, if it ever saw it. */
@@ -36,6 +45,7 @@ static void end(struct xfer *x, struct msg_in *in)
 
 void in_orphan(struct msg_in *in, struct xfer *x)
 {
+    grant_end(in);
     in->session->in[in->slot].in = NULL;
     in->session = NULL;
     switch ((enum in_state)in->state) {
@@ -106,6 +116,7 @@ static void deliver(struct xfer *x, struct msg_in *in, const uint8_t *form)
         in->region[i].used = 0;
     in->form = form;
     in->state = IN_QUEUED;
+    grant_end(in);
     list_remove(&in->link);
     list_push(&x->tasks, &in->link);
     in->peer->stats.tasks_in++;
@@ -123,7 +134,12 @@ static struct msg_in *record_new(struct xfer_session *s, const struct wire_task_
     in->peer = s->peer;
     in->peer->stats.open_in++;
     list_init(&in->link);
+    list_init(&in->grant);
+    list_init(&in->flow.link);
     flow_init(&in->flow, true);
+    in->scheduled = false;
+    in->held = in->total = in->arrived = in->granted = 0;
+    in->turn.place = 0;
     in->stamp_ns = now;
     in->slot = f->slot;
     in->generation = f->generation;
@@ -142,10 +158,29 @@ static bool is_too_big(const struct xfer *x, const struct wire_task_in *f, const
 {
     if (f->form_length > CHI_FORM_BYTES_MAX)
         return true;
-    for (uint32_t i = 0; i < h->regions; i++)
+    uint64_t sum = 0;
+    for (uint32_t i = 0; i < h->regions; i++) {
         if (h->region[i].size > x->host.memory_largest)
             return true;
-    return false;
+        sum += h->region[i].size; /* 16 sizes below 2^60 */
+    }
+    return sum > x->host.memory_total;
+}
+
+/* What of the host's memory a message needs, unless it is handed on at once. */
+static uint64_t needs(const struct wire_task_in *f, const struct form_head *h)
+{
+    uint64_t sum = f->form_length > XFER_FORM_SMALL ? f->form_length : 0;
+    for (uint32_t i = 0; i < h->regions; i++)
+        sum += h->region[i].size;
+    return sum;
+}
+
+static void hold(struct msg_in *in, uint64_t bytes)
+{
+    in->held += bytes;
+    in->peer->stats.memory += bytes;
+    in->session->x->held += bytes;
 }
 
 /* Memory for all regions, or none at all. */
@@ -160,6 +195,8 @@ static bool regions_get(struct xfer *x, struct msg_in *in, const struct form_hea
         in->pub.nregions = i + 1;
         in->exposed += (r->flags & CHI_EXPOSE) != 0;
         in->missing += (r->flags & CHI_WRITE) && r->size;
+        in->total += r->flags & CHI_WRITE ? r->size : 0;
+        hold(in, r->size);
     }
     return true;
 }
@@ -172,6 +209,7 @@ static enum chi_drop form_keep(struct xfer *x, struct msg_in *in, const struct w
         to = in->form_memory = x->host.memory_get(x->host.ctx, f->form_length);
         if (!to)
             return CHI_DROP_NO_MEMORY;
+        hold(in, f->form_length);
     }
     in->form = to;
     in->missing += f->inline_length < f->form_length;
@@ -179,41 +217,55 @@ static enum chi_drop form_keep(struct xfer *x, struct msg_in *in, const struct w
     return place_bytes(x, &at, 0, f->bytes, f->inline_length);
 }
 
-/* Takes a message that was not here before.  Not NONE: nothing of it was taken. */
-static enum chi_drop accept(struct xfer_session *s, const struct wire_task_in *f, uint64_t now)
+static void occupy(struct in_slot *slot, struct msg_in *in)
+{
+    slot->in = in;
+    room_wait_end(slot);
+}
+
+/* Answered by the transport: it can never run. */
+static void turn_away(struct xfer_session *s, struct in_slot *slot, struct msg_in *in, enum chi_status status, uint64_t now)
+{
+    occupy(slot, in);
+    in->state = IN_RUNNING;
+    in->internal = true;
+    s->peer->stats.tasks_in++; /* as each task that is answered */
+    in_answer(s->x, in, &(struct xfer_answer){.status = status}, now);
+}
+
+/* Takes a message that was not here before, with memory for all of it.  False: there is no room, and nothing of it was taken. */
+static bool accept(struct xfer_session *s, struct in_slot *slot, const struct wire_task_in *f, const struct form_head *head, uint64_t now)
 {
     struct xfer *x = s->x;
-    struct form_head head;
-    if (form_decode(f->bytes, f->inline_length, &head) != CHI_DROP_NONE)
-        return CHI_DROP_FORM;
-    struct msg_in *in = record_new(s, f, now);
+    struct msg_in *in = room_may_try(x, s->peer, slot, needs(f, head)) ? record_new(s, f, now) : NULL;
     if (!in)
-        return CHI_DROP_NO_MEMORY;
-    struct in_slot *slot = &s->in[f->slot];
-    if (is_too_big(x, f, &head)) {
-        slot->generation = f->generation;
-        slot->in = in;
-        in->state = IN_RUNNING;
-        in->internal = true;
-        s->peer->stats.tasks_in++; /* as each task that is answered */
-        in_answer(x, in, &(struct xfer_answer){.status = CHI_STATUS_TOO_BIG}, now);
-        return CHI_DROP_NONE;
+        return false;
+    if (is_too_big(x, f, head)) {
+        turn_away(s, slot, in, CHI_STATUS_TOO_BIG, now);
+        return true;
     }
-    enum chi_drop d = regions_get(x, in, &head) ? CHI_DROP_NONE : CHI_DROP_NO_MEMORY;
-    bool whole = d == CHI_DROP_NONE && in->missing == 0 && f->inline_length == f->form_length;
-    if (d == CHI_DROP_NONE && !whole)
-        d = form_keep(x, in, f);
-    if (d != CHI_DROP_NONE) {
-        in_free(x, in);
-        return d;
+    bool room = regions_get(x, in, head);
+    bool whole = room && in->missing == 0 && f->inline_length == f->form_length;
+    if (room && !whole)
+        room = form_keep(x, in, f) == CHI_DROP_NONE;
+    if (!room && x->starved >= XFER_STARVED && x->held == in->held) {
+        turn_away(s, slot, in, CHI_STATUS_NO_MEMORY, now);
+        return true;
     }
-    slot->generation = f->generation;
-    slot->in = in;
-    if (whole)
+    if (!room) {
+        slot->in = NULL;
+        in_give_back(x, in);
+        return false;
+    }
+    occupy(slot, in);
+    if (whole) {
         deliver(x, in, f->bytes); /* the form stays in the packet until the event is fetched */
-    else
-        list_push(&x->idle, &in->link);
-    return CHI_DROP_NONE;
+        return true;
+    }
+    list_push(&x->idle, &in->link);
+    if (f->flags & WIRE_TASK_WAITS)
+        grant_begin(in);
+    return true;
 }
 
 /* A head that came before may bring more of the form this time. */
@@ -234,6 +286,25 @@ static enum chi_drop repeated(struct xfer *x, struct msg_in *in, const struct wi
     return CHI_DROP_NONE;
 }
 
+/* Nobody waits for the slot's message any more. */
+static void forget(struct xfer_session *s, struct in_slot *slot)
+{
+    room_wait_end(slot);
+    struct msg_in *in = slot->in;
+    if (!in)
+        return;
+    struct xfer *x = s->x;
+    bool unseen = in->state == IN_QUEUED, running = in->state == IN_RUNNING && !in->internal;
+    in_orphan(in, x);
+    if (unseen) {
+        list_remove(&in->link);
+        in->peer->stats.tasks_in--;
+        in_free(x, in);
+    } else if (running) {
+        list_push(&x->cancelled, &in->link);
+    }
+}
+
 enum chi_drop in_task(struct xfer_session *s, const struct wire_task_in *f, uint64_t now)
 {
     if (f->slot >= s->x->config.slots)
@@ -244,13 +315,33 @@ enum chi_drop in_task(struct xfer_session *s, const struct wire_task_in *f, uint
         xfer_drop(s->x, CHI_DROP_SLOT_STALE);
         return CHI_DROP_NONE;
     }
-    if (newer == 0 && !XFER_CANARY) { /* here already, or over: repeated because an ack was lost */
+    if (newer == 0 && !XFER_CANARY && slot != s->x->called) { /* here already, or over: repeated because an ack was lost */
         s->peer->stats.duplicates++;
         return repeated(s->x, slot->in, f);
     }
-    if (slot->in)
-        in_orphan(slot->in, s->x); /* its origin ended it, or the slot would not be in use again */
-    return accept(s, f, now);
+    struct form_head head;
+    if (form_decode(f->bytes, f->inline_length, &head) != CHI_DROP_NONE)
+        return CHI_DROP_FORM;
+    if (newer > 0)
+        forget(s, slot); /* its origin ended it, or the slot would not be in use again */
+    slot->generation = f->generation;
+    if (!accept(s, slot, f, &head, now)) {
+        xfer_drop(s->x, CHI_DROP_NO_MEMORY);
+        room_wait(s, slot);
+    }
+    return CHI_DROP_NONE;
+}
+
+enum chi_drop in_cancel(struct xfer_session *s, const struct wire_cancel *f)
+{
+    if (f->slot >= s->x->config.slots)
+        return CHI_DROP_SLOT_RANGE;
+    struct in_slot *slot = &s->in[f->slot];
+    if ((int32_t)(f->generation - slot->generation) < 0)
+        return CHI_DROP_NONE;
+    forget(s, slot);
+    slot->generation = f->generation; /* also of one that never came: should it come now, it is not run */
+    return CHI_DROP_NONE;
 }
 
 enum chi_drop in_segment(struct xfer_session *s, const struct wire_segment *f, uint64_t now)
@@ -263,6 +354,10 @@ enum chi_drop in_segment(struct xfer_session *s, const struct wire_segment *f, u
     if (newer > 0)
         return CHI_DROP_REGION_UNKNOWN; /* its TASK_IN is not here yet */
     struct msg_in *in = slot->in;
+    if (slot->waiting && newer == 0) {
+        xfer_drop(x, CHI_DROP_NO_MEMORY); /* it comes again when the message is called */
+        return CHI_DROP_NONE;
+    }
     if (newer < 0 || !in || in->state != IN_RECEIVING) {
         if (newer < 0)
             xfer_drop(x, CHI_DROP_SLOT_STALE);
@@ -290,6 +385,10 @@ enum chi_drop in_segment(struct xfer_session *s, const struct wire_segment *f, u
     s->peer->stats.segment_bytes_rx += f->length;
     in->stamp_ns = now;
     list_to_tail(&x->idle, &in->link);
+    if (f->region) {
+        in->arrived = in->total - in->arrived > f->length ? in->arrived + f->length : in->total;
+        grant_arrived(in);
+    }
     in->missing -= !was_whole && *to.have == to.size;
     if (in->missing == 0)
         deliver(x, in, in->form);

@@ -1,6 +1,25 @@
 /* msg_out.c - messages of ours: from a slot to the answer. */
 #include "xfer_int.h"
 
+/* How much of a message's regions goes with it; the rest waits for grants. */
+static void allow_unasked(struct xfer_session *s, struct flow *f, const struct xfer_out *m)
+{
+    uint64_t total = 0, most = s->x->config.unasked_bytes;
+    for (uint32_t i = 0; i < m->nregions; i++)
+        total += m->regions[i].flags & CHI_WRITE ? m->regions[i].size : 0;
+    if (most > s->credit - s->unasked)
+        most = s->credit - s->unasked;
+    f->unasked = (uint32_t)(total < most ? total : most);
+    f->granted = f->unasked < total ? f->unasked : UINT64_MAX;
+    s->unasked += f->unasked;
+}
+
+static void unasked_end(struct xfer_session *s, struct flow *f)
+{
+    s->unasked -= f->unasked;
+    f->unasked = 0;
+}
+
 void out_open(struct xfer_session *s, struct xfer_out *m)
 {
     CHI_ASSERT(s->live && s->out_free_count > 0);
@@ -15,7 +34,9 @@ void out_open(struct xfer_session *s, struct xfer_out *m)
     o->body_have = o->body_length = 0;
     o->tracks = NULL;
     m->state = o;
+    list_remove(&o->flow.link); /* a CANCEL of the one before is not needed any more */
     flow_init(&o->flow, false);
+    allow_unasked(s, &o->flow, m);
     list_push(&s->fresh, &o->flow.link);
     s->peer->stats.tasks_out++;
     s->peer->stats.open_out++;
@@ -36,6 +57,7 @@ static struct body *close_slot(struct xfer *x, struct out_slot *o, bool keep)
     struct xfer_session *s = o->session;
     struct body *body = o->body;
     list_remove(&o->flow.link);
+    unasked_end(s, &o->flow);
     place_forget(x, &o->tracks);
     o->body = NULL;
     o->m = NULL;
@@ -75,6 +97,18 @@ void out_end(struct xfer *x, struct xfer_out *m, enum chi_status status, const u
         peer_wait_remove(p, next);
         out_open(p->send, next);
     }
+}
+
+void out_cancel(struct xfer *x, struct xfer_out *m, enum chi_status status)
+{
+    struct out_slot *o = m->state;
+    bool tell = o && o->sent;
+    out_end(x, m, status, NULL, 0);
+    if (!tell || o->m) /* its slot is in use again, which says the same */
+        return;
+    o->flow.round = 0;
+    list_push(&o->session->cancels, &o->flow.link);
+    session_wake(o->session);
 }
 
 /* --- what the peer says about it */
@@ -174,6 +208,26 @@ enum chi_drop out_answer(struct xfer_session *s, const struct wire_task_out *f, 
     }
     s->peer->stats.answers_in++;
     list_remove(&o->flow.link); /* the peer has all that it needs */
+    return CHI_DROP_NONE;
+}
+
+enum chi_drop out_grant(struct xfer_session *s, const struct wire_grant *f)
+{
+    enum chi_drop d;
+    struct out_slot *o = find(s, f->slot, f->generation, &d);
+    if (!o)
+        return d; /* one that ended is cancelled, or its slot is in use again */
+    struct flow *flow = &o->flow;
+    if (o->answered)
+        return CHI_DROP_NONE;
+    unasked_end(s, flow);
+    if (f->flags & WIRE_GRANT_AGAIN)
+        flow_again_whole(s, flow);
+    if (f->bytes > flow->granted)
+        flow->granted = f->bytes;
+    if (!list_linked(&flow->link) && flow->head_sent && flow_left(flow))
+        list_push(&s->bulk, &flow->link);
+    session_wake(s);
     return CHI_DROP_NONE;
 }
 

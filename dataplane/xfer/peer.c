@@ -24,6 +24,8 @@ static struct xfer_peer *peer_add(struct xfer *x, uint32_t node)
     *p = (struct xfer_peer){.node = node, .timer = {.kind = TIMER_PEER}};
     list_init(&p->sessions);
     list_init(&p->up);
+    list_init(&p->waiting_in);
+    list_init(&p->hungry);
     uint32_t i = hash(node) & x->peer_mask;
     while (x->peer_table[i]) /* the table has twice as many places as there are peers */
         i = (i + 1) & x->peer_mask;
@@ -169,11 +171,14 @@ static void fill_stats(const struct xfer_peer *p, struct xfer_peer_stats *out)
         if (!s->live)
             continue;
         out->in_flight += s->sent.in_flight;
+        out->in_flight_bytes += s->cc.in_flight;
+        out->cuts += s->cc.cuts;
         if (out->state == XFER_PEER_IDLE)
             out->state = XFER_PEER_READY; /* it talks to us, we never to it */
         if (s == p->send || !out->srtt_ns) {
             out->srtt_ns = s->rtt.srtt_ns;
             out->rtt_min_ns = s->rtt.min_ns;
+            out->window = s->cc.window;
         }
     }
 }

@@ -16,6 +16,10 @@ static enum chi_drop rx_frame(struct xfer_session *s, const struct wire_frame *f
         session_end(s, CHI_STATUS_PEER_DOWN);
         peer_push(s->x, s->peer, now); /* what did not go out yet waits for its next life */
         return CHI_DROP_NONE;
+    case WIRE_FRAME_CANCEL:
+        return in_cancel(s, &f->cancel);
+    case WIRE_FRAME_GRANT:
+        return out_grant(s, &f->grant);
     case WIRE_FRAME_PING:
     case WIRE_FRAME_END:
         break;
@@ -100,6 +104,7 @@ enum chi_drop xfer_rx(struct xfer *x, const struct xfer_addr *from, const uint8_
 {
     CHI_ASSERT(list_empty(&x->tasks)); /* their forms lay in the packet before */
     xfer_release(x);
+    x->now_ns = now;
     if (x->closed)
         return xfer_drop(x, CHI_DROP_SESSION_UNKNOWN);
     struct wire_header h;

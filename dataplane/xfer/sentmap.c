@@ -2,6 +2,8 @@
 
 void sentmap_init(struct sentmap *sm, struct sent *ring, uint32_t window, struct frame_ref *refs, uint32_t refs_max)
 {
+    for (uint32_t i = 0; i < window; i++)
+        ring[i] = (struct sent){.refs = SENTMAP_NONE};
     *sm = (struct sentmap){.ring = ring, .refs = refs, .window = window, .refs_max = refs_max};
     sm->lost = sm->lost_last = SENTMAP_NONE;
     sm->free = SENTMAP_NONE;
@@ -30,6 +32,7 @@ void sentmap_push(struct sentmap *sm, const struct sent *s)
 {
     CHI_ASSERT(sm->tail - sm->head < sm->window);
     struct sent *to = sentmap_at(sm, sm->tail++);
+    sm->lost_records -= to->lost;
     *to = *s;
     to->out = true;
     sm->in_flight++;
@@ -61,6 +64,27 @@ uint32_t sentmap_resolve(struct sentmap *sm, uint32_t position)
     while (sm->head != sm->tail && !sentmap_at(sm, sm->head)->out)
         sm->head++;
     return refs;
+}
+
+void sentmap_mark_lost(struct sentmap *sm, uint32_t position)
+{
+    sentmap_at(sm, position)->lost = true;
+    sm->lost_records++;
+}
+
+uint32_t sentmap_found(struct sentmap *sm, uint64_t first, uint64_t last, uint64_t *lowest)
+{
+    uint32_t found = 0;
+    for (uint32_t i = 0; i < sm->window && sm->lost_records; i++) {
+        struct sent *s = &sm->ring[i];
+        if (!s->lost || s->number < first || s->number > last)
+            continue;
+        if (!found++ || s->number < *lowest)
+            *lowest = s->number;
+        s->lost = false;
+        sm->lost_records--;
+    }
+    return found;
 }
 
 void sentmap_lost_push(struct sentmap *sm, uint32_t ref)

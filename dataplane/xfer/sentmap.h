@@ -20,7 +20,9 @@ struct sent {
     uint64_t number, sent_ns;
     uint64_t ack_largest; /* of the ACK in it; 0: none */
     uint32_t refs;        /* list */
+    uint16_t bytes;
     bool out;             /* neither acknowledged nor lost */
+    bool lost;            /* counted as lost; perhaps too early */
 };
 struct sentmap {
     struct sent *ring;
@@ -28,6 +30,7 @@ struct sentmap {
     uint32_t window, refs_max; /* sizes */
     uint32_t head, tail;       /* positions, never wrapped to the ring: head is the oldest that is out */
     uint32_t in_flight;
+    uint32_t lost_records; /* records still in the ring whose packet counted as lost */
     uint32_t free, free_count;
     uint32_t lost, lost_last;
 };
@@ -47,5 +50,10 @@ void sentmap_push(struct sentmap *sm, const struct sent *s);
 uint32_t sentmap_find(const struct sentmap *sm, uint64_t number);
 /* The packet is out no more; returns its list of references, now the caller's. */
 uint32_t sentmap_resolve(struct sentmap *sm, uint32_t position);
+/* The packet, which is out no more, counts as lost: its record stays until the ring comes round. */
+void sentmap_mark_lost(struct sentmap *sm, uint32_t position);
+/* An acknowledgement of first..last: how many packets that counted as lost did arrive; *lowest: the first of them.  O(window) when
+ * there are such records, else O(1). */
+uint32_t sentmap_found(struct sentmap *sm, uint64_t first, uint64_t last, uint64_t *lowest);
 void sentmap_lost_push(struct sentmap *sm, uint32_t ref);
 uint32_t sentmap_lost_pop(struct sentmap *sm); /* or NONE */

@@ -74,8 +74,10 @@ static void clear(struct xfer_session *s, uint32_t out_slots)
     const struct xfer_config *c = &s->x->config;
     sentmap_init(&s->sent, s->sent.ring, s->sent.window, s->sent.refs, s->sent.refs_max);
     ranges_init(&s->got);
-    memset(s->in, 0, c->slots * sizeof s->in[0]);
+    s->unasked = 0;
     for (uint32_t i = 0; i < c->slots; i++) {
+        s->in[i] = (struct in_slot){.session = s};
+        list_init(&s->in[i].link);
         s->out[i] = (struct out_slot){.session = s, .index = i};
         list_init(&s->out[i].flow.link);
     }
@@ -83,6 +85,8 @@ static void clear(struct xfer_session *s, uint32_t out_slots)
         s->out_free[i] = out_slots - 1 - i; /* the first message takes slot 0 */
     s->out_free_count = out_slots;
     s->rtt = (struct rtt){0};
+    s->reordering = LOSS_REORDERING;
+    s->lateness = LOSS_LATENESS;
     s->next_number = 1;
     s->largest_acked = s->eliciting_ns = s->loss_ns = s->floor = s->rx_largest = s->rx_largest_ns = s->ack_ns = 0;
     s->pto_count = s->ack_count = 0;
@@ -99,6 +103,12 @@ static void end_older(struct xfer_peer *p, uint64_t incarnation)
     }
 }
 
+static void hello_sample(struct xfer_session *s, uint64_t rtt_ns)
+{
+    loss_sample(s, rtt_ns, 0);
+    cc_acked(&s->cc, &(struct cc_ack){.rtt_ns = s->rtt.latest_ns, .next_number = s->next_number}, s->x->now_ns);
+}
+
 void session_establish(struct xfer_session *s, const struct wire_hello *h, uint64_t now)
 {
     struct xfer *x = s->x;
@@ -111,11 +121,13 @@ void session_establish(struct xfer_session *s, const struct wire_hello *h, uint6
     s->live = true;
     s->live_id = s->offer_id;
     s->offer_id = fresh_id(x, s);
+    s->credit = h->credit;
     s->peer_session = h->session;
     s->peer_incarnation = h->incarnation;
     s->packet_bytes = h->packet_max < x->config.packet_max ? h->packet_max : x->config.packet_max;
+    cc_init(&s->cc, (uint64_t)x->config.window_packets * s->packet_bytes, s->packet_bytes, x->config.target_ns);
     if (s->hellos == 1)
-        loss_sample(s, now - s->hello_ns, 0);
+        hello_sample(s, now - s->hello_ns);
     s->hellos = 0;
 
     p->incarnation = h->incarnation;
@@ -136,6 +148,7 @@ static void take_back(struct xfer_session *s, struct out_slot *o)
     struct xfer_out *m = o->m;
     list_remove(&o->flow.link);
     o->m = NULL;
+    s->unasked -= o->flow.unasked;
     s->peer->stats.tasks_out--;
     s->peer->stats.open_out--;
     peer_wait(s->peer, m, true);
@@ -160,18 +173,24 @@ void session_end(struct xfer_session *s, enum chi_status status)
         else
             take_back(s, o);
     }
-    for (uint32_t i = 0; i < x->config.slots; i++)
+    for (uint32_t i = 0; i < x->config.slots; i++) {
+        room_wait_end(&s->in[i]);
         if (s->in[i].in)
             in_orphan(s->in[i].in, x);
-    CHI_ASSERT(list_empty(&s->fresh) && list_empty(&s->again) && list_empty(&s->bulk));
+        list_remove(&s->out[i].flow.link);
+    }
+    CHI_ASSERT(list_empty(&s->fresh) && list_empty(&s->again) && list_empty(&s->bulk) && list_empty(&s->grants));
 }
 
 void session_wake(struct xfer_session *s)
 {
     if (!s->live || list_linked(&s->link))
         return;
-    if (s->ack_due || s->close_due || (window_wanted(s) && window_open(s)))
+    bool wanted = window_wanted(s) && window_room(s);
+    if (s->ack_due || s->close_due || (wanted && window_open(s)))
         list_push(&s->x->ready, &s->link);
+    else if (wanted)
+        timers_set(&s->x->timers, &s->timer, cc_next_ns(&s->cc));
 }
 
 static uint64_t alarm_of(const struct xfer_session *s)
@@ -179,6 +198,9 @@ static uint64_t alarm_of(const struct xfer_session *s)
     if (!s->live)
         return UINT64_MAX;
     uint64_t when = loss_alarm(s);
+    uint64_t paced = cc_next_ns(&s->cc);
+    if (paced > s->x->now_ns && paced < when && window_wanted(s) && window_room(s))
+        when = paced;
     return s->ack_ns && !s->ack_due && s->ack_ns < when ? s->ack_ns : when;
 }
 

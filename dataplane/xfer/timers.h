@@ -4,7 +4,7 @@
 #pragma once
 #include "chi/base.h"
 
-enum timer_kind { TIMER_SESSION, TIMER_PEER };
+enum timer_kind { TIMER_SESSION, TIMER_PEER, TIMER_NONE };
 struct timer {
     uint64_t key_ns;
     uint32_t place; /* in the heap, from 1; 0: not in it */

@@ -36,7 +36,7 @@ static void pack_lost(struct xfer_session *s, struct pack *k)
     bool answers = false;
     while (s->sent.lost != SENTMAP_NONE) {
         const struct frame_ref *r = &s->sent.refs[s->sent.lost];
-        bool live = flow_ref_live(s, r), first = k->refs == SENTMAP_NONE;
+        bool live = flow_ref_live(s, r), first = k->refs == k->base;
         bool alone = live && r->type == WIRE_FRAME_TASK_OUT && r->length > XFER_BODY_SMALL;
         if (live && !first && (alone || r->answer != answers))
             return;
@@ -53,7 +53,7 @@ static void pack_again(struct xfer_session *s, struct pack *k)
         struct flow *f = LIST_ENTRY(s->again.next, struct flow, link);
         const struct xfer_out *m = flow_out(f)->m;
         bool alone = flow_rest(f) || (!m->write && m->form_length > k->limit - WIRE_BYTES_TASK_IN);
-        if (alone && k->refs != SENTMAP_NONE)
+        if (alone && k->refs != k->base)
             return;
         if (pack_head(s, f, k) == FLOW_FULL || alone)
             return;
@@ -89,15 +89,17 @@ static void pack_data(struct xfer_session *s, struct pack *k)
     enum { LOST, AGAIN, BULK };
     static const uint8_t begin[] = {LOST, AGAIN, LOST, BULK};
     uint8_t first = begin[s->turn++ % 4];
+    flow_notices(s, k);
+    k->base = k->refs;
     if (first == BULK)
         pack_bulk(s, k);
     else if (first == AGAIN)
         pack_again(s, k);
-    if (k->refs == SENTMAP_NONE)
+    if (k->refs == k->base)
         pack_lost(s, k);
-    if (k->refs == SENTMAP_NONE)
+    if (k->refs == k->base)
         pack_again(s, k);
-    if (k->refs != SENTMAP_NONE)
+    if (k->refs != k->base)
         return;
     pack_new(s, k);
     pack_bulk(s, k);
@@ -149,9 +151,10 @@ static enum tx_result session_tx(struct xfer_session *s, uint64_t now)
         return TX_NOTHING;
     }
     if (k.refs != SENTMAP_NONE) {
-        struct sent sent = {.number = s->next_number, .sent_ns = now, .refs = k.refs};
+        struct sent sent = {.number = s->next_number, .sent_ns = now, .refs = k.refs, .bytes = (uint16_t)k.at};
         sent.ack_largest = acked ? ack.r[0].last : 0;
         sentmap_push(&s->sent, &sent);
+        cc_sent(&s->cc, k.at, now);
         s->eliciting_ns = now;
     }
     seal_and_send(s, &p, &k);
@@ -169,6 +172,7 @@ static enum tx_result session_tx(struct xfer_session *s, uint64_t now)
 unsigned xfer_tx(struct xfer *x, uint64_t now, unsigned budget)
 {
     xfer_release(x);
+    x->now_ns = now;
     unsigned n = control_tx(x, budget);
     for (unsigned tries = n; tries < budget && !list_empty(&x->ready); tries++) {
         enum tx_result r = session_tx(LIST_ENTRY(x->ready.next, struct xfer_session, link), now);

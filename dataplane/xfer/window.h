@@ -1,17 +1,20 @@
-/* window.h - how much a session may have in flight: here congestion control will decide; now it is a fixed number of packets.
- * PURE. */
+/* window.h - whether a session may send now: records for what is out, the congestion window, and the pace.  PURE. */
 #pragma once
 #include "xfer_int.h"
 
 /* True when there are frames to send. */
 static inline bool window_wanted(const struct xfer_session *s)
 {
-    return s->sent.lost != SENTMAP_NONE || !list_empty(&s->fresh) || !list_empty(&s->bulk) || !list_empty(&s->again);
+    return s->sent.lost != SENTMAP_NONE || !list_empty(&s->fresh) || !list_empty(&s->bulk) || !list_empty(&s->again) ||
+           flow_notices_due(s);
 }
 
-/* True when one more packet with frames may go.  A lost frame brings its own reference along. */
-static inline bool window_open(const struct xfer_session *s)
+/* True when one more packet with frames may be out.  A lost frame brings its own reference along. */
+static inline bool window_room(const struct xfer_session *s)
 {
     const struct sentmap *sm = &s->sent;
-    return sm->tail - sm->head < sm->window && (sm->free_count || sm->lost != SENTMAP_NONE);
+    return sm->tail - sm->head < sm->window && (sm->free_count || sm->lost != SENTMAP_NONE) && cc_room(&s->cc);
 }
+
+/* True when it may go now. */
+static inline bool window_open(const struct xfer_session *s) { return window_room(s) && cc_next_ns(&s->cc) <= s->x->now_ns; }

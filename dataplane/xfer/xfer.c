@@ -7,6 +7,7 @@
 void xfer_send(struct xfer *x, uint32_t node, struct xfer_out *m, uint64_t now)
 {
     CHI_ASSERT(m->nregions <= CHI_REGIONS_MAX);
+    x->now_ns = now;
     m->next = m->prev = NULL;
     m->peer = NULL;
     m->state = NULL;
@@ -32,6 +33,7 @@ void xfer_send(struct xfer *x, uint32_t node, struct xfer_out *m, uint64_t now)
 
 void xfer_answer(struct xfer *x, struct xfer_in *in, const struct xfer_answer *a, uint64_t now)
 {
+    x->now_ns = now;
     in_answer(x, LIST_ENTRY(in, struct msg_in, pub), a, now);
 }
 
@@ -84,6 +86,10 @@ bool xfer_next_event(struct xfer *x, struct xfer_event *out)
         *out = (struct xfer_event){.kind = XFER_PEER_UP, .node = p->node, .incarnation = p->incarnation};
     } else if (!list_empty(&x->tasks)) {
         event_task(x, out);
+    } else if (!list_empty(&x->cancelled)) {
+        struct msg_in *in = LIST_ENTRY(x->cancelled.next, struct msg_in, link);
+        list_remove(&in->link);
+        *out = (struct xfer_event){.kind = XFER_CANCELLED, .node = in->pub.node, .in = &in->pub};
     } else if (x->done) {
         event_done(x, out);
     } else if (!list_empty(&x->ended)) {
@@ -102,8 +108,9 @@ void xfer_tick(struct xfer *x, uint64_t now)
 {
     struct wheel_entry *e;
     xfer_release(x);
+    x->now_ns = now;
     while ((e = wheel_expire(&x->deadlines, now)))
-        out_end(x, LIST_ENTRY(e, struct xfer_out, timer), CHI_STATUS_DEADLINE, NULL, 0);
+        out_cancel(x, LIST_ENTRY(e, struct xfer_out, timer), CHI_STATUS_DEADLINE);
     while (timers_next(&x->timers) <= now) {
         struct timer *t = x->timers.heap[1];
         if (t->kind == TIMER_SESSION)
@@ -112,6 +119,8 @@ void xfer_tick(struct xfer *x, uint64_t now)
             peer_tick(x, LIST_ENTRY(t, struct xfer_peer, timer), now);
     }
     in_tick(x, now);
+    room_tick(x, now);
+    x->tick_ns = now;
 }
 
 uint64_t xfer_deadline(const struct xfer *x)
@@ -119,6 +128,9 @@ uint64_t xfer_deadline(const struct xfer *x)
     if (xfer_has_events(x) || x->control_count || !list_empty(&x->ready))
         return 0;
     uint64_t when = timers_next(&x->timers), next = wheel_next(&x->deadlines);
+    if (next < when)
+        when = next;
+    next = room_deadline(x);
     if (next < when)
         when = next;
     if (!list_empty(&x->idle)) {
@@ -154,7 +166,7 @@ static void close_peer(struct xfer *x, struct xfer_peer *p)
 
 void xfer_shutdown(struct xfer *x, uint64_t now)
 {
-    (void)now;
+    x->now_ns = now;
     x->closed = true;
     x->control_count = 0;
     for (uint32_t i = 0; i < x->peer_count; i++)

@@ -2,7 +2,7 @@
  * machine without I/O, clock or heap; bytes and `now` in, packets and events out.  The same inputs give the same bytes.
  *
  * Thread: owning worker only, one endpoint each.  Memory: xfer_bytes() of the caller's.  Limits: struct xfer_config.
- * Not here yet, their place is kept: congestion control (window is fixed), grants, keep-alive, cancel (docs/PROTOCOL.md). */
+ * Not here yet: keep-alive (docs/PROTOCOL.md). */
 #pragma once
 #include "base/wheel.h"
 #include "chi/archive.h"
@@ -34,11 +34,13 @@ struct xfer_host {
     /* Memory for forms and regions that come in; NULL: none now.  64-byte aligned.  Undefined contents. */
     void *(*memory_get)(void *ctx, uint64_t size);
     void (*memory_put)(void *ctx, void *p, uint64_t size);
-    uint64_t memory_largest; /* what is above it is refused with TOO_BIG */
+    uint64_t memory_largest; /* a region above it is refused with TOO_BIG, */
+    uint64_t memory_total;   /* so are the regions of a message that together are above this */
     wire_crc32c_fn crc32c;
     uint64_t *drops; /* CHI_DROP_COUNT counters of the caller's */
 };
 
+enum { XFER_OVERCOMMIT_MAX = 64 };
 struct xfer_config {
     uint64_t incarnation;   /* rises from start to start */
     uint32_t node;
@@ -48,7 +50,13 @@ struct xfer_config {
     uint16_t peers_max;     /* nodes */
     uint32_t slots;         /* messages out at once per session, a power of two, 2..65536 */
     uint32_t messages_in;   /* incoming messages at once, over all sessions */
-    uint32_t window_packets;/* sent and not acknowledged, per session, a power of two, 4..4096 */
+    uint64_t peer_memory;   /* bytes that the messages of one peer may hold; what is beyond waits, one message always may */
+    uint64_t grant_bytes;   /* of a large message are under way at once, at most */
+    uint32_t overcommit;    /* large messages that have grants at once, 1..XFER_OVERCOMMIT_MAX; shortest remaining first */
+    uint32_t unasked_bytes; /* of a message's regions go with it, before any grant */
+    uint32_t credit_bytes;  /* and of all open messages of a session, from its peer */
+    uint32_t window_packets;/* sent and not acknowledged, per session, at most; a power of two, 4..4096 */
+    uint64_t target_ns;     /* round trip that congestion control aims at (cc.h) */
     uint64_t pto_min_ns;    /* floor of the probe time-out */
     uint64_t pto_max_ns;    /* its back-off's ceiling */
     uint64_t ack_delay_ns;  /* a received packet is acknowledged at the latest after this */
@@ -102,6 +110,7 @@ enum xfer_event_kind {
     XFER_TASK = 1,  /* in, bytes, length: the form, whole and decodable (form_decode passed) */
     XFER_DONE,      /* out, status, bytes, length: the answer's body; `used` of the regions is set */
     XFER_ANSWERED,  /* in: the answer arrived, or nobody waits for it; the record and its buffers are gone after this event */
+    XFER_CANCELLED, /* in: its origin waits no longer; what was not begun need not be, and is answered all the same */
     XFER_PEER_UP,   /* node, incarnation */
 };
 struct xfer_event {
@@ -138,7 +147,8 @@ enum chi_drop xfer_rx(struct xfer *x, const struct xfer_addr *from, const uint8_
 /* The next event; false when there is none.  Drain after each xfer_rx and xfer_tick. */
 bool xfer_next_event(struct xfer *x, struct xfer_event *out);
 
-/* Deadlines, probe time-outs, hello retries. */
+/* Deadlines, probe time-outs, hello retries.  In each turn of the host, after what its ports had went into xfer_rx: what comes in
+ * later can only have come since, and no longer is it taken for a delay of the network. */
 void xfer_tick(struct xfer *x, uint64_t now);
 
 /* Sends what may go now, at most `budget` packets; returns how many went. */
@@ -157,10 +167,14 @@ struct xfer_peer_stats {
     uint64_t incarnation;
     uint64_t packets_tx, packets_rx, bytes_tx, bytes_rx; /* UDP payload */
     uint64_t retransmits;     /* packets declared lost whose frames were sent again */
+    uint64_t spurious;        /* packets declared lost that arrived */
+    uint64_t cuts;            /* of the congestion window */
     uint64_t duplicates;
     uint64_t tasks_out, tasks_in, answers_out, answers_in;
     uint64_t segment_bytes_tx, segment_bytes_rx;
     uint64_t srtt_ns, rtt_min_ns;
-    uint32_t in_flight, open_out, open_in;
+    uint64_t window, in_flight_bytes;
+    uint64_t memory;          /* bytes that its messages hold here */
+    uint32_t in_flight, open_out, open_in, waiting_in; /* waiting: for room */
 };
 unsigned xfer_stats(const struct xfer *x, struct xfer_peer_stats *out, unsigned n);

@@ -1,7 +1,7 @@
 /* xfer_int.h - the transport's own records, and what its files offer each other.  PURE.
  *
  * Files, outermost first: xfer.c (api) layout.c (memory) rx.c tx.c (packets) hello.c control.c (outside of a session) peer.c
- * session.c msg_out.c msg_in.c (messages) flow.c (frames of a message) loss.c ack.c sentmap.c window.h place.c timers.c list.h.
+ * session.c msg_out.c msg_in.c grant.c (messages) flow.c (frames of a message) loss.c ack.c window.h cc.c sentmap.c place.c timers.c list.h.
  *
  * One record each: peer = a node; session = a peer's worker; out_slot = a message of ours that is out; msg_in = a message
  * of a peer's.  A frame that is in flight or lost names its message by slot and generation only, so that whatever ended in
@@ -10,6 +10,7 @@
 #include "base/pool.h"
 #include "base/prng.h"
 #include "base/ranges.h"
+#include "cc.h"
 #include "list.h"
 #include "sentmap.h"
 #include "timers.h"
@@ -21,12 +22,18 @@ enum {
     XFER_TRACKS = 128,        /* regions that have holes, over all messages */
     XFER_FORM_SMALL = 128,    /* a form up to this length needs no memory of the host's */
     XFER_BODY_SMALL = 64,     /* nor does a body */
+    XFER_CANCELS = 8,         /* times that a CANCEL is repeated: its slot's next use says the same */
+    XFER_STARVED = 12,        /* tries with nothing held: then a message that waits for room is refused */
+    XFER_ROOM_SHIFT_MAX = 7,
+    XFER_CALLS = 5,           /* in vain: the message is forgotten */
     XFER_QUANTUM = 65536,     /* bytes of one bulk message before the next one's turn */
     XFER_ACK_BESIDE = 8,      /* ranges of an ACK that shares its packet; alone: WIRE_ACK_RANGES */
     XFER_ACK_ROOM = WIRE_BYTES_ACK + 8 * (XFER_ACK_BESIDE - 1),
     XFER_REFUSE_BURST = 32,   /* REFUSE packets at once; then one each XFER_REFUSE_NS */
 };
 static const uint64_t XFER_REFUSE_NS = 100000;
+static const uint64_t XFER_ROOM_NS = 1000000; /* messages that wait for room are tried again after this, and later: hosts free memory too */
+static const uint64_t XFER_CALL_NS = 250000000;
 /* An incoming message that hears nothing of its origin for so long is given up: its origin's deadline is over. */
 static const uint64_t XFER_SILENCE_NS = 10000000000;
 
@@ -54,14 +61,17 @@ void place_forget(struct xfer *x, struct track **tracks);
 struct flow { /* what of a message must still be sent; in one of its session's lists while there is something */
     struct link link;
     uint64_t offset;  /* next byte of this step's region */
+    uint64_t passed;  /* bytes of the regions before it */
+    uint64_t granted; /* bytes of regions that may go */
     uint32_t inlined; /* bytes of the form that went with the head */
     int32_t quantum;
     uint8_t step;     /* 1..n: that bulk region; n + 1: the form behind `inlined`; n + 2: nothing is left */
     bool answer;      /* embedded in a msg_in, else in an out_slot */
     bool head_sent;   /* TASK_IN or TASK_OUT */
     bool head_acked;
-    bool careful;     /* its TASK_IN was lost or refused: segments wait until it is acknowledged */
+    bool careful;     /* its TASK_IN was lost: segments wait until it is acknowledged */
     uint8_t round;    /* how often it began again */
+    uint32_t unasked; /* bytes of its regions that count against the session's credit */
 };
 
 struct body { /* an answer's body that did not come in one piece; host memory */
@@ -92,14 +102,20 @@ struct msg_in {
     struct xfer_in pub;
     struct xfer_session *session; /* NULL: orphaned, its origin waits no longer */
     struct xfer_peer *peer;
-    struct link link;             /* RECEIVING, ANSWERING: x->idle; QUEUED: x->tasks; ENDED: x->ended */
+    struct link link;             /* RECEIVING, ANSWERING: x->idle; QUEUED: x->tasks; RUNNING: x->cancelled; ENDED: x->ended */
     struct flow flow;             /* the answer's */
     uint64_t stamp_ns;            /* when something of it moved last */
     uint32_t slot, generation;
     uint8_t state;     /* enum in_state */
     bool internal;     /* answered by the transport itself: its consumer never saw it */
     uint8_t exposed;
+    bool scheduled;    /* x->active has it, or x->schedule */
     uint32_t missing;  /* regions, the form among them, that are not whole yet */
+    uint64_t held;     /* bytes of the host's memory */
+    uint64_t total, arrived, granted; /* bytes of its WRITE regions; arrived: and again, where the network repeats */
+    struct timer turn; /* in x->schedule: by what remains */
+    struct link age;   /* of x->aged, while it is in x->schedule */
+    struct link grant; /* of its session's grants: one must be sent */
     uint32_t unacked;  /* frames of the answer in flight or lost */
     uint32_t form_length;
     const uint8_t *form;
@@ -111,8 +127,12 @@ struct msg_in {
     uint8_t small[XFER_FORM_SMALL];
 };
 struct in_slot { /* of the peer's slots */
-    uint32_t generation; /* newest that was accepted; 0: none yet */
-    struct msg_in *in;   /* NULL: it is over */
+    uint32_t generation; /* newest that came; 0: none yet */
+    bool waiting;        /* for room: nothing of it was kept */
+    uint8_t calls;       /* in vain */
+    struct msg_in *in;   /* NULL: it is over, or waits */
+    struct xfer_session *session;
+    struct link link;    /* waiting: of the peer's */
 };
 
 /* --- sessions and peers */
@@ -139,9 +159,14 @@ struct xfer_session { /* with one worker of a peer; live: both sides proved to k
 
     /* sending */
     struct link fresh, again, bulk; /* flows: head not sent yet; head lost; segments left */
+    struct link grants, cancels;    /* messages that a frame must be sent about: of the peer's; flows of ended ones */
+    uint32_t credit, unasked;       /* bytes of regions that the peer takes without a grant; that count against it now */
     uint32_t turn;                  /* packets with data so far: whose turn it is among them (tx.c) */
     struct sentmap sent;
+    struct cc cc;
     struct rtt rtt;
+    uint32_t reordering; /* a packet counts as lost when one so many later was acknowledged */
+    uint32_t lateness;   /* or so many eighths of a round trip later */
     uint64_t next_number, largest_acked;
     uint64_t eliciting_ns; /* when the last packet that wants an ack went */
     uint64_t loss_ns;      /* when the time threshold passes for the next packet; 0: for none */
@@ -150,7 +175,7 @@ struct xfer_session { /* with one worker of a peer; live: both sides proved to k
     /* receiving */
     struct ranges got;
     uint64_t floor;        /* numbers below it count as seen */
-    uint64_t rx_largest, rx_largest_ns;
+    uint64_t rx_largest, rx_largest_ns; /* and when it came, at the earliest */
     uint64_t ack_ns;       /* when the ack is due; 0: nothing to acknowledge */
     uint32_t ack_count;    /* packets that wait for it */
 
@@ -172,6 +197,8 @@ struct xfer_peer {
     uint64_t incarnation;
     struct xfer_session *send; /* where new messages go; NULL: none is live */
     struct link sessions, up;
+    struct link waiting_in; /* in_slots of messages that wait for room, first come first */
+    struct link hungry;     /* of x->hungry, while there are some */
     struct xfer_out *waiting, *waiting_last; /* by next and prev */
     struct timer timer;
     struct xfer_peer_stats stats;
@@ -188,10 +215,12 @@ struct xfer {
     struct xfer_config config;
     struct xfer_host host;
     struct prng prng;
+    uint64_t now_ns;  /* of the call under way */
+    uint64_t tick_ns; /* of the last xfer_tick: what comes in now came after it */
     bool closed;
     struct link ready; /* live sessions that can send now */
     struct link spare; /* shared ones that are not live, longest unused first */
-    struct link tasks, ended, up;
+    struct link tasks, cancelled, ended, up;
     struct link idle;  /* messages that wait for their peer, longest first */
     struct xfer_out *done, *done_last;
     struct msg_in *gone; /* its ANSWERED was handed out */
@@ -203,6 +232,17 @@ struct xfer {
     uint32_t refuse_tokens;
     uint64_t refuse_ns;
     struct pool ins, tracks;
+    struct link hungry;      /* peers with messages that wait for room, in turns */
+    struct in_slot *called;  /* whose inputs come again now: there is room for them */
+    bool call_due;           /* and it must be told */
+    uint64_t call_ns;        /* when the next one is called: nothing came */
+    uint32_t tries, starved; /* in a row that found no room; and that though nothing was held */
+    uint64_t held;           /* bytes of the host's memory */
+    uint64_t room_ns;        /* when to try again */
+    struct timers schedule;  /* large messages without grants, by what remains */
+    struct link aged;        /* the same, oldest first */
+    struct msg_in *active[XFER_OVERCOMMIT_MAX]; /* those with */
+    uint32_t active_count, picks;
     struct xfer_peer *peers, **peer_table; /* table: open addressing by node */
     struct xfer_session *sessions;         /* as many as peers_max: of that peer alone; the rest: shared by all */
     uint32_t peer_count, peer_mask, session_count, session_mask;
@@ -220,7 +260,7 @@ static inline enum chi_drop xfer_drop(struct xfer *x, enum chi_drop d)
 void xfer_release(struct xfer *x);
 static inline bool xfer_has_events(const struct xfer *x)
 {
-    return x->done || !list_empty(&x->tasks) || !list_empty(&x->ended) || !list_empty(&x->up);
+    return x->done || !list_empty(&x->tasks) || !list_empty(&x->cancelled) || !list_empty(&x->ended) || !list_empty(&x->up);
 }
 
 /* --- peer.c */
@@ -268,11 +308,15 @@ void out_open(struct xfer_session *s, struct xfer_out *m);
 /* Ends a message: its XFER_DONE waits to be fetched.  bytes: of the packet at hand, or NULL. */
 void out_end(struct xfer *x, struct xfer_out *m, enum chi_status status, const uint8_t *bytes, uint32_t length);
 CHI_MUST_CHECK enum chi_drop out_answer(struct xfer_session *s, const struct wire_task_out *f, uint64_t now);
+CHI_MUST_CHECK enum chi_drop out_grant(struct xfer_session *s, const struct wire_grant *f);
+/* The same when its peer need not go on: a CANCEL follows. */
+void out_cancel(struct xfer *x, struct xfer_out *m, enum chi_status status);
 CHI_MUST_CHECK enum chi_drop out_segment(struct xfer_session *s, const struct wire_segment *f, uint64_t now);
 
 /* --- msg_in.c */
 CHI_MUST_CHECK enum chi_drop in_task(struct xfer_session *s, const struct wire_task_in *f, uint64_t now);
 CHI_MUST_CHECK enum chi_drop in_segment(struct xfer_session *s, const struct wire_segment *f, uint64_t now);
+CHI_MUST_CHECK enum chi_drop in_cancel(struct xfer_session *s, const struct wire_cancel *f);
 void in_answer(struct xfer *x, struct msg_in *in, const struct xfer_answer *a, uint64_t now);
 void in_orphan(struct msg_in *in, struct xfer *x);
 void in_frame_acked(struct msg_in *in, struct xfer *x, uint64_t now);
@@ -280,11 +324,27 @@ void in_free(struct xfer *x, struct msg_in *in);
 /* Gives up what has been silent for too long. */
 void in_tick(struct xfer *x, uint64_t now);
 
+/* --- grant.c: room for messages that come in, and the turns of large ones */
+/* True when a message of the peer's that needs `bytes` may try for room now: no other waits before it, and the peer may hold more. */
+bool room_may_try(const struct xfer *x, const struct xfer_peer *p, const struct in_slot *slot, uint64_t bytes);
+/* Nothing of the message was kept: it waits, and is called when there may be room. */
+void room_wait(struct xfer_session *s, struct in_slot *slot);
+void room_wait_end(struct in_slot *slot);
+/* Memory or a record was given back. */
+void room_freed(struct xfer *x);
+void room_tick(struct xfer *x, uint64_t now);
+uint64_t room_deadline(const struct xfer *x);
+/* The message waits for grants; what came of it moves its turn; it ended or is whole. */
+void grant_begin(struct msg_in *in);
+void grant_arrived(struct msg_in *in);
+void grant_end(struct msg_in *in);
+
 /* --- flow.c: frames of a message, into a packet */
 struct pack {
     uint8_t *p;
     uint32_t at, end;
     uint32_t refs;  /* list of frame_refs */
+    uint32_t base;  /* of them, those of frames that are no message's: the list from here on */
     uint32_t limit; /* most bytes for a frame that cannot be split */
 };
 enum flow_put { FLOW_DONE, FLOW_FULL, FLOW_TOO_BIG };
@@ -301,6 +361,11 @@ bool flow_left(struct flow *f);
 uint64_t flow_rest(const struct flow *f);
 /* Bytes that the head of an answer will take, about. */
 uint32_t flow_answer_head(const struct flow *f);
+/* The peer kept nothing of a message, and calls it. */
+void flow_again_whole(struct xfer_session *s, struct flow *f);
+/* GRANT and CANCEL frames that are due. */
+void flow_notices(struct xfer_session *s, struct pack *k);
+bool flow_notices_due(const struct xfer_session *s);
 /* Sends the first lost frame again.  DONE: it, or a part of it, was written; or nobody needs it any more. */
 enum flow_put flow_again(struct xfer_session *s, struct pack *k);
 /* True while the frame's message still waits for it. */
@@ -312,6 +377,7 @@ bool flow_lost(struct xfer_session *s, uint32_t ref);
 
 /* --- loss.c, ack.c, tx.c */
 CHI_MUST_CHECK enum chi_drop loss_on_ack(struct xfer_session *s, const struct wire_ack *a, uint64_t now);
+enum { LOSS_REORDERING = 3, LOSS_LATENESS = 9 }; /* RFC 9002, 6.1: packets, eighths of a round trip */
 void loss_sample(struct xfer_session *s, uint64_t rtt_ns, uint64_t ack_delay_ns);
 uint64_t loss_alarm(const struct xfer_session *s);
 void loss_tick(struct xfer_session *s, uint64_t now);

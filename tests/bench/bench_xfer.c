@@ -125,11 +125,11 @@ static void pair(struct end *a, struct end *b, wire_crc32c_fn crc)
     for (uint32_t i = 0; i < 2; i++) {
         struct xfer_config c = {
             .incarnation = 1, .node = i + 1, .workers = 1, .cluster = "bench", .packet_max = PACKET, .peers_max = 1,
-            .slots = 1024, .messages_in = 4096, .window_packets = 128, .pto_min_ns = 200000000, .pto_max_ns = 400000000,
+            .slots = 1024, .messages_in = 4096, .peer_memory = 1u << 30, .grant_bytes = 4 << 20, .overcommit = 8, .unasked_bytes = 65536, .credit_bytes = 4 << 20, .window_packets = 128, .target_ns = 100000, .pto_min_ns = 200000000, .pto_max_ns = 400000000,
             .ack_delay_ns = 25000, .ack_every = 8, .hello_retry_ns = 2000000, .session_seed = i + 1,
         };
         *e[i] = (struct end){.peer = e[1 - i], .addr = {.ip = i + 1, .port = 1}};
-        struct xfer_host h = {e[i], packet_get, packet_send, packet_put, memory_get, memory_put, MIB, crc, e[i]->drops};
+        struct xfer_host h = {e[i], packet_get, packet_send, packet_put, memory_get, memory_put, MIB, UINT64_MAX, crc, e[i]->drops};
         e[i]->x = xfer_init(aligned_alloc(64, xfer_bytes(&c)), &c, &h, now);
     }
     for (uint32_t i = 0; i < 2; i++)

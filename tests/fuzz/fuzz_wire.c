@@ -37,6 +37,12 @@ static size_t write_frame(uint8_t *p, const struct wire_frame *f)
     case WIRE_FRAME_CLOSE:
         n = wire_put_close(p, f->close_reason);
         break;
+    case WIRE_FRAME_CANCEL:
+        n = wire_put_cancel(p, &f->cancel);
+        break;
+    case WIRE_FRAME_GRANT:
+        n = wire_put_grant(p, &f->grant);
+        break;
     case WIRE_FRAME_END:
         break;
     }

@@ -19,7 +19,7 @@ static void start(struct endpoint *e)
 {
     struct xfer_config c = config;
     struct xfer_host h = {e,          packet_get,     packet_send, packet_put, memory_get,
-                          memory_put, MEMORY_LARGEST, no_crc,      e->drops};
+                          memory_put, MEMORY_LARGEST, 4 * MEMORY_LARGEST, no_crc,      e->drops};
     c.node = e->node = (uint32_t)(e - ends) + 1;
     c.incarnation = ++e->incarnation;
     c.session_seed = e->node * 1000 + e->incarnation;
@@ -277,7 +277,13 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
                                   .peers_max = NODES - 1,
                                   .slots = a & 0x40 ? 2 : 8,
                                   .messages_in = 1 + b % JOBS,
+                                  .peer_memory = 1 << (10 + b % 12),
+                                  .grant_bytes = 1 << (9 + b % 10),
+                                  .overcommit = 1 + b % 3,
+                                  .unasked_bytes = (uint32_t)(b % 5) << 10,
+                                  .credit_bytes = (uint32_t)(b % 7) << 11,
                                   .window_packets = b & 8 ? 4 : 32,
+                                  .target_ns = 100000,
                                   .pto_min_ns = 200000,
                                   .pto_max_ns = 100000000,
                                   .ack_delay_ns = 25000,

@@ -167,6 +167,9 @@ static void drain(struct endpoint *e)
         case XFER_ANSWERED:
             answered(e, &ev);
             continue;
+        case XFER_CANCELLED:
+            CHI_ASSERT(((struct job *)ev.in->user)->in == ev.in && !((struct job *)ev.in->user)->answered);
+            continue;
         case XFER_PEER_UP:
             CHI_ASSERT(ev.node != e->node && ev.incarnation);
             continue;

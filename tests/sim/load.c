@@ -325,6 +325,13 @@ static void task(struct endpoint *e, const struct xfer_event *ev)
     net_event(w, &later);
 }
 
+static void cancelled(struct endpoint *e, const struct xfer_event *ev)
+{
+    struct job *j = ev->in->user;
+    if (CHECK(e->w, j->at == e && !j->answered && j->in == ev->in, j->hash, j->answered) && sim_draw(e->w, 0, 1))
+        load_answer(j); /* not run, but its answer is due all the same */
+}
+
 static void answered(struct endpoint *e, const struct xfer_event *ev)
 {
     struct job *j = ev->in->user;
@@ -343,6 +350,9 @@ void load_event(struct endpoint *e, const struct xfer_event *ev)
         return;
     case XFER_ANSWERED:
         answered(e, ev);
+        return;
+    case XFER_CANCELLED:
+        cancelled(e, ev);
         return;
     case XFER_PEER_UP:
         CHECK(e->w, ev->node != e->node && ev->incarnation, ev->node, ev->incarnation);

@@ -61,6 +61,7 @@ static void draw_options(struct world *w)
     o->messages_in = sim_draw(w, 0, 3) ? 256 : (uint32_t)sim_draw(w, 1, 16);
     o->window = 1u << sim_draw(w, 2, 7);
     o->ack_every = (uint32_t)sim_draw(w, 1, 16);
+    o->target_ns = sim_draw(w, 20, 500) * US;
     o->pto_min_ns = sim_draw(w, 50, 1000) * US;
     o->pto_max_ns = sim_draw(w, 5, 100) * MS;
     o->ack_delay_ns = sim_draw(w, 1, 200) * US;
@@ -73,6 +74,11 @@ static void draw_options(struct world *w)
     o->region_max = (uint32_t)sim_draw(w, 4000, sim_draw(w, 0, 4) ? 60000 : 400000);
     o->form_max = (uint32_t)sim_draw(w, 100, sim_draw(w, 0, 7) ? 20000 : CHI_FORM_BYTES_MAX + 1000);
     o->memory_largest = o->region_max + sim_draw(w, 0, 100000);
+    o->peer_memory = sim_draw(w, 0, 1) ? UINT64_MAX / 2 : sim_draw(w, 1000, 500000);
+    o->grant_bytes = sim_draw(w, 0, 1) ? 1 << 20 : sim_draw(w, 1000, 100000);
+    o->overcommit = (uint32_t)sim_draw(w, 1, 8);
+    o->unasked_bytes = (uint32_t)(sim_draw(w, 0, 3) ? sim_draw(w, 0, 100000) : 0);
+    o->credit_bytes = (uint32_t)(sim_draw(w, 0, 3) ? sim_draw(w, 0, 400000) : 0);
     o->faulty_ns = sim_draw(w, 20, 300) * MS;
     draw_faults(w);
 }
@@ -86,8 +92,8 @@ static void print_options(const struct world *w)
     printf(" packet");
     for (uint32_t i = 0; i < o->nodes; i++)
         printf(" %u", o->packet_max[i]);
-    printf(" slots %u in %u window %u pto %llu..%llu us ack %u/%llu us hello %llu us delay %llu+%llu late %llu us\n", o->slots,
-           o->messages_in, o->window, (unsigned long long)(o->pto_min_ns / US), (unsigned long long)(o->pto_max_ns / US),
+    printf(" slots %u in %u window %u target %llu us pto %llu..%llu us ack %u/%llu us hello %llu us delay %llu+%llu late %llu us\n", o->slots,
+           o->messages_in, o->window, (unsigned long long)(o->target_ns / US), (unsigned long long)(o->pto_min_ns / US), (unsigned long long)(o->pto_max_ns / US),
            o->ack_every, (unsigned long long)(o->ack_delay_ns / US), (unsigned long long)(o->hello_retry_ns / US),
            (unsigned long long)(o->delay_ns / US), (unsigned long long)(o->jitter_ns / US),
            (unsigned long long)(o->late_ns / US));
@@ -225,16 +231,14 @@ static bool all_up(struct world *w)
     return true;
 }
 
-/* How long what a healed network carries may take.  A node with fewer records for incoming messages than peers refuses most of
- * what comes, and a refused task is only repeated until grants tell its sender when to: it ends, but late (seed 704082). */
-static uint64_t patience(const struct world *w) { return (w->o.messages_in < w->o.nodes - 1 ? 100 : 20) * SECOND; }
+enum { PATIENCE_S = 20 }; /* how long what a healed network carries may take */
 
 static void submit_everywhere(struct world *w, uint32_t each, bool strict)
 {
     for (uint32_t i = 0; i < w->endpoints; i++)
         for (uint32_t n = 1; n <= w->o.nodes; n++)
             for (uint32_t k = 0; n != w->endpoint[i].node && k < each; k++)
-                load_submit(w, &w->endpoint[i], n, w->now + patience(w), strict);
+                load_submit(w, &w->endpoint[i], n, w->now + PATIENCE_S * SECOND, strict);
 }
 
 static void heal(struct world *w)
@@ -264,13 +268,13 @@ static void phases(struct world *w)
     run(w, w->o.faulty_ns, NULL);
     heal(w);
     /* What is under way ends; each pair meets again, so that no session of a former life is left. */
-    if (run(w, w->now + 2 * patience(w), all_up))
+    if (run(w, w->now + 2 * PATIENCE_S * SECOND, all_up))
         submit_everywhere(w, 1, false);
-    run(w, w->now + 2 * patience(w), all_over);
+    run(w, w->now + 2 * PATIENCE_S * SECOND, all_over);
     CHECK(w, w->open == 0, w->open, 1);
     if (!w->failed)
         submit_everywhere(w, 4, true);
-    run(w, w->now + 2 * patience(w), all_over);
+    run(w, w->now + 2 * PATIENCE_S * SECOND, all_over);
     CHECK(w, w->open == 0, w->open, 2);
     run(w, w->now + 60 * SECOND, all_still);
     if (!w->failed)

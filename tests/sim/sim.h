@@ -18,11 +18,12 @@ struct options { /* drawn from the seed */
     uint32_t nodes, workers[SIM_NODES_MAX];
     uint32_t packet_max[SIM_NODES_MAX];
     uint32_t slots, messages_in, window, ack_every;
-    uint64_t pto_min_ns, pto_max_ns, ack_delay_ns, hello_retry_ns;
+    uint64_t target_ns, pto_min_ns, pto_max_ns, ack_delay_ns, hello_retry_ns;
     uint64_t delay_ns, jitter_ns, late_ns;
     uint32_t loss, twice, late, flip, cut, forge; /* chances in a million */
     uint32_t no_packet, no_memory;
-    uint64_t memory_bytes, memory_largest;
+    uint64_t memory_bytes, memory_largest, peer_memory, grant_bytes;
+    uint32_t overcommit, unasked_bytes, credit_bytes;
     uint32_t restarts, partitions;
     uint32_t messages, region_max, form_max;
     uint64_t faulty_ns; /* length of the first phase */

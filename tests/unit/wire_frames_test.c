@@ -257,7 +257,7 @@ static void wire_next_frame__unknown_type(void **state)
     uint8_t p[64] = {0};
     struct wire_frame f;
     for (unsigned type = 0; type < 256; type++) {
-        if (type >= WIRE_FRAME_TASK_IN && type <= WIRE_FRAME_CLOSE)
+        if (type >= WIRE_FRAME_TASK_IN && type <= WIRE_FRAME_GRANT)
             continue;
         p[0] = (uint8_t)type;
         assert_int_equal(first_frame(p, sizeof p, &f), CHI_DROP_FRAME_TYPE);
@@ -289,13 +289,35 @@ static void wire_next_frame__every_prefix_is_refused(void **state)
     }
 }
 
+static void wire_next_frame__grant_and_cancel(void **state)
+{
+    (void)state;
+    static const unsigned flagged[] = {0, 12}; /* samples with flags in their second byte, of which one is known */
+    uint8_t p[SAMPLE_MAX];
+    struct wire_frame f;
+    for (unsigned i = 0; i < 2; i++) {
+        size_t n = sample_frame(p, flagged[i]);
+        for (unsigned bit = 1; bit < 8; bit++) {
+            p[1] ^= (uint8_t)(1u << bit);
+            assert_int_equal(first_frame(p, n, &f), CHI_DROP_RESERVED);
+            p[1] ^= (uint8_t)(1u << bit);
+        }
+    }
+    size_t n = sample_frame(p, 12);
+    assert_int_equal(first_frame(p, n, &f), CHI_DROP_NONE);
+    assert_true(f.grant.bytes == UINT64_C(1) << 40 && f.grant.slot == 3 && f.grant.generation == 4 && f.grant.flags == WIRE_GRANT_AGAIN);
+    n = sample_frame(p, 11);
+    assert_int_equal(first_frame(p, n, &f), CHI_DROP_NONE);
+    assert_true(f.cancel.slot == 9 && f.cancel.generation == UINT32_MAX);
+}
+
 static void wire_next_frame__reserved_bytes(void **state)
 {
     (void)state;
-    /* sample, first reserved byte, how many; the lowest bit of SEGMENT's flags is taken */
+    /* sample, first reserved byte, how many; the lowest bit of the flags is taken */
     static const struct {
         unsigned which, at, bytes;
-    } zero[] = {{0, 1, 1}, {3, 18, 2}, {6, 13, 3}, {11, 1, 3}};
+    } zero[] = {{3, 18, 2}, {6, 13, 3}, {11, 1, 3}, {12, 2, 2}, {12, 12, 4}, {SAMPLE_TWO, 1, 3}};
     uint8_t p[SAMPLE_MAX];
     struct wire_frame f;
     for (unsigned i = 0; i < sizeof zero / sizeof zero[0]; i++) {
@@ -358,7 +380,7 @@ static void wire_next_frame__many_in_a_packet(void **state)
         n += sample_frame(p + n, i);
     struct wire_cursor c = {p, WIRE_HEADER_BYTES, n};
     struct wire_frame f;
-    static const uint8_t want[] = {1, 1, 1, 2, 2, 2, 3, 3, 4, 4, 4, 5, 6, WIRE_FRAME_END, WIRE_FRAME_END};
+    static const uint8_t want[] = {1, 1, 1, 2, 2, 2, 3, 3, 4, 4, 4, 7, 8, 5, 6, WIRE_FRAME_END, WIRE_FRAME_END};
     for (unsigned i = 0; i < sizeof want; i++) {
         assert_int_equal(wire_next_frame(&c, &f), CHI_DROP_NONE);
         assert_int_equal(f.type, want[i]);
@@ -421,6 +443,7 @@ int main(void)
         cmocka_unit_test(wire_next_frame__unknown_type),
         cmocka_unit_test(wire_next_frame__every_prefix_is_refused),
         cmocka_unit_test(wire_next_frame__reserved_bytes),
+        cmocka_unit_test(wire_next_frame__grant_and_cancel),
         cmocka_unit_test(wire_next_frame__values),
         cmocka_unit_test(wire_next_frame__many_in_a_packet),
         cmocka_unit_test(wire_next_frame__random_damage),

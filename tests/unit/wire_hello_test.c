@@ -116,15 +116,15 @@ static void wire_get_hello__reserved(void **state)
     (void)state;
     uint8_t p[WIRE_HELLO_BYTES];
     struct wire_hello h = sample_hello(), got;
-    static const uint8_t zeros[] = {68, 69, 80, 95}; /* behind the name */
+    static const uint8_t zeros[] = {68, 69, 80, 95, 100, 103}; /* behind the name and at the end */
     for (unsigned i = 0; i < sizeof zeros; i++) {
         wire_put_hello(p, &h);
         p[zeros[i]] = 1;
         assert_int_equal(wire_get_hello(p, sizeof p, &got), CHI_DROP_RESERVED);
     }
     for (unsigned bit = 1; bit < 8; bit++) {
-        h.flags = (uint8_t)(1u << bit);
-        assert_int_equal(judge(&h), CHI_DROP_RESERVED);
+        h.flags = (uint8_t)(1u << bit); /* of a later version: not for us */
+        assert_int_equal(judge(&h), CHI_DROP_NONE);
     }
 }
 

@@ -41,29 +41,26 @@ static inline struct wire_hello sample_hello(void)
         .flags = WIRE_HELLO_REPLY_WANTED,
         .cluster_length = 4,
         .slots = 4096,
+        .credit = 65536,
         .cluster = "demo",
     };
 }
 
 /* One frame with its bytes at p (SAMPLE_MAX of room); returns its length.  which: 0..SAMPLES-1. */
-enum { SAMPLES = 12, SAMPLE_MAX = 1024 };
+enum { SAMPLES = 14, SAMPLE_TWO = 13 /* two frames */, SAMPLE_MAX = 1024 };
 static inline size_t sample_frame(uint8_t *p, unsigned which)
 {
     static const struct wire_task_in in_whole = {.slot = 1, .generation = 2, .form_length = 64, .inline_length = 64};
     static const struct wire_task_in in_part = {
-        .slot = 0xffff, .generation = UINT32_MAX, .form_length = 65536, .inline_length = 56};
+        .slot = 0xffff, .generation = UINT32_MAX, .form_length = 65536, .inline_length = 56, .flags = WIRE_TASK_WAITS};
     static const struct wire_task_in in_none = {.form_length = 33};
     static const struct wire_task_out out_bare = {.slot = 5, .generation = 6, .status = 11};
     static const struct wire_task_out out_two = {
         .slot = 5, .generation = 6, .form_length = 9, .inline_length = 9, .regions = 2, .used = {1, UINT64_C(1) << 32}};
     static const struct wire_segment segment = {
         .offset = 4096, .slot = 8, .generation = 9, .length = 100, .region = 16};
-    static const struct wire_segment segment_out = {.offset = (UINT64_C(1) << 63) - 1,
-                                                    .slot = 8,
-                                                    .generation = 9,
-                                                    .length = 1,
-                                                    .region = 1,
-                                                    .flags = WIRE_SEGMENT_OUT};
+    static const struct wire_segment segment_out = {
+        .offset = (UINT64_C(1) << 63) - 1, .slot = 8, .generation = 9, .length = 1, .region = 1, .flags = WIRE_SEGMENT_OUT};
     static const struct wire_ack ack_one = {.delay_ns = 1000, .count = 1, .r = {{1, 1}}};
     static const struct wire_ack ack_three = {
         .delay_ns = UINT32_MAX, .count = 3, .r = {{1000, 2000}, {500, 998}, {1, 1}}};
@@ -110,6 +107,12 @@ static inline size_t sample_frame(uint8_t *p, unsigned which)
         n = wire_put_ack(p, &ack_full);
         break;
     case 11:
+        n = wire_put_cancel(p, &(struct wire_cancel){.slot = 9, .generation = UINT32_MAX});
+        break;
+    case 12:
+        n = wire_put_grant(p, &(struct wire_grant){.bytes = UINT64_C(1) << 40, .slot = 3, .generation = 4, .flags = WIRE_GRANT_AGAIN});
+        break;
+    case SAMPLE_TWO:
         n = wire_put_ping(p);
         n += wire_put_close(p + n, WIRE_CLOSE_SHUTDOWN); /* two frames */
         break;

@@ -57,7 +57,7 @@ static int setup(void **state)
     }
     const struct runtime_options o = {.node_id = 1, .workers = 2, .cores = cores, .tasks = 64, .arena_bytes = 1 << 20,
                                       .task_timeout_ns = 1000000000, .nodes = nodes, .node_count = 1, .cluster = "test", .incarnation = 1,
-                                      .messages = 16, .window = 16, .pto_us = 200, .peers_max = 1, .net = net, .udp_port = 7440};
+                                      .messages = 16, .window = 16, .pto_us = 200, .delay_target_us = 100, .peers_max = 1, .net = net, .udp_port = 7440};
     rcu_register_thread();
     return runtime_create(&o, &rt, err);
 }

@@ -111,6 +111,8 @@ static void task__of_a_higher_generation_orphans_the_former(void **state)
     data_task_in(&s, 1, 2, form, n, n);
     assert_int_equal(data_end(&s), CHI_DROP_NONE);
     expect_task(&s, &second, n);
+    script_event(&s, XFER_CANCELLED, &ev);
+    assert_ptr_equal(ev.in, first.in);
     script_no_event(&s);
     s.taken = s.sent_count;
     xfer_answer(s.x, first.in, &(struct xfer_answer){.status = CHI_STATUS_OK}, s.now);
@@ -285,40 +287,6 @@ static void segment__never_changes_a_checked_prefix(void **state)
     assert_memory_equal(ev.bytes + 100, evil, 200);
     s.taken = s.sent_count;
     finish(&s, ev.in);
-    script_close(&s);
-}
-
-static void task__without_memory_is_not_acknowledged_and_taken_later(void **state)
-{
-    (void)state;
-    struct script s;
-    struct xfer_event ev;
-    const struct form_region r[] = {{100, 0, CHI_EXPOSE}, {100, 0, CHI_EXPOSE}};
-    uint32_t n = script_form(form, r, 2, 20);
-    script_live(&s);
-    s.no_memory = true;
-    data_begin(&s);
-    data_task_in(&s, 0, 1, form, n, n);
-    assert_int_equal(data_end(&s), CHI_DROP_NO_MEMORY);
-    script_no_event(&s);
-    assert_int_equal(acked(&s), 0);
-    assert_int_equal(s.memory_out, 0);
-    s.no_memory = false;
-    data_begin(&s);
-    data_task_in(&s, 0, 1, form, n, n);
-    assert_int_equal(data_end(&s), CHI_DROP_NONE);
-    expect_task(&s, &ev, n);
-    finish(&s, ev.in);
-
-    for (uint32_t i = 0; i < 9; i++) { /* records: 8 */
-        data_begin(&s);
-        data_task_in(&s, i % 4, 10 + i, form, n, n);
-        assert_int_equal(data_end(&s), i < 8 ? CHI_DROP_NONE : CHI_DROP_NO_MEMORY);
-        if (i < 8)
-            expect_task(&s, &ev, n);
-    }
-    script_no_event(&s);
-    assert_int_equal(s.drops[CHI_DROP_NO_MEMORY], 2);
     script_close(&s);
 }
 
@@ -516,7 +484,6 @@ int main(void)
         cmocka_unit_test(segment__finds_no_region_of_the_record_s_former_message),
         cmocka_unit_test(task__that_comes_again_with_another_length_is_dropped),
         cmocka_unit_test(segment__never_changes_a_checked_prefix),
-        cmocka_unit_test(task__without_memory_is_not_acknowledged_and_taken_later),
         cmocka_unit_test(task__with_a_region_above_the_limit_is_answered_at_once),
         cmocka_unit_test(answer__that_cannot_go_becomes_a_status),
         cmocka_unit_test(task__with_a_bad_form_is_dropped),

@@ -179,10 +179,10 @@ static void loss__by_time_is_not_forgotten_with_a_late_ack(void **state)
         send_small(&s, &m[i]);
     s.now += 400 * US;
     ack_with(&s, 5, 5, 0); /* 1 and 2 are lost by it; 3 and 4 in time */
-    ack_with(&s, 1, 3, 0); /* was overtaken */
+    ack_with(&s, 1, 3, 0); /* was overtaken; and taught patience: 10 eighths of a round trip in place of 9 */
     script_tx(&s);
     s.taken = s.sent_count;
-    expect_after(&s, 50 * US);
+    expect_after(&s, 100 * US);
     script_close(&s);
 }
 
@@ -250,6 +250,7 @@ static void probe__begins_anew_after_an_ack(void **state)
     take(&s);
     for (uint64_t wait = 1; wait <= 4; wait *= 2)
         expect_after(&s, wait * MS);
+    s.now += 10 * US; /* after so many probes it is paced */
     ack_with(&s, 5, 5, 0);
     send_small(&s, &m[1]);
     take(&s);

@@ -97,7 +97,8 @@ SCRIPT struct xfer_config script_config(void)
 {
     return (struct xfer_config){
         .incarnation = SCRIPT_OWN_LIFE, .node = 1, .worker = 0, .workers = 1, .cluster = "unit", .packet_max = 1500,
-        .peers_max = 2, .slots = 4, .messages_in = 8, .window_packets = 8, .pto_min_ns = 1 * MS, .pto_max_ns = 16 * MS,
+        .peers_max = 2, .slots = 4, .messages_in = 8, .peer_memory = 1 << 30, .grant_bytes = 1 << 20, .overcommit = 4,
+        .unasked_bytes = 1 << 20, .credit_bytes = 1 << 24, .window_packets = 8, .target_ns = 10 * MS, .pto_min_ns = 1 * MS, .pto_max_ns = 16 * MS,
         .ack_delay_ns = 100000, .ack_every = 4, .hello_retry_ns = 5 * MS, .session_seed = 1};
 }
 
@@ -107,7 +108,7 @@ SCRIPT void script_open_with(struct script *s, const struct xfer_config *c)
     s->config = *c;
     s->now = 1000 * MS;
     struct xfer_host h = {s, script_packet_get, script_packet_send, script_packet_put, script_memory_get, script_memory_put,
-                          100000, script_crc, s->drops};
+                          100000, 1000000, script_crc, s->drops};
     assert_true(xfer_bytes(c) > 0);
     s->memory = aligned_alloc(64, xfer_bytes(c));
     s->x = xfer_init(s->memory, c, &h, s->now);
@@ -196,7 +197,7 @@ SCRIPT enum chi_drop script_rx(struct script *s, uint32_t ip, const uint8_t *p, 
 SCRIPT struct wire_hello script_hello(void)
 {
     return (struct wire_hello){.incarnation = SCRIPT_PEER_LIFE, .node = 2, .session = SCRIPT_PEER_SESSION, .workers = 1,
-                               .packet_max = 1500, .flags = WIRE_HELLO_REPLY_WANTED, .cluster_length = 4, .cluster = "unit"};
+                               .packet_max = 1500, .credit = 1 << 24, .flags = WIRE_HELLO_REPLY_WANTED, .cluster_length = 4, .cluster = "unit"};
 }
 
 SCRIPT enum chi_drop script_say_hello(struct script *s, const struct wire_hello *h)
