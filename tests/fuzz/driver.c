@@ -164,10 +164,11 @@ int main(int argc, char **argv)
         fprintf(stderr, "%s: no corpus in %s\n", argv[0], argv[1]);
         return 2;
     }
+    printf("%u files, %llu mutations from seed %llu\n", ninputs, (unsigned long long)mutations, (unsigned long long)seed);
+    fflush(stdout); /* before what may end the program */
     for (unsigned i = 0; i < ninputs; i++)
         LLVMFuzzerTestOneInput(inputs[i].data, inputs[i].size);
     run_mutations(mutations, seed);
-    printf("%u files, %llu mutations\n", ninputs, (unsigned long long)mutations);
     for (unsigned i = 0; i < ninputs; i++)
         free(inputs[i].data);
     return 0;

@@ -98,6 +98,150 @@ static void peer__with_another_method_table_says_so(void **state)
     pair_stop(&one, &two);
 }
 
+static const char *const with_probe = "  - {mod: probe, pool: 200.0, name: probe}";
+static struct probe_where parked_at(struct chi_query q)
+{
+    return (struct probe_where){.task = {.pool = {200, 0}, .query = q, .method = &probe_where_method, .timeout_us = 60000000},
+                                .mode = PROBE_PARK};
+}
+
+/* The form passes through node 1, which has the pool; node 2 judges it. */
+static void peer__without_the_pool_says_so(void **state)
+{
+    (void)state;
+    struct node one, two;
+    pair_start(&one, &two, &(struct node_options){.modules = MODULES_OF_TESTS, .compose = with_probe}, NULL);
+    struct chi_client *c = node_connect(&one);
+    struct probe_where t = parked_at(there);
+    chi_submit(c, &t.task);
+    assert_int_equal(chi_wait(c, &t.task, LONG), CHI_STATUS_NO_POOL);
+    assert_int_equal(ping(c, there, 0), CHI_STATUS_OK);
+    chi_disconnect(c);
+    pair_stop(&one, &two);
+}
+
+/* For node 1 the hash means node 2, for node 2 it means node 3: a task travels once. */
+static void peer__whose_cluster_differs_sends_no_task_on(void **state)
+{
+    (void)state;
+    struct node one, two;
+    pair_start(&one, &two, NULL, &(struct node_options){.third = true});
+    struct chi_client *c = node_connect(&one);
+    assert_int_equal(ping(c, chi_hash(5), 60000000), CHI_STATUS_NO_CONTAINER);
+    assert_int_equal(ping(c, chi_hash(1), 60000000), CHI_STATUS_OK);
+    chi_disconnect(c);
+    pair_stop(&one, &two);
+}
+
+static struct probe_large large_at(struct chi_query q, enum probe_large_mode mode)
+{
+    return (struct probe_large){.task = {.pool = {200, 0}, .query = q, .method = &probe_large_method, .timeout_us = 60000000}, .mode = mode};
+}
+
+/* Node 2 has 16 records of that size: what finds none ends at once, and holds nobody else up.  Tasks that never end do not keep
+ * the daemon from stopping either. */
+static void peer__without_records_says_so(void **state)
+{
+    (void)state;
+    enum { RECORDS = 16, SENT = 20 };
+    struct node one, two;
+    struct node_options o = {.modules = MODULES_OF_TESTS, .compose = with_probe}, small = o;
+    small.limits = "tasks: 64";
+    pair_start(&one, &two, &o, &small);
+    struct chi_client *c = node_connect(&one);
+    static struct probe_large t[SENT];
+    for (int i = 0; i < SENT; i++) {
+        t[i] = large_at(there, PROBE_LARGE_PARK);
+        assert_int_equal(chi_submit(c, &t[i].task), CHI_STATUS_PENDING);
+    }
+    for (int i = RECORDS; i < SENT; i++)
+        assert_int_equal(chi_wait(c, &t[i].task, LONG), CHI_STATUS_NO_MEMORY);
+    assert_int_equal(ping(c, there, 60000000), CHI_STATUS_OK);
+    assert_int_equal(node_stop(&two), NODE_GAVE_UP);
+    for (int i = 0; i < RECORDS; i++)
+        assert_int_equal(chi_wait(c, &t[i].task, LONG), CHI_STATUS_PEER_DOWN);
+    chi_disconnect(c);
+    assert_int_equal(node_stop(&one), 0);
+}
+
+static bool refuses_more(void *arg) { return node_drop(arg, "NO_MEMORY") > 0 && node_peer(arg, 1, "open_in") == 32; }
+
+/* Half of its records are for tasks that come in: more wait at their origin, and the node works on. */
+static void peer__with_as_many_tasks_as_may_come_in_makes_the_others_wait(void **state)
+{
+    (void)state;
+    enum { SENT = 40 };
+    struct node one, two;
+    struct node_options o = {.modules = MODULES_OF_TESTS, .compose = with_probe}, small = o;
+    small.limits = "tasks: 64";
+    pair_start(&one, &two, &o, &small);
+    struct chi_client *c = node_connect(&one), *of_two = node_connect(&two);
+    static struct probe_where t[SENT];
+    for (int i = 0; i < SENT; i++) {
+        t[i] = parked_at(there);
+        assert_int_equal(chi_submit(c, &t[i].task), CHI_STATUS_PENDING);
+    }
+    until(refuses_more, &two, "node 2 has as many tasks as may come in");
+    assert_int_equal(ping(of_two, chi_local(), 0), CHI_STATUS_OK);
+    assert_int_equal(chi_wait(c, &t[SENT - 1].task, 0), CHI_STATUS_TIMED_OUT);
+    chi_disconnect(c);
+    chi_disconnect(of_two);
+    assert_int_equal(node_stop(&two), NODE_GAVE_UP);
+    assert_int_equal(node_stop(&one), 0);
+}
+
+/* Forms and answers that are longer than a packet need bulk memory: without it the task ends, and small ones still go. */
+static void memory__that_is_used_up_ends_large_tasks(void **state)
+{
+    (void)state;
+    struct node one, two;
+    struct node_options o = {.modules = MODULES_OF_TESTS, .compose = with_probe};
+    pair_start(&one, &two, &o, &o);
+    struct chi_client *c = node_connect(&one);
+    static struct probe_large t;
+    const struct chi_query hogs[] = {there, chi_local()};
+    for (int i = 0; i < 2; i++) {
+        t = large_at(hogs[i], PROBE_LARGE_HOG);
+        chi_submit(c, &t.task);
+        assert_int_equal(chi_wait(c, &t.task, LONG), CHI_STATUS_OK);
+        t = large_at(i ? chi_local() : there, i ? PROBE_LARGE_SEND : PROBE_LARGE_PLAIN); /* node 1's form, node 2's answer */
+        t.to = 2;
+        t.bytes.len = i ? 12000 : 0;
+        t.want = 12000;
+        chi_submit(c, &t.task);
+        assert_int_equal(chi_wait(c, &t.task, LONG), CHI_STATUS_NO_MEMORY);
+        assert_int_equal(ping(c, there, 60000000), CHI_STATUS_OK);
+    }
+    chi_disconnect(c);
+    pair_stop(&one, &two);
+}
+
+/* Several times what there is, one after the other: all of it is given back. */
+static void memory__of_tasks_that_ended_is_used_again(void **state)
+{
+    (void)state;
+    enum { TASKS = 10240, WINDOW = 32 }; /* each takes 16 KiB of 144 MiB, for its form and for its answer */
+    struct node one, two;
+    struct node_options o = {.modules = MODULES_OF_TESTS, .compose = with_probe, .memory = "192M"};
+    pair_start(&one, &two, &o, &o);
+    struct chi_client *c = node_connect(&one);
+    static struct probe_large t[WINDOW];
+    for (int i = 0; i < TASKS; i += WINDOW) {
+        for (int k = 0; k < WINDOW; k++) {
+            t[k] = large_at(chi_local(), PROBE_LARGE_SEND);
+            t[k].to = 2;
+            t[k].bytes.len = 12000;
+            assert_int_equal(chi_submit(c, &t[k].task), CHI_STATUS_PENDING);
+        }
+        for (int k = 0; k < WINDOW; k++)
+            assert_int_equal(chi_wait(c, &t[k].task, LONG), CHI_STATUS_OK);
+    }
+    for (unsigned i = 0; i < 40; i++)
+        assert_int_equal(io_check(c, there, 4000000, 4000000, i), CHI_STATUS_OK);
+    chi_disconnect(c);
+    pair_stop(&one, &two);
+}
+
 static bool no_clients(void *arg)
 {
     json_t *s = node_call(arg, "status");
@@ -196,25 +340,6 @@ static void daemon__stopped_with_tasks_out_ends_them_in_order(void **state)
     chi_disconnect(c);
 }
 
-static const struct chi_pool_id PROBE = {200, 0};
-static const struct node_options with_probe = {.compose = "  - {mod: probe, pool: 200.0, name: probe}", .modules = MODULES_OF_TESTS};
-
-/* A module that forgets a task: the daemon gives it up after its time, and still ends in order. */
-static void daemon__stopped_with_a_task_that_its_module_never_ends(void **state)
-{
-    (void)state;
-    struct node one;
-    node_configure(&one, 1, &with_probe);
-    node_start(&one);
-    struct chi_client *c = node_connect(&one);
-    struct probe_where t = {.task = {.pool = PROBE, .query = chi_local(), .method = &probe_where_method}, .mode = PROBE_PARK};
-    chi_submit(c, &t.task);
-    assert_int_equal(chi_wait(c, &t.task, 10000000), CHI_STATUS_TIMED_OUT);
-    assert_int_equal(node_stop(&one), 0);
-    assert_int_equal(chi_wait(c, &t.task, LONG), CHI_STATUS_DISCONNECTED);
-    chi_disconnect(c);
-}
-
 static bool is_held(void *gate) { return __atomic_load_n((uint8_t *)gate + 1, __ATOMIC_ACQUIRE) != 0; }
 
 /* A module that keeps its worker: who connects meanwhile is refused in time, and when the worker turns again all is well. */
@@ -222,12 +347,12 @@ static void client__of_a_worker_that_does_not_turn_is_refused(void **state)
 {
     (void)state;
     struct node one;
-    node_configure(&one, 1, &with_probe);
+    node_configure(&one, 1, &(struct node_options){.modules = MODULES_OF_TESTS, .compose = with_probe});
     node_start(&one);
     struct chi_client *c = node_connect(&one), *refused = NULL;
     uint8_t *gate = chi_bulk_alloc(c, 2);
     gate[0] = gate[1] = 0;
-    struct probe_hold t = {.task = {.pool = PROBE, .query = chi_local(), .method = &probe_hold_method}, .gate = {gate, 2, 0}};
+    struct probe_hold t = {.task = {.pool = {200, 0}, .query = chi_local(), .method = &probe_hold_method}, .gate = {gate, 2, 0}};
     chi_submit(c, &t.task);
     until(is_held, gate, "the worker is in the module");
     assert_int_equal(chi_connect(one.socket, NULL, &refused), -ETIMEDOUT);
@@ -241,6 +366,47 @@ static void client__of_a_worker_that_does_not_turn_is_refused(void **state)
     assert_int_equal(node_stop(&one), 0);
 }
 
+/* The client's task runs on the other worker and waits for a subtask that is away: all of it ends, before the workers do. */
+static void daemon__stopped_with_a_task_that_waits_for_another_ends_both(void **state)
+{
+    (void)state;
+    struct node one;
+    if (sysconf(_SC_NPROCESSORS_ONLN) < 2)
+        skip();
+    node_configure(&one, 1, &(struct node_options){.peer = 2, .cores = "0, 1", .modules = MODULES_OF_TESTS, .compose = with_probe});
+    node_start(&one);
+    struct chi_client *c[2] = {node_connect(&one), node_connect(&one)}; /* dealt to both workers */
+    struct probe_where t[2];
+    for (int i = 0; i < 2; i++) {
+        t[i] = parked_at(chi_local());
+        t[i].mode = PROBE_WAIT;
+        t[i].key = 2;
+        chi_submit(c[i], &t[i].task);
+    }
+    for (int i = 0; i < 2; i++)
+        assert_int_equal(chi_wait(c[i], &t[i].task, 10000000), CHI_STATUS_TIMED_OUT);
+    assert_int_equal(node_stop(&one), 0);
+    for (int i = 0; i < 2; i++) {
+        assert_int_equal(chi_wait(c[i], &t[i].task, LONG), CHI_STATUS_SHUTDOWN);
+        chi_disconnect(c[i]);
+    }
+}
+
+static void daemon__stopped_with_a_task_that_never_ends_gives_it_up(void **state)
+{
+    (void)state;
+    struct node one;
+    node_configure(&one, 1, &(struct node_options){.modules = MODULES_OF_TESTS, .compose = with_probe});
+    node_start(&one);
+    struct chi_client *c = node_connect(&one);
+    struct probe_where t = parked_at(chi_local());
+    chi_submit(c, &t.task);
+    assert_int_equal(chi_wait(c, &t.task, 10000000), CHI_STATUS_TIMED_OUT);
+    assert_int_equal(node_stop(&one), NODE_GAVE_UP);
+    assert_int_equal(chi_wait(c, &t.task, LONG), CHI_STATUS_DISCONNECTED);
+    chi_disconnect(c);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -250,11 +416,18 @@ int main(void)
         TEST(peer__killed_and_restarted_ends_tasks_and_works_again),
         TEST(peer__of_another_cluster_is_refused),
         TEST(peer__with_another_method_table_says_so),
+        TEST(peer__without_the_pool_says_so),
+        TEST(peer__whose_cluster_differs_sends_no_task_on),
+        TEST(peer__without_records_says_so),
+        TEST(peer__with_as_many_tasks_as_may_come_in_makes_the_others_wait),
+        TEST(memory__that_is_used_up_ends_large_tasks),
+        TEST(memory__of_tasks_that_ended_is_used_again),
         TEST(client__killed_with_tasks_out_leaves_the_daemons_well),
         TEST(daemon__killed_ends_its_clients_tasks),
         TEST(daemon__stopped_with_tasks_out_ends_them_in_order),
-        TEST(daemon__stopped_with_a_task_that_its_module_never_ends),
         TEST(client__of_a_worker_that_does_not_turn_is_refused),
+        TEST(daemon__stopped_with_a_task_that_waits_for_another_ends_both),
+        TEST(daemon__stopped_with_a_task_that_never_ends_gives_it_up),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -69,12 +69,13 @@ void node_configure(struct node *n, uint32_t id, const struct node_options *o)
     assert_non_null(f);
     fprintf(f, "node: {id: %u, name: node%u}\n", id, id);
     fprintf(f, "workers: {cores: [%s], idle: adaptive}\n", o->cores ? o->cores : cores);
-    fprintf(f, "memory: {hugepages: off, size: 256M}\n");
+    fprintf(f, "memory: {hugepages: off, size: %s}\n", o->memory ? o->memory : "256M");
     if (o->peer)
         write_port(f, id, o);
     fprintf(f, "cluster:\n  name: %s\n", o->cluster ? o->cluster : "demo");
     if (o->peer)
-        fprintf(f, "  peers: [{id: %u, name: node%u, ip: 10.40.0.%u}]\n", o->peer, o->peer, o->peer);
+        fprintf(f, "  peers: [{id: %u, name: node%u, ip: 10.40.0.%u}%s]\n", o->peer, o->peer, o->peer,
+                o->third ? ", {id: 3, name: node3, ip: 10.40.0.3}" : "");
     fprintf(f, "control: {socket: %s}\n", n->socket);
     fprintf(f, "modules: {path: [%s]}\n", o->modules ? o->modules : MODULES_DEFAULT);
     fprintf(f, "compose:\n  - {mod: echo, pool: 100.0, name: echo}\n  - {mod: perf, pool: 101.0, name: perf}\n");
@@ -93,6 +94,18 @@ static void show_log(const struct node *n)
         print_message("  node%u: %s", n->id, line);
     if (f)
         fclose(f);
+}
+
+static bool log_says(const struct node *n, const char *text)
+{
+    char line[512];
+    bool found = false;
+    FILE *f = fopen(n->log, "r");
+    while (f && fgets(line, sizeof line, f))
+        found = found || strstr(line, text);
+    if (f)
+        fclose(f);
+    return found;
 }
 
 void node_start(struct node *n)
@@ -140,6 +153,8 @@ int node_wait(struct node *n)
     n->pid = 0;
     close(n->out);
     int rc = WIFEXITED(status) ? WEXITSTATUS(status) : -1;
+    if (rc == 0 && log_says(n, "did not end within"))
+        rc = NODE_GAVE_UP;
     if (rc)
         show_log(n);
     return rc;

@@ -32,6 +32,8 @@ struct node_options {
     bool vhost;             /* with a peer: net_vhost and net_virtio_user, which interrupt, in place of net_memif */
     const char *cores;      /* default: one worker on core (id - 1) modulo the machine's */
     uint32_t mtu;           /* default 9000 */
+    const char *memory;     /* size; default 256M */
+    bool third;             /* its cluster has a node 3, which is not there */
 };
 
 #define MODULES_DEFAULT CHI_BUILD_DIR "/lib/chimods"
@@ -47,7 +49,9 @@ int folder_teardown(void **state);
 void node_configure(struct node *n, uint32_t id, const struct node_options *o);
 /* Starts it and waits until it says that it is ready; fails the test with its messages otherwise. */
 void node_start(struct node *n);
-/* SIGTERM, and its exit status; -1 when it was killed by a signal.  Prints its messages unless the status is 0. */
+/* SIGTERM, and its exit status; -1 when it was killed by a signal, NODE_GAVE_UP when it ended well, but not all of its tasks.
+ * Prints its messages unless it is 0. */
+enum { NODE_GAVE_UP = -2 };
 int node_stop(struct node *n);
 int node_wait(struct node *n); /* the same, after something else made it stop */
 void node_kill(struct node *n); /* SIGKILL, and waits */

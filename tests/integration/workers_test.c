@@ -1,5 +1,6 @@
 /* workers_test.c - two nodes of two workers each on two cores: lanes of the other worker, packets for the other worker's
  * endpoint, several clients at once. */
+#include <dirent.h>
 #include <unistd.h>
 
 #include "chimods/perf/perf.h"
@@ -49,6 +50,44 @@ static void io__regions_are_exact_on_both_endpoints(void **state)
     }
 }
 
+/* The value of a line "KEY:\tVALUE" of a thread's file in /proc, or its first line when key is NULL. */
+static void thread_says(pid_t pid, const char *tid, const char *file, const char *key, char *out, size_t cap)
+{
+    char path[320], line[256];
+    snprintf(path, sizeof path, "/proc/%d/task/%s/%s", (int)pid, tid, file);
+    FILE *f = fopen(path, "r");
+    out[0] = 0;
+    while (f && fgets(line, sizeof line, f))
+        if (!key || strncmp(line, key, strlen(key)) == 0) {
+            snprintf(out, cap, "%.*s", (int)strcspn(line + (key ? strlen(key) : 0), "\n"), line + (key ? strlen(key) : 0));
+            break;
+        }
+    if (f)
+        fclose(f);
+}
+
+static void workers__run_each_on_its_core(void **state)
+{
+    (void)state;
+    char path[64], name[64], cores[64], want[16];
+    unsigned seen = 0;
+    snprintf(path, sizeof path, "/proc/%d/task", (int)one.pid);
+    DIR *d = opendir(path);
+    assert_non_null(d);
+    for (struct dirent *e; (e = readdir(d));) {
+        unsigned k;
+        thread_says(one.pid, e->d_name, "comm", NULL, name, sizeof name);
+        if (sscanf(name, "chi-worker-%u", &k) != 1)
+            continue;
+        thread_says(one.pid, e->d_name, "status", "Cpus_allowed_list:\t", cores, sizeof cores);
+        snprintf(want, sizeof want, "%u", k); /* cores: 0, 1 */
+        assert_string_equal(cores, want);
+        seen |= 1u << k;
+    }
+    closedir(d);
+    assert_int_equal(seen, 3);
+}
+
 static void perf__runs_from_both_workers(void **state)
 {
     (void)state;
@@ -76,10 +115,11 @@ static int setup(void **state)
     return 0;
 }
 
-static int teardown(void **state)
+/* A test, not the group's teardown, whose failure cmocka does not count. */
+static void stop__the_daemons_end_well(void **state)
 {
+    (void)state;
     pair_stop(&one, &two);
-    return folder_teardown(state);
 }
 
 int main(void)
@@ -87,9 +127,11 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(ping__lanes_of_both_workers_answer),
         cmocka_unit_test(io__regions_are_exact_on_both_endpoints),
+        cmocka_unit_test(workers__run_each_on_its_core),
         cmocka_unit_test(perf__runs_from_both_workers),
+        cmocka_unit_test(stop__the_daemons_end_well),
     };
     if (sysconf(_SC_NPROCESSORS_ONLN) < 2)
         return 77; /* a worker needs a core of its own: ctest counts it as skipped */
-    return cmocka_run_group_tests(tests, setup, teardown);
+    return cmocka_run_group_tests(tests, setup, folder_teardown);
 }

@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <cmocka.h>
+#include <poll.h>
 
 #include "sched/tables.h"
 #include "worker/internal.h"
@@ -135,6 +136,52 @@ static void route__full_rings_lose_nothing_and_keep_the_order(void **state)
     assert_false(route_pending(rt->worker[0]) || route_pending(rt->worker[1]));
 }
 
+/* What comes when the ring has room again goes behind what waits for it; and the list can fill again. */
+static void route__what_waits_goes_first_each_time(void **state)
+{
+    (void)state;
+    uint64_t number = 0, done_before;
+    for (int round = 0; round < 3; round++) {
+        for (int i = 0; i < WORKER_RING_SLOTS + 3; i++)
+            submit(0, 1, number++, false);
+        assert_true(route_pending(rt->worker[0]));
+        worker_turn(rt->worker[1]); /* makes room */
+        submit(0, 1, number++, false);
+        route_flush(rt->worker[0]);
+        assert_false(route_pending(rt->worker[0]));
+        done_before = ended[0];
+        for (int turn = 0; turn < TASKS && ended[0] < number; turn++)
+            worker_turn(rt->worker[turn % 2]);
+        assert_true(done_before < number);
+        assert_int_equal(ended[0], number);
+        assert_int_equal(next_on_lane[1], number);
+    }
+}
+
+static bool rung(const struct worker *w) { return poll(&(struct pollfd){.fd = w->bell.event_fd, .events = POLLIN}, 1, 0) == 1; }
+
+/* Who got something and sleeps is woken, once, and nobody else. */
+static void flush__rings_the_bell_of_who_got_something(void **state)
+{
+    (void)state;
+    for (int i = 0; i < 2; i++)
+        doorbell_arm(&rt->worker[i]->bell);
+    route_flush(rt->worker[0]);
+    assert_false(rung(rt->worker[1]));
+    submit(0, 1, 0, false);
+    assert_false(rung(rt->worker[1])); /* with all others of the turn */
+    route_flush(rt->worker[0]);
+    assert_true(rung(rt->worker[1]));
+    assert_false(rung(rt->worker[0]));
+    doorbell_drain(&rt->worker[1]->bell);
+    route_flush(rt->worker[0]);
+    assert_false(rung(rt->worker[1]));
+    for (int turn = 0; turn < 4; turn++)
+        worker_turn(rt->worker[1 - turn % 2]);
+    assert_int_equal(ended[0], 1);
+    assert_true(rung(rt->worker[0])); /* its task came home */
+}
+
 /* A worker that has ready lanes or waiting items never counts as idle. */
 static void turn__counts_work_until_there_is_none(void **state)
 {
@@ -193,6 +240,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(route__full_rings_lose_nothing_and_keep_the_order, setup, teardown),
+        cmocka_unit_test_setup_teardown(route__what_waits_goes_first_each_time, setup, teardown),
+        cmocka_unit_test_setup_teardown(flush__rings_the_bell_of_who_got_something, setup, teardown),
         cmocka_unit_test_setup_teardown(turn__counts_work_until_there_is_none, setup, teardown),
         cmocka_unit_test_setup_teardown(complete__a_parked_task_goes_home, setup, teardown),
         cmocka_unit_test_setup_teardown(submit__what_cannot_go_anywhere_ends_with_its_status, setup, teardown),

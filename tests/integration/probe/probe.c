@@ -108,6 +108,79 @@ static enum chi_status run_hold(const struct probe_hold *t)
     return CHI_STATUS_OK;
 }
 
+static void on_large(struct chi_rctx *r, struct chi_task *task, void *arg)
+{
+    struct probe_large *parent = arg, *t = (struct probe_large *)task;
+    enum chi_status st = task->status;
+    if (st == CHI_STATUS_OK) {
+        parent->bytes.len = t->bytes.len;
+        memcpy(parent->bytes.data, t->bytes.data, t->bytes.len);
+    }
+    chi_task_del(r, task);
+    chi_complete(r, &parent->task, st);
+}
+
+static enum chi_status send_large(struct probe_large *t, struct chi_rctx *r)
+{
+    struct probe_large *sub = (struct probe_large *)chi_task_new(r, &probe_large_method);
+    if (!sub)
+        return CHI_STATUS_NO_MEMORY;
+    sub->task.pool = t->task.pool;
+    sub->task.query = chi_physical(t->to);
+    sub->want = t->want;
+    sub->bytes.len = t->want > sizeof sub->bytes.data ? t->want : t->bytes.len; /* a form that cannot be made */
+    memcpy(sub->bytes.data, t->bytes.data, t->bytes.len);
+    chi_task_submit(r, &sub->task, on_large, t);
+    return CHI_STATUS_PENDING;
+}
+
+static enum chi_status run_large(struct probe_large *t, struct chi_rctx *r)
+{
+    switch (t->mode) {
+    case PROBE_LARGE_SEND:
+        return send_large(t, r);
+    case PROBE_LARGE_PARK:
+        return CHI_STATUS_PENDING;
+    case PROBE_LARGE_HOG:
+        for (uint64_t size = UINT64_C(1) << 40; size >= 64; size /= 2)
+            while (chi_mem_get(r, size))
+                ;
+        return CHI_STATUS_OK;
+    default:
+        reverse(t->bytes.data, t->bytes.len);
+        if (t->want)
+            t->bytes.len = t->want;
+        return CHI_STATUS_OK;
+    }
+}
+
+static void on_list(struct chi_rctx *r, struct chi_task *task, void *arg)
+{
+    struct probe_list *parent = arg, *t = (struct probe_list *)task;
+    enum chi_status st = task->status;
+    memcpy(parent->number, t->number, sizeof t->number);
+    chi_task_del(r, task);
+    chi_complete(r, &parent->task, st);
+}
+
+static enum chi_status run_list(struct probe_list *t, struct chi_rctx *r)
+{
+    if (!t->to) {
+        for (uint32_t i = 0; i < t->count; i++)
+            t->number[i] *= 2;
+        return CHI_STATUS_OK;
+    }
+    struct probe_list *sub = (struct probe_list *)chi_task_new(r, &probe_list_method);
+    if (!sub)
+        return CHI_STATUS_NO_MEMORY;
+    sub->task.pool = t->task.pool;
+    sub->task.query = chi_physical(t->to);
+    sub->count = t->count;
+    memcpy(sub->number, t->number, sizeof t->number);
+    chi_task_submit(r, &sub->task, on_list, t);
+    return CHI_STATUS_PENDING;
+}
+
 static enum chi_status probe_run(struct chi_container *c, struct chi_task *task, struct chi_rctx *r)
 {
     switch (task->method->id) {
@@ -122,13 +195,17 @@ static enum chi_status probe_run(struct chi_container *c, struct chi_task *task,
     case PROBE_MIXED:
         ((struct probe_mixed *)task)->twice = 2 * ((struct probe_mixed *)task)->value;
         return CHI_STATUS_OK;
+    case PROBE_LARGE:
+        return run_large((struct probe_large *)task, r);
+    case PROBE_LIST:
+        return run_list((struct probe_list *)task, r);
     default:
         return CHI_STATUS_NO_METHOD;
     }
 }
 
 static struct chi_method *const methods[] = {&probe_where_method, &probe_fields_method, &probe_hand_method, &probe_hold_method,
-                                             &probe_mixed_method};
+                                             &probe_mixed_method, &probe_large_method, &probe_list_method};
 static const struct chi_chimod probe = {
     .abi = CHI_CHIMOD_ABI,
     .size = sizeof(struct chi_chimod),

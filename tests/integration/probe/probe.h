@@ -2,7 +2,7 @@
 #pragma once
 #include "chi/archive.h"
 
-enum { PROBE_WHERE = 1, PROBE_FIELDS = 2, PROBE_HAND = 3, PROBE_HOLD = 4, PROBE_MIXED = 5 };
+enum { PROBE_WHERE = 1, PROBE_FIELDS = 2, PROBE_HAND = 3, PROBE_HOLD = 4, PROBE_MIXED = 5, PROBE_LARGE = 6, PROBE_LIST = 7 };
 enum probe_mode {
     PROBE_PLAIN,
     PROBE_STAY_DYNAMIC, /* GLOBAL_SCHEDULE leaves the query as it is */
@@ -74,6 +74,44 @@ static inline void probe_hand_out(struct chi_archive *ar, struct chi_task *task)
     probe_hand_numbers(ar, t);
     chi_ar_bulk(ar, &t->half.ptr, &t->half.used, CHI_WRITE);
 }
+/* large: bytes come back reversed, or `want` of them when that is not 0; longer than a packet, without a region. */
+enum probe_large_mode {
+    PROBE_LARGE_PLAIN,
+    PROBE_LARGE_SEND, /* run asks node `to` for it by a subtask */
+    PROBE_LARGE_PARK, /* run parks, and nothing ever ends it */
+    PROBE_LARGE_HOG,  /* run takes all bulk memory of its worker, for good */
+};
+struct probe_large {
+    struct chi_task task;
+    uint32_t mode, to, want;
+    CHI_BYTES_T(12000) bytes;
+};
+CHI_FIELDS(probe_large_fields) = {
+    CHI_IN(U32, struct probe_large, mode),
+    CHI_IN(U32, struct probe_large, to),
+    CHI_IN(U32, struct probe_large, want),
+    CHI_BYTES(INOUT, struct probe_large, bytes),
+};
+CHI_METHOD_VAR(probe_large_method) = CHI_METHOD(PROBE_LARGE, struct probe_large, probe_large_fields);
+
+/* list: as hand, without the region; node `to`, when it is not 0, doubles them for the module of the node that was asked. */
+struct probe_list {
+    struct chi_task task;
+    uint32_t to, count;
+    uint32_t number[100];
+};
+static inline void probe_list_both(struct chi_archive *ar, struct chi_task *task)
+{
+    struct probe_list *t = (struct probe_list *)task;
+    chi_ar_u32(ar, &t->to, 1);
+    chi_ar_u32(ar, &t->count, 1);
+    if (t->count > 100)
+        ar->status = ar->status ? ar->status : CHI_STATUS_ARCHIVE;
+    else
+        chi_ar_u32(ar, t->number, t->count);
+}
+CHI_METHOD_VAR(probe_list_method) = CHI_METHOD_BY_HAND(PROBE_LIST, struct probe_list, probe_list_both, probe_list_both);
+
 CHI_METHOD_VAR(probe_hand_method) = CHI_METHOD_BY_HAND(PROBE_HAND, struct probe_hand, probe_hand_in, probe_hand_out);
 
 /* hold: sets gate[1], and keeps its worker until gate[0] is not 0.  Of a local client: the region is its own memory. */
