@@ -19,7 +19,7 @@ enum task_state { TASK_FREE, TASK_NEW, TASK_QUEUED, TASK_RUNNING, TASK_AWAY, TAS
 struct task {
     struct lane_item link; /* first: lanes, overflow lists, ended lists */
     struct chi_method *method; /* NULL: raw form */
-    struct chi_container *container;
+    struct chi_container *container; /* that it runs in here, for its del; NULL: none, or none yet */
     struct chi_lane *lane;
     struct worker *home;
     struct chi_ar_region *regions; /* CHI_REGIONS_MAX of them, or NULL */

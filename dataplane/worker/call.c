@@ -1,3 +1,4 @@
+#define _GNU_SOURCE
 /* call.c - the control thread's way to a worker: a function and its argument through the worker's inbound ring. */
 #include <errno.h>
 #include <semaphore.h>
@@ -6,7 +7,6 @@
 
 #include "internal.h"
 
-enum { CALL_LIMIT_S = 2 };
 struct call {
     void (*fn)(void *worker, void *arg);
     void *arg;
@@ -24,6 +24,16 @@ static void run_call(void *worker, void *arg)
         sem_post(&c->done);
 }
 
+static struct timespec limit_of(const struct runtime *rt)
+{
+    struct timespec ts;
+    clock_gettime(CLOCK_MONOTONIC, &ts);
+    uint64_t ns = (uint64_t)ts.tv_nsec + rt->call_limit_ns;
+    ts.tv_sec += (time_t)(ns / 1000000000u);
+    ts.tv_nsec = (long)(ns % 1000000000u);
+    return ts;
+}
+
 int worker_call(struct runtime *rt, uint32_t index, void (*fn)(void *worker, void *arg), void *arg)
 {
     struct worker *w = rt->worker[index];
@@ -39,11 +49,9 @@ int worker_call(struct runtime *rt, uint32_t index, void (*fn)(void *worker, voi
     }
     doorbell_fence();
     doorbell_ring(&w->bell);
-    struct timespec until;
-    clock_gettime(CLOCK_REALTIME, &until);
-    until.tv_sec += CALL_LIMIT_S;
+    struct timespec until = limit_of(rt); /* of a clock that nobody sets */
     int rc;
-    while ((rc = sem_timedwait(&c->done, &until)) && errno == EINTR)
+    while ((rc = sem_clockwait(&c->done, CLOCK_MONOTONIC, &until)) && errno == EINTR)
         ;
     if (rc && !__atomic_exchange_n(&c->over, 1, __ATOMIC_ACQ_REL))
         return -ETIMEDOUT;

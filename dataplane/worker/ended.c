@@ -173,6 +173,7 @@ static size_t write_form(struct xfer_out *o, uint8_t *dst, size_t cap)
     return form_save(dst, cap, task_public(task_of_out(o)), regions, &n, NULL, NULL, &st);
 }
 
+/* Pre: the method has a table. */
 static bool has_bulk(const struct chi_method *m)
 {
     for (uint32_t i = 0; i < m->nfields; i++)
@@ -249,7 +250,6 @@ void worker_returned_st(struct worker *w, struct task *t, enum chi_status st, co
     }
     if (t->origin == TASK_CLIENT) {
         ipc_complete_st(t->from.client.channel, &t->from.client.request, st, body, length);
-        t->method = NULL; /* no del: the container at the target owned what hung in it */
         ended_free(w, t);
         return;
     }

@@ -58,8 +58,10 @@ static int memory_init(struct worker *w)
 {
     w->arena_bytes = w->rt->options.arena_bytes;
     w->arena = map(w->arena_bytes);
+    if (!w->arena)
+        return -ENOMEM;
     w->memory_book = aligned_alloc(CHI_CACHE_LINE, (buddy_bytes(w->arena_bytes) + 63) & ~(size_t)63);
-    if (!w->arena || !w->memory_book)
+    if (!w->memory_book)
         return -ENOMEM;
     w->memory = buddy_init(w->memory_book, w->arena, w->arena_bytes);
     return 0;

@@ -155,7 +155,6 @@ void route_home(struct worker *w, struct task *t)
 enum chi_status route_local(struct worker *w, struct task *t, struct chi_container *c)
 {
     struct chi_task *pub = task_public(t);
-    t->container = c;
     w->rctx.lane = NULL;
     if (c->ops->monitor) {
         enum chi_status st = c->ops->monitor(c, CHI_LOCAL_SCHEDULE, pub, &w->rctx);
@@ -164,6 +163,7 @@ enum chi_status route_local(struct worker *w, struct task *t, struct chi_contain
         if (w->rctx.lane && w->rctx.lane->container != c)
             return CHI_STATUS_NO_ROUTE; /* the module named a lane that is not its own */
     }
+    t->container = c;
     route_push(w, t, w->rctx.lane ? w->rctx.lane : sched_default_lane(c, &pub->query, w->index));
     return CHI_STATUS_OK;
 }
@@ -173,7 +173,6 @@ enum chi_status route_away(struct worker *w, struct task *t, uint32_t node)
     struct sched_pool *rq = w->rt->sched.remote_queue;
     if (!rq)
         return CHI_STATUS_NO_ROUTE;
-    t->container = rq->local;
     t->node = node;
     route_push(w, t, chi_container_lane(rq->local, 0, w->index));
     return CHI_STATUS_OK;

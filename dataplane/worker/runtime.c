@@ -70,6 +70,7 @@ int runtime_create(const struct runtime_options *o, struct runtime **out, char *
     }
     rt->options = *o;
     rt->workers = o->workers;
+    rt->call_limit_ns = WORKER_CALL_LIMIT_MS * UINT64_C(1000000);
     rt->net = o->net;
     int rc = sched_init(&rt->sched, o->node_id, o->nodes, o->node_count, o->workers);
     if (rc)

@@ -15,6 +15,7 @@
 #include "task/task.h"
 
 enum { WORKERS_MAX = 64, WORKER_RING_SLOTS = 1024, WORKER_LANE_BUDGET = 32, WORKER_CLIENT_BUDGET = 32, WORKER_HANDED_MAX = 256 };
+enum { WORKER_CALL_LIMIT_MS = 2000 };
 
 struct runtime_options {
     uint32_t node_id, workers;
@@ -102,6 +103,7 @@ struct runtime {
     struct net *net;
     struct worker *worker[WORKERS_MAX];
     uint32_t workers;
+    uint64_t call_limit_ns; /* how long worker_call waits */
     bool stopping; /* atomic: end what is open */
     bool ended;    /* atomic: leave the loop */
 };
@@ -117,8 +119,8 @@ uint32_t runtime_stop(struct runtime *rt, uint64_t limit_ns);
 /* Pre: stopped, or never started.  NULL is allowed. */
 void runtime_destroy(struct runtime *rt);
 
-/* Runs fn(worker, arg) on a worker's thread and waits for it.  0, -ETIMEDOUT when the worker does not turn (fn may still
- * run later: arg must then stay), -EAGAIN when its ring is full. */
+/* Runs fn(worker, arg) on a worker's thread and waits for it; calls run in their order.  0; -ETIMEDOUT when the worker does not
+ * turn (fn runs later: arg must stay until a later call has returned 0); -EAGAIN when its ring is full, -ENOMEM: fn does not run. */
 CHI_MUST_CHECK int worker_call(struct runtime *rt, uint32_t index, void (*fn)(void *worker, void *arg), void *arg);
 
 /* Adds a client's channel to a worker; removes it (the client is gone).  After removal the channel is destroyed by
