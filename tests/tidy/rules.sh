@@ -6,7 +6,7 @@
 FILE_LINES_MAX=600
 FUNCTION_LINES_MAX=70
 DOC_LINES_MAX=200
-PURE="base wire archive xfer"
+PURE="base wire archive xfer impair"
 
 # Sources of a tree: files in its folders, without build folders.  $2..: what find looks for.
 tree_files() {
@@ -137,7 +137,7 @@ rule_rte_only_net() {
 }
 
 # Layers point downward only: a folder includes itself, the public headers, and what stands before it here.
-LAYERS="base wire archive xfer lane net ipc client task sched worker"
+LAYERS="base wire archive xfer lane impair net ipc client task sched worker"
 rule_layers() {
     [ -d "$1/dataplane" ] || return 0
     find "$1/dataplane" "$1/chimods" "$1/include" -name '*.[ch]' 2>/dev/null | sort | lines_of '
