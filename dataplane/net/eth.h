@@ -2,8 +2,8 @@
  * For dataplane/net alone.
  *
  * Threads: open and close by the control thread.  rx and tx by the owning worker, between eth_enter_st and
- * eth_leave_st.  The watch runs in the EAL's interrupt thread: it calls again for a memif client that lost its server,
- * which restarts the port.
+ * eth_leave_st; rx and tx may have a worker each.  The watch runs in the EAL's interrupt thread: it calls again for a
+ * memif client that lost its server, which restarts the port.
  *
  * Taking a port away from its worker, without a lock on the worker's side: the worker makes `turn` odd, then looks at
  * the gate; the other side closes the gate (or knows it closed: net_memif's own flag), has every core pass a barrier
@@ -19,13 +19,14 @@
 #include "net/net.h"
 
 enum { WATCH_US = 50000 };
+enum eth_way { ETH_RX, ETH_TX, ETH_WAYS };
 
 struct eth {
     uint16_t id;                        /* DPDK's */
     bool rx_ip_checked, rx_udp_checked; /* the port verifies these checksums and says so in each packet */
     bool interrupts;                    /* the driver was set up to interrupt; cleared when it turns out that it cannot */
     _Atomic bool open;                  /* the gate */
-    _Atomic uint32_t turn;              /* odd: the worker is inside */
+    _Atomic uint32_t turn[ETH_WAYS];    /* odd: the worker is inside */
     bool was_up;                        /* watch: the link has been up since the last start */
     uint16_t waits;                     /* watch: rounds since the last start without a link */
     uint16_t mtu;
@@ -47,21 +48,21 @@ bool eth_link_up(const struct eth *e);
 extern bool eth_fence;
 
 /* True: the worker is inside and may call the port, until eth_leave_st.  False: the port is not to be touched now. */
-static inline bool eth_enter_st(struct eth *e)
+static inline bool eth_enter_st(struct eth *e, enum eth_way way)
 {
-    uint32_t turn = atomic_load_explicit(&e->turn, memory_order_relaxed);
-    atomic_store_explicit(&e->turn, turn + 1, memory_order_relaxed);
+    uint32_t turn = atomic_load_explicit(&e->turn[way], memory_order_relaxed);
+    atomic_store_explicit(&e->turn[way], turn + 1, memory_order_relaxed);
     atomic_signal_fence(memory_order_seq_cst); /* the processor's part is done by membarrier in wait_outside */
     if (CHI_UNLIKELY(eth_fence))
         atomic_thread_fence(memory_order_seq_cst);
     if (CHI_LIKELY(atomic_load_explicit(&e->open, memory_order_acquire))) /* pairs with gate_open */
         return true;
-    atomic_store_explicit(&e->turn, turn + 2, memory_order_release);
+    atomic_store_explicit(&e->turn[way], turn + 2, memory_order_release);
     return false;
 }
 
-static inline void eth_leave_st(struct eth *e)
+static inline void eth_leave_st(struct eth *e, enum eth_way way)
 {
-    uint32_t turn = atomic_load_explicit(&e->turn, memory_order_relaxed);
-    atomic_store_explicit(&e->turn, turn + 1, memory_order_release); /* pairs with wait_outside */
+    uint32_t turn = atomic_load_explicit(&e->turn[way], memory_order_relaxed);
+    atomic_store_explicit(&e->turn[way], turn + 1, memory_order_release); /* pairs with wait_outside */
 }

@@ -3,11 +3,13 @@
 #pragma once
 #include "net/arp.h"
 #include "net/eth.h"
+#include "net/impaired.h"
 
 struct port {
     struct eth eth;
     struct arp arp; /* arp.me is who we are here */
     uint16_t worker, ntx;
+    struct impaired *impaired; /* NULL but in tests: net_impair_set */
     struct rte_mbuf *tx[NET_BURST];
     char name[32], line[128];
 };

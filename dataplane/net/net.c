@@ -115,6 +115,7 @@ void net_stop(struct net *n)
         struct port *p = n->ports[i];
         rte_pktmbuf_free_bulk(p->tx, p->ntx);
         p->ntx = 0;
+        impaired_destroy(p->impaired);
     }
     for (unsigned i = n->nports; i-- > 0;) {
         eth_close(&n->ports[i]->eth);
@@ -163,4 +164,30 @@ const uint64_t *net_drops(const struct net *n, unsigned worker)
 {
     CHI_ASSERT(worker < n->workers);
     return n->worker[worker].drops;
+}
+
+int net_impair_set(struct net *n, unsigned port, const struct impair_settings *s, uint64_t seed)
+{
+    if (port >= n->nports)
+        return -ENOENT;
+    struct port *p = n->ports[port];
+    if (s && impair_check(s))
+        return -EINVAL;
+    if (!s) {
+        impaired_destroy(p->impaired);
+        p->impaired = NULL;
+        return 0;
+    }
+    if (!p->impaired)
+        p->impaired = impaired_create(seed, NET_IMPAIR_HELD, p->eth.pool, p->eth.device.room_bytes, false);
+    if (!p->impaired)
+        return -ENOMEM;
+    impair_set(&p->impaired->im, s);
+    return 0;
+}
+
+const struct impair_stats *net_impair_stats(const struct net *n, unsigned port)
+{
+    CHI_ASSERT(port < n->nports);
+    return n->ports[port]->impaired ? &n->ports[port]->impaired->im.stats : NULL;
 }

@@ -6,9 +6,10 @@
  * Memory: one pool of mbufs for each port, sized when it is added.  Limits: NET_PORTS_MAX. */
 #pragma once
 #include "chi/base.h"
+#include "impair/impair.h"
 #include "wire/drop.h"
 
-enum { NET_PORTS_MAX = 8, NET_BURST = 32, NET_ERROR_BYTES = 256, NET_PACKETS = 4096 };
+enum { NET_PORTS_MAX = 8, NET_BURST = 32, NET_ERROR_BYTES = 256, NET_PACKETS = 4096, NET_IMPAIR_HELD = 1024 };
 enum net_hugepages { NET_HUGE_AUTO, NET_HUGE_OFF, NET_HUGE_2M, NET_HUGE_1G };
 
 struct net_options {
@@ -97,3 +98,11 @@ struct net_port_stats {
 int net_port_stats(const struct net *n, unsigned port, struct net_port_stats *out);
 /* The drop counters of a worker's ports: CHI_DROP_COUNT numbers, written by that worker, read relaxed. */
 const uint64_t *net_drops(const struct net *n, unsigned worker);
+
+/* For tests: what a port receives passes a bad link (impair/impair.h) first, seeded by the first call for the port,
+ * with at most NET_IMPAIR_HELD packets under way.  NULL: the link is taken out, and what is under way on it is lost.  A
+ * worker that sleeps does not wake for what becomes due.  Thread: the worker that owns the port, or any while no worker
+ * runs.  Returns 0; -ENOENT for no such port, -EINVAL for settings that impair_check refuses, -ENOMEM. */
+CHI_MUST_CHECK int net_impair_set(struct net *n, unsigned port, const struct impair_settings *s, uint64_t seed);
+/* What the link did so far; NULL: the port has none.  Written by the worker, read relaxed. */
+const struct impair_stats *net_impair_stats(const struct net *n, unsigned port);

@@ -54,11 +54,15 @@ unsigned net_rx_st(struct net *n, unsigned worker, uint64_t now_ns, struct net_p
     for (unsigned i = 0; i < w->nports && got < NET_BURST; i++) {
         unsigned at = w->first + i;
         struct port *p = w->ports[at < w->nports ? at : at - w->nports];
-        if (CHI_UNLIKELY(!eth_enter_st(&p->eth)))
+        if (CHI_UNLIKELY(!eth_enter_st(&p->eth, ETH_RX)))
             continue;
         bool replied = false;
         unsigned k = rte_eth_rx_burst(p->eth.id, 0, m, (uint16_t)(NET_BURST - got));
-        eth_leave_st(&p->eth);
+        eth_leave_st(&p->eth, ETH_RX);
+        if (CHI_UNLIKELY(p->impaired)) {
+            k = impaired_pass_st(p->impaired, m, k, now_ns, m, NET_BURST - got);
+            impair_count(&p->impaired->im.stats.sent, k);
+        }
         for (unsigned j = 0; j < k; j++) {
             if (j + 1 < k)
                 rte_prefetch0(rte_pktmbuf_mtod(m[j + 1], void *));

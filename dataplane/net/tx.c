@@ -5,11 +5,11 @@ void port_flush_st(struct net_worker *w, struct port *p)
     unsigned sent = 0, n = p->ntx;
     if (!n)
         return;
-    if (CHI_LIKELY(eth_enter_st(&p->eth))) {
+    if (CHI_LIKELY(eth_enter_st(&p->eth, ETH_TX))) {
         sent = rte_eth_tx_burst(p->eth.id, 0, p->tx, (uint16_t)n);
         if (CHI_UNLIKELY(sent < n))
             sent += rte_eth_tx_burst(p->eth.id, 0, p->tx + sent, (uint16_t)(n - sent));
-        eth_leave_st(&p->eth);
+        eth_leave_st(&p->eth, ETH_TX);
     }
     if (CHI_UNLIKELY(sent < n)) {
         for (unsigned i = sent; i < n; i++)

@@ -24,10 +24,10 @@ static void disarm(struct net_worker *w, unsigned ports)
 {
     for (unsigned i = 0; i < ports; i++) {
         struct eth *e = &w->ports[i]->eth;
-        if (!eth_enter_st(e))
+        if (!eth_enter_st(e, ETH_RX))
             continue;
         rte_eth_dev_rx_intr_disable(e->id, 0);
-        eth_leave_st(e);
+        eth_leave_st(e, ETH_RX);
     }
 }
 
@@ -41,9 +41,9 @@ bool net_wake_arm_st(struct net *n, unsigned worker, int epoll_fd)
     for (unsigned i = 0; i < w->nports; i++) {
         struct eth *e = &w->ports[i]->eth;
         bool armed = false;
-        if (eth_enter_st(e)) {
+        if (eth_enter_st(e, ETH_RX)) {
             armed = arm(e, epoll_fd);
-            eth_leave_st(e);
+            eth_leave_st(e, ETH_RX);
         }
         if (!armed) {
             disarm(w, i);

@@ -31,9 +31,11 @@ static void barrier_everywhere(void)
 /* Returns when the worker has left the port; pre: it will not come in again, or does no harm. */
 static void wait_outside(struct eth *e)
 {
-    uint32_t turn = atomic_load_explicit(&e->turn, memory_order_acquire);
-    while ((turn & 1) && atomic_load_explicit(&e->turn, memory_order_acquire) == turn)
-        sched_yield();
+    for (unsigned way = 0; way < ETH_WAYS; way++) {
+        uint32_t turn = atomic_load_explicit(&e->turn[way], memory_order_acquire);
+        while ((turn & 1) && atomic_load_explicit(&e->turn[way], memory_order_acquire) == turn)
+            sched_yield();
+    }
 }
 
 /* A memif client connects when it is started, and only then: so it is started again and again until its server is

@@ -73,7 +73,7 @@ static struct raw *open_end(const struct raw_pair *p, const struct raw_pair_opti
     }
     snprintf(name, sizeof name, "%s-%d-%d", p->name, end, (int)getpid());
     struct net_options eal = {.name = name, .hugepages = NET_HUGE_OFF, .memory_bytes = 256 << 20};
-    if (raw_start(&eal, err) || raw_open(p->device[end], 0x0a2800f1u + (uint32_t)end, p->mtu, &r, err)) {
+    if (raw_start(&eal, err) || raw_open(p->device[end], 0x0a2800f1u + (uint32_t)end, p->mtu, 0, &r, err)) {
         fprintf(stderr, "%s: %s\n", p->name, err);
         return NULL;
     }

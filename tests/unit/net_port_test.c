@@ -58,7 +58,7 @@ static int group_setup(void **state)
     struct net_port_options p0 = {.name = "p0", .device = line_server, .ip = ME, .prefix = 24, .mtu = MTU};
     struct net_port_options p1 = {.name = "p1", .device = "net_ring0", .ip = RING_IP, .prefix = 24, .mtu = 1500};
     if (net_start(&o, &net, err) || net_port_add(net, &p0, err) != 0 || net_port_add(net, &p1, err) != 1 ||
-        raw_open(line_client, PEER, PEER_MTU, &far, err) || net_thread_attach()) {
+        raw_open(line_client, PEER, PEER_MTU, 0, &far, err) || net_thread_attach()) {
         fprintf(stderr, "%s\n", err);
         return -1;
     }
