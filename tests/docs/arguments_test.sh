@@ -53,5 +53,33 @@ done
 refuses 2 "No such file" "$bin/chi-demo" --socket x --node 2 --file "$tree/no/such/file"
 refuses 3 "no daemon" "$bin/chi-demo" --socket "$tree/no/such/socket" --node 2 --file "$tree/README.md"
 
+wire=$bin/chi-wire
+a="--a net_memif0,role=server,socket=a.sock"
+b="--b net_memif1,role=server,socket=b.sock"
+refuses 2 "--a and --b are missing" "$wire"
+refuses 2 "--b is missing" "$wire" $a
+refuses 2 "--a is missing" "$wire" $b
+refuses 2 "another name than that of --a" "$wire" $a --b net_memif0,role=client,socket=b.sock
+refuses 2 "a NIC is not forwarded" "$wire" $a --b 0000:01:00.0
+refuses 2 "leave out --a and --b" "$wire" $a $b --stats
+refuses 2 "unknown option" "$wire" $a $b --bogus
+refuses 2 "missing argument" "$wire" $a --b
+refuses 2 "settings are one word" "$wire" $a $b --set both: loss=1%
+refuses 2 "there is no setting 'los'; did you mean loss?" "$wire" $a $b --set "both: los=1%"
+refuses 2 "from 0 to 18446744073709551615" "$wire" $a $b --seed x
+refuses 2 "from 1280 to 9600" "$wire" $a $b --mtu 1279
+refuses 2 "from 64 to 262144" "$wire" $a $b --packets 1K
+refuses 2 "adaptive or busy" "$wire" $a $b --idle never
+for cores in x 1, 1,2,3 -1 1024; do
+    refuses 2 "like 2 or 2,3" "$wire" $a $b --cores=$cores
+done
+refuses 2 "--set or --stats is missing" "$wire" --control x
+refuses 2 "--seed is for a chi-wire that starts" "$wire" --control x --stats --seed 1
+refuses 3 "no chi-wire answers" "$wire" --control "$tree/no/such/socket" --stats
+refuses 1 "socket=PATH" "$wire" --a net_memif0,role=server $b
+refuses 1 "no interface nosuch0" "$wire" --a net_af_packet0,iface=nosuch0 --b net_null0
+refuses 1 "name one that this process may use" "$wire" --a net_null0 --b net_null1 --cores 1023
+refuses 1 "control" "$wire" --a net_null0 --b net_null1 --control "$tree/no/such/folder/x.sock"
+
 [ "$failed" -eq 0 ] && echo "all refusals are one line with the right status"
 exit $failed

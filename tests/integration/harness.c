@@ -47,6 +47,8 @@ static void write_port(FILE *f, uint32_t id, const struct node_options *o)
     fprintf(f, "ports:\n  - {name: p0, ip: 10.40.0.%u/24, mtu: %u, device: \"", id, o->mtu ? o->mtu : o->vhost ? 1500 : 9000);
     if (o->vhost)
         fprintf(f, "%s=%s/vhost.sock\"}\n", id < o->peer ? "net_vhost0,iface" : "net_virtio_user0,queues=1,path", test_dir);
+    else if (o->wire)
+        fprintf(f, "net_memif0,role=client,id=0,socket=%s/memif%u.sock\"}\n", test_dir, id);
     else
         fprintf(f, "net_memif0,role=%s,id=0,socket=%s/memif.sock\"}\n", id < o->peer ? "server" : "client", test_dir);
 }
@@ -86,12 +88,12 @@ void node_configure(struct node *n, uint32_t id, const struct node_options *o)
     assert_int_equal(fclose(f), 0);
 }
 
-static void show_log(const struct node *n)
+static void show_log(const char *log)
 {
     char line[512];
-    FILE *f = fopen(n->log, "r");
+    FILE *f = fopen(log, "r");
     while (f && fgets(line, sizeof line, f))
-        print_message("  node%u: %s", n->id, line);
+        print_message("  %s: %s", strrchr(log, '/') + 1, line);
     if (f)
         fclose(f);
 }
@@ -108,34 +110,41 @@ static bool log_says(const struct node *n, const char *text)
     return found;
 }
 
-void node_start(struct node *n)
+pid_t program_start(const char *const argv[], const char *log, const char *ready, int *out)
 {
-    int fds[2], log = open(n->log, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
-    assert_true(log >= 0 && pipe2(fds, O_CLOEXEC) == 0);
-    n->pid = fork();
-    assert_true(n->pid >= 0);
-    if (n->pid == 0) {
+    int fds[2], fd = open(log, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
+    assert_true(fd >= 0 && pipe2(fds, O_CLOEXEC) == 0);
+    pid_t pid = fork();
+    assert_true(pid >= 0);
+    if (pid == 0) {
         prctl(PR_SET_PDEATHSIG, SIGKILL); /* a test that fails leaves nothing behind */
         dup2(fds[1], STDOUT_FILENO);
-        dup2(log, STDERR_FILENO);
-        execl(CHI_BUILD_DIR "/bin/chimaerad", "chimaerad", "--config", n->config, (char *)NULL);
+        dup2(fd, STDERR_FILENO);
+        execv(argv[0], (char *const *)argv);
         _exit(127);
     }
     close(fds[1]);
-    close(log);
-    n->out = fds[0];
-    char text[512] = "";
+    close(fd);
+    *out = fds[0];
+    char text[1024] = "";
     size_t have = 0;
-    while (!strstr(text, "is ready")) {
-        struct pollfd p = {.fd = n->out, .events = POLLIN};
-        ssize_t got = poll(&p, 1, LIMIT_S * 1000) == 1 ? read(n->out, text + have, sizeof text - 1 - have) : 0;
+    while (!strstr(text, ready) || text[have - 1] != '\n') {
+        struct pollfd p = {.fd = *out, .events = POLLIN};
+        ssize_t got = poll(&p, 1, LIMIT_S * 1000) == 1 ? read(*out, text + have, sizeof text - 1 - have) : 0;
         if (got <= 0) {
-            show_log(n);
-            fail_msg("node%u did not become ready: %s", n->id, text);
+            show_log(log);
+            fail_msg("%s did not become ready: %s", argv[0], text);
         }
         have += (size_t)got;
         text[have] = 0;
     }
+    return pid;
+}
+
+void node_start(struct node *n)
+{
+    const char *const argv[] = {CHI_BUILD_DIR "/bin/chimaerad", "--config", n->config, NULL};
+    n->pid = program_start(argv, n->log, "is ready", &n->out);
 }
 
 int node_stop(struct node *n)
@@ -156,7 +165,7 @@ int node_wait(struct node *n)
     if (rc == 0 && log_says(n, "did not end within"))
         rc = NODE_GAVE_UP;
     if (rc)
-        show_log(n);
+        show_log(n->log);
     return rc;
 }
 
@@ -308,4 +317,34 @@ enum chi_status io_check(struct chi_client *c, struct chi_query q, uint64_t in, 
     chi_bulk_free(c, from);
     chi_bulk_free(c, to);
     return st;
+}
+
+static uint64_t cpu_ns(pid_t pid)
+{
+    clockid_t clock;
+    struct timespec t;
+    assert_int_equal(clock_getcpuclockid(pid, &clock), 0);
+    assert_int_equal(clock_gettime(clock, &t), 0);
+    return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
+}
+
+#if defined(__has_feature)
+#if __has_feature(address_sanitizer)
+#define SANITIZED 1
+#endif
+#endif
+#if defined(__SANITIZE_ADDRESS__) || defined(SANITIZED)
+enum { IDLE_PERCENT = 10 }; /* the sanitizer's own cost */
+#else
+enum { IDLE_PERCENT = 2 };
+#endif
+
+/* The span that is measured; CPU time is asserted, which the load of others does not change. */
+void expect_idle(pid_t pid)
+{
+    struct timespec window = {3, 0};
+    uint64_t span = (uint64_t)window.tv_sec * 1000000000u, before = cpu_ns(pid);
+    while (nanosleep(&window, &window))
+        ;
+    assert_in_range(cpu_ns(pid) - before, 0, span / 100 * IDLE_PERCENT);
 }

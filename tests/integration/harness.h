@@ -29,6 +29,7 @@ struct node_options {
     const char *modules;    /* YAML list of folders of modules in place of the build's */
     const char *limits;     /* YAML map body, e.g. "task_timeout_ms: 500" */
     const char *cluster;    /* name; default demo */
+    bool wire;              /* with a peer: each is a memif client of a server of its own, test_dir/memifN.sock, between them */
     bool vhost;             /* with a peer: net_vhost and net_virtio_user, which interrupt, in place of net_memif */
     const char *cores;      /* default: one worker on core (id - 1) modulo the machine's */
     uint32_t mtu;           /* default 9000 */
@@ -56,6 +57,9 @@ int node_stop(struct node *n);
 int node_wait(struct node *n); /* the same, after something else made it stop */
 void node_kill(struct node *n); /* SIGKILL, and waits */
 
+/* Starts a program, with stderr in the file `log`, and waits for its first line, which must hold `ready`; fails the test with its
+ * messages otherwise.  Its stdout from then on is *out.  It dies with the test. */
+pid_t program_start(const char *const argv[], const char *log, const char *ready, int *out);
 /* Runs a program to its end: exit status, and what it printed (stdout and stderr) in out. */
 int run_program(char *out, size_t cap, const char *const argv[]);
 
@@ -73,6 +77,9 @@ void pair_stop(struct node *one, struct node *two);
 
 /* Waits until the condition holds, at most 20 s; fails the test otherwise. */
 void until(bool (*holds)(void *arg), void *arg, const char *what);
+
+/* Fails the test when the process uses more than 2 % of a core (10 % with a sanitizer) over 3 s. */
+void expect_idle(pid_t pid);
 
 extern const struct chi_pool_id ECHO;
 struct echo_ping ping_to(struct chi_query q, uint64_t value);

@@ -3,7 +3,6 @@
 #include <signal.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "harness.h"
@@ -178,52 +177,22 @@ static void stop__sigint_and_chictl_end_it_in_order(void **state)
     assert_int_equal(access(n.socket, F_OK), -1);
 }
 
-static uint64_t cpu_ns(pid_t pid)
-{
-    clockid_t clock;
-    struct timespec t;
-    assert_int_equal(clock_getcpuclockid(pid, &clock), 0);
-    assert_int_equal(clock_gettime(clock, &t), 0);
-    return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
-}
-
-#if defined(__has_feature)
-#if __has_feature(address_sanitizer)
-#define SANITIZED 1
-#endif
-#endif
-#if defined(__SANITIZE_ADDRESS__) || defined(SANITIZED)
-enum { IDLE_PERCENT = 10 }; /* the sanitizer's own cost */
-#else
-enum { IDLE_PERCENT = 2 };
-#endif
-
-/* The span that is measured; CPU time is asserted, which the load of others does not change. */
-static void expect_idle(const struct node *n)
-{
-    struct timespec window = {3, 0};
-    uint64_t span = (uint64_t)window.tv_sec * 1000000000u, before = cpu_ns(n->pid);
-    while (nanosleep(&window, &window))
-        ;
-    assert_in_range(cpu_ns(n->pid) - before, 0, span / 100 * IDLE_PERCENT);
-}
-
 static void idle__an_adaptive_daemon_uses_under_two_percent_of_a_core(void **state)
 {
     (void)state;
     struct node n;
     node_configure(&n, 1, &(struct node_options){.peer = 2});
     node_start(&n);
-    expect_idle(&n); /* before its first task */
+    expect_idle(n.pid); /* before its first task */
     struct chi_client *c = node_connect(&n);
     struct echo_ping t = ping_to(chi_local(), 1);
     chi_submit(c, &t.task);
     assert_int_equal(chi_wait(c, &t.task, INT64_C(60000000000)), CHI_STATUS_OK);
-    expect_idle(&n); /* with an idle client */
+    expect_idle(n.pid); /* with an idle client */
     t.task.query = chi_physical(2);
     t.task.timeout_us = 60000000;
     chi_submit(c, &t.task);
-    expect_idle(&n); /* with a task out to a peer that is not there */
+    expect_idle(n.pid); /* with a task out to a peer that is not there */
     chi_disconnect(c);
     assert_int_equal(node_stop(&n), 0);
 }
@@ -237,8 +206,8 @@ static void idle__ports_that_interrupt_wake_a_pair(void **state)
     struct chi_client *c = node_connect(&one);
     for (uint64_t i = 0; i < 2; i++) {
         assert_int_equal(io_check(c, chi_physical(2), 20000, 30000, i), CHI_STATUS_OK);
-        expect_idle(&one);
-        expect_idle(&two);
+        expect_idle(one.pid);
+        expect_idle(two.pid);
     }
     for (int i = 0; i < 2; i++) {
         json_t *ports = node_call(i ? &two : &one, "port.list");

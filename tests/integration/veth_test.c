@@ -5,7 +5,9 @@
 #include <fcntl.h>
 #include <netinet/ip_icmp.h>
 #include <sched.h>
+#include <signal.h>
 #include <sys/socket.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "harness.h"
@@ -38,14 +40,14 @@ static void use_veth(struct node *n, const char *interface)
     fclose(f);
 }
 
-static void daemons__talk_over_veth(void **state)
+/* Two daemons, each on an interface: tasks of the one to the other. */
+static void daemons_talk(const char *interface_one, const char *interface_two)
 {
-    (void)state;
     struct node one, two;
     node_configure(&one, 1, &(struct node_options){.peer = 2, .limits = "task_timeout_ms: 60000"});
     node_configure(&two, 2, &(struct node_options){.peer = 1});
-    use_veth(&one, "va");
-    use_veth(&two, "vb");
+    use_veth(&one, interface_one);
+    use_veth(&two, interface_two);
     node_start(&one);
     node_start(&two);
     struct chi_client *c = node_connect(&one);
@@ -60,6 +62,40 @@ static void daemons__talk_over_veth(void **state)
     chi_disconnect(c);
     assert_int_equal(node_stop(&one), 0);
     assert_int_equal(node_stop(&two), 0);
+}
+
+static void daemons__talk_over_veth(void **state)
+{
+    (void)state;
+    daemons_talk("va", "vb");
+}
+
+static void daemons__talk_over_two_veths_with_chi_wire_between_them(void **state)
+{
+    char log[160], out[4096];
+    int fd, status;
+    (void)state;
+    snprintf(log, sizeof log, "%s/wire.log", test_dir);
+    sh("ip link add wa type veth peer name wb && ip link set wa up && ip link set wb up");
+    const char *const argv[] = {CHI_BUILD_DIR "/bin/chi-wire", "-a", "net_af_packet0,iface=vb", "-b", "net_af_packet1,iface=wa",
+                                "--set", "both: loss=1% dup=1% truncate=1% corrupt=1% reorder=1%/100us", "--json", NULL};
+    pid_t pid = program_start(argv, log, "\"ready\":true", &fd);
+    daemons_talk("va", "wb");
+    assert_int_equal(kill(pid, SIGINT), 0);
+    assert_int_equal(waitpid(pid, &status, 0), pid);
+    assert_true(WIFEXITED(status) && WEXITSTATUS(status) == 0);
+    ssize_t got = read(fd, out, sizeof out - 1);
+    assert_true(got > 0);
+    out[got] = 0;
+    close(fd);
+    json_t *stats = json_loads(out, 0, NULL);
+    for (size_t i = 0; i < 2; i++) {
+        json_t *d = json_array_get(json_object_get(stats, "directions"), i);
+        assert_true(json_integer_value(json_object_get(d, "sent")) > 200);
+        assert_true(json_integer_value(json_object_get(d, "lost")) > 0);
+    }
+    json_decref(stats);
+    sh("ip link del wa");
 }
 
 struct drop_wait {
@@ -183,6 +219,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(daemons__talk_over_veth),
+        cmocka_unit_test(daemons__talk_over_two_veths_with_chi_wire_between_them),
         cmocka_unit_test(packets__foreign_and_damaged_ones_are_counted_by_reason),
         cmocka_unit_test(icmp__the_kernels_echo_is_answered),
     };

@@ -12,7 +12,7 @@
 #include <unistd.h>
 
 struct call {
-    const char *path;
+    const char *path, *who;
     char *err;
     size_t cap;
     int fd;
@@ -46,13 +46,13 @@ static enum call_result await(const struct call *c, short events)
         if (n > 0)
             return CALL_OK;
         if (n == 0)
-            return unreachable(c, "the daemon on %s did not answer within %g s", c->path, c->timeout_ms / 1000.0);
+            return unreachable(c, "the %s on %s did not answer within %g s", c->who, c->path, c->timeout_ms / 1000.0);
         if (errno != EINTR)
-            return unreachable(c, "cannot wait for the daemon (%s)", strerror(errno));
+            return unreachable(c, "cannot wait for the %s (%s)", c->who, strerror(errno));
     }
 }
 
-static enum call_result dial(struct call *c)
+static enum call_result dial(struct call *c, const char *mend)
 {
     struct sockaddr_un a = {.sun_family = AF_UNIX};
     if (strlen(c->path) >= sizeof(a.sun_path))
@@ -65,8 +65,7 @@ static enum call_result dial(struct call *c)
         return CALL_OK;
     if (errno == EACCES || errno == EPERM)
         return unreachable(c, "%s may not be used by this user; ask root, or join the group of the socket", c->path);
-    return unreachable(c, "no daemon answers on %s (%s); start chimaerad, or name another socket with -s", c->path,
-                       strerror(errno));
+    return unreachable(c, "no %s answers on %s (%s); %s", c->who, c->path, strerror(errno), mend);
 }
 
 static enum call_result send_all(const struct call *c, const char *text)
@@ -79,7 +78,7 @@ static enum call_result send_all(const struct call *c, const char *text)
             if (r)
                 return r;
         } else if (sent < 0 && errno != EINTR) {
-            return unreachable(c, "the daemon on %s went away (%s)", c->path, strerror(errno));
+            return unreachable(c, "the %s on %s went away (%s)", c->who, c->path, strerror(errno));
         } else if (sent > 0) {
             text += sent;
             n -= (size_t)sent;
@@ -98,7 +97,7 @@ static enum call_result receive_line(const struct call *c, char **line_out)
             char *more = room < CALL_ANSWER_MAX ? realloc(line, room ? room * 2 : 65536) : NULL;
             if (!more) {
                 free(line);
-                return unreachable(c, "the answer of the daemon on %s is too long", c->path);
+                return unreachable(c, "the answer of the %s on %s is too long", c->who, c->path);
             }
             line = more;
             room = room ? room * 2 : 65536;
@@ -115,11 +114,11 @@ static enum call_result receive_line(const struct call *c, char **line_out)
         }
         enum call_result r = CALL_OK;
         if (n == 0)
-            r = unreachable(c, "the daemon on %s closed the connection without an answer", c->path);
+            r = unreachable(c, "the %s on %s closed the connection without an answer", c->who, c->path);
         else if (errno == EAGAIN)
             r = await(c, POLLIN);
         else if (errno != EINTR)
-            r = unreachable(c, "the daemon on %s went away (%s)", c->path, strerror(errno));
+            r = unreachable(c, "the %s on %s went away (%s)", c->who, c->path, strerror(errno));
         if (r) {
             free(line);
             return r;
@@ -140,24 +139,26 @@ static enum call_result read_answer(const struct call *c, const char *line, json
         unreachable(c, "%s (error %lld)", message, (long long)json_integer_value(json_object_get(e, "code")));
         r = CALL_REFUSED;
     } else
-        r = unreachable(c, "what answers on %s is no daemon of this version", c->path);
+        r = unreachable(c, "what answers on %s is no %s of this version", c->path, c->who);
     json_decref(answer);
     return r;
 }
 
-enum call_result call_daemon(const char *socket_path, const char *method, unsigned timeout_ms, json_t **result_out,
-                             char *err, size_t cap)
+enum call_result call_method(const struct call_to *to, const char *method, json_t *params, unsigned timeout_ms,
+                             json_t **result_out, char *err, size_t cap)
 {
-    struct call c = {socket_path, err, cap, -1, now_ms() + timeout_ms, timeout_ms};
-    char request[160], *line = NULL;
-    snprintf(request, sizeof(request), "{\"jsonrpc\":\"2.0\",\"method\":\"%s\",\"id\":1}\n", method);
-    enum call_result r = dial(&c);
+    struct call c = {to->path, to->who, err, cap, -1, now_ms() + timeout_ms, timeout_ms};
+    json_t *request = json_pack("{s:s, s:s, s:i, s:o*}", "jsonrpc", "2.0", "method", method, "id", 1, "params", params);
+    char *text = json_dumps(request, JSON_COMPACT), *line = NULL;
+    json_decref(request);
+    enum call_result r = text ? dial(&c, to->mend) : unreachable(&c, "the request is no UTF-8 text");
     if (!r)
-        r = send_all(&c, request);
+        r = send_all(&c, text);
     if (!r)
         r = receive_line(&c, &line);
     if (!r)
         r = read_answer(&c, line, result_out);
+    free(text);
     free(line);
     if (c.fd >= 0)
         close(c.fd);

@@ -1,4 +1,4 @@
-/* call.h - one JSON-RPC call over the daemon's control socket, within a time.  One thread; memory: the heap. */
+/* call.h - one JSON-RPC call over the control socket of a program of ours, within a time.  One thread; memory: the heap. */
 #pragma once
 #include <jansson.h>
 
@@ -8,10 +8,15 @@ enum { CALL_ANSWER_MAX = 16 << 20, CALL_ERROR_BYTES = 320 };
 
 enum call_result {
     CALL_OK,
-    CALL_REFUSED,     /* the daemon answered with an error */
-    CALL_UNREACHABLE, /* no daemon, no answer in time, or no answer that makes sense */
+    CALL_REFUSED,     /* it answered with an error */
+    CALL_UNREACHABLE, /* nobody there, no answer in time, or no answer that makes sense */
 };
 
-/* Calls `method` without parameters.  OK: *result_out is a new reference; else err has one line. */
-enum call_result call_daemon(const char *socket_path, const char *method, unsigned timeout_ms, json_t **result_out,
-                             char *err, size_t cap);
+struct call_to {
+    const char *path, *who; /* who: "daemon", for messages */
+    const char *mend;       /* what to do when nobody answers */
+};
+
+/* Calls `method` with `params`, which is taken; NULL: it has none.  OK: *result_out is a new reference; else err has one line. */
+enum call_result call_method(const struct call_to *to, const char *method, json_t *params, unsigned timeout_ms,
+                             json_t **result_out, char *err, size_t cap);

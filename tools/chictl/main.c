@@ -114,7 +114,9 @@ static int ask(const struct arguments *a, const struct command *command)
     char err[CALL_ERROR_BYTES];
     json_t *result = NULL;
 
-    enum call_result r = call_daemon(path, command->method, (unsigned)(a->timeout_s * 1000), &result, err, sizeof(err));
+    const struct call_to to = {path, "daemon", "start chimaerad, or name another socket with -s"};
+    enum call_result r =
+        call_method(&to, command->method, NULL, (unsigned)(a->timeout_s * 1000), &result, err, sizeof(err));
     if (r) {
         fprintf(stderr, "chictl: %s\n", err);
         return r == CALL_REFUSED ? EXIT_REFUSED : EXIT_UNREACHABLE;
