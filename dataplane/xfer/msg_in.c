@@ -315,7 +315,8 @@ enum chi_drop in_task(struct xfer_session *s, const struct wire_task_in *f, uint
         xfer_drop(s->x, CHI_DROP_SLOT_STALE);
         return CHI_DROP_NONE;
     }
-    if (newer == 0 && !XFER_CANARY && slot != s->x->called) { /* here already, or over: repeated because an ack was lost */
+    bool ran = !slot->waiting && (!slot->in || slot->in->state != IN_RECEIVING);
+    if (newer == 0 && slot != s->x->called && !(XFER_CANARY && ran)) { /* here already, or over: repeated because an ack was lost */
         s->peer->stats.duplicates++;
         return repeated(s->x, slot->in, f);
     }

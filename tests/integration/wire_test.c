@@ -233,9 +233,9 @@ static void wire__one_way_cut_ends_tasks_by_deadline_and_heals(void **state)
 static void wire__small_queue_of_a_rate_drops_and_tasks_go_through(void **state)
 {
     (void)state;
-    set("both: rate=200M queue=20K");
-    assert_int_equal(io_check(client, there, 3000000, 3000000, 5), CHI_STATUS_OK);
-    assert_true(counter(A_B, "queue_drops") > 0 && counter(B_A, "queue_drops") > 0);
+    set("both: rate=20M queue=12K"); /* a packet and a bit: two that follow each other within 3.6 ms do not fit */
+    assert_int_equal(io_check(client, there, 300000, 300000, 5), CHI_STATUS_OK);
+    assert_true(counter(A_B, "queue_drops") + counter(B_A, "queue_drops") > 0); /* congestion control may spare one of them */
     set("both: clear");
 }
 
