@@ -308,7 +308,7 @@ static void build_scalars(struct check *k)
     c->limits.clients = or_default(r->limits.clients, 64);
     c->limits.messages = or_default(r->limits.messages, 1024);
     c->limits.window = or_default(r->limits.window, 128);
-    c->limits.delay_target_us = or_default(r->limits.delay_target_us, 100);
+    c->limits.delay_target_us = or_default(r->limits.delay_target_us, 250);
     c->limits.pto_us = or_default(r->limits.pto_us, 200);
     c->limits.task_timeout_ms = or_default(r->limits.task_timeout_ms, 10000);
 }

@@ -60,7 +60,7 @@ void cc_packet_bytes(struct cc *c, uint32_t bytes)
 void cc_sent(struct cc *c, uint32_t bytes, uint64_t now)
 {
     c->in_flight += bytes;
-    if (CHI_LIKELY(!c->throttled))
+    if (CHI_LIKELY(!c->throttled) || c->in_flight <= c->window / 2) /* who sends little needs no pace */
         return;
     uint64_t apart = bytes * c->rtt_ns / c->window * 100 / PACED_PERCENT;
     uint64_t room = c->window / c->packet_bytes;

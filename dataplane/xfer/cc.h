@@ -9,7 +9,7 @@
  * damages one packet in a hundred is not a full one.  Time-outs in a row shrink it to the minimum (RFC 9002, 7.6).
  * The target is higher for smaller windows (Swift's flow scaling): so the many flows of an incast find room, and two flows their fair
  * shares.  The window begins with CC_INITIAL packets and doubles each round trip until the first sign of congestion; later it grows by
- * a part of a packet each round trip, the same for all windows of a packet and up, and more the longer the path stays free.  Packets are paced only after such a sign, until the window is whole again.
+ * a part of a packet each round trip, the same for all windows of a packet and up, and more the longer the path stays free.  Packets are paced only after such a sign, until the window is whole again, and only while more than half of it is out.
  *
  * Thread: owning worker.  Memory: the caller's struct.  All O(1). */
 #pragma once

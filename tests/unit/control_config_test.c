@@ -160,7 +160,7 @@ static void config_load__has_defaults(void **state)
     assert_int_equal(c->limits.clients, 64);
     assert_int_equal(c->limits.messages, 1024);
     assert_int_equal(c->limits.window, 128);
-    assert_int_equal(c->limits.delay_target_us, 100);
+    assert_int_equal(c->limits.delay_target_us, 250);
     assert_int_equal(c->limits.pto_us, 200);
     assert_int_equal(c->limits.task_timeout_ms, 10000);
     config_free(c);

@@ -133,6 +133,10 @@ static void pacing__begins_with_a_cut_and_ends_with_the_whole_window(void **stat
     round_trip(&c, 10, 0, 10 * US + 4 * TARGET, 0, &now);
     assert_true(c.throttled);
     uint64_t window = c.window, from = now;
+    while (c.in_flight + PACKET <= window / 2) { /* half of it goes as it comes */
+        cc_sent(&c, PACKET, now);
+        assert_true(cc_next_ns(&c) <= now);
+    }
     for (uint64_t sent = 0; sent < 100 * PACKET; sent += PACKET) {
         if (cc_next_ns(&c) > now)
             now = cc_next_ns(&c);
@@ -140,7 +144,7 @@ static void pacing__begins_with_a_cut_and_ends_with_the_whole_window(void **stat
     }
     uint64_t fair = 100 * PACKET * c.rtt_ns / window * 100 / 125; /* a window each round trip, and a quarter */
     assert_in_range(now - from, fair * 8 / 10, fair);
-    cc_gone(&c, 100 * PACKET);
+    cc_gone(&c, (uint32_t)c.in_flight);
     for (int i = 0; i < 400 && c.throttled; i++)
         round_trip(&c, 100, 0, 10 * US, 0, &now);
     assert_false(c.throttled);
@@ -304,7 +308,7 @@ static void flows__share_a_link_without_filling_its_queue(void **state)
                       (unsigned long long)least, (unsigned long long)most);
         assert_true(sum * LINK_NS >= span * (counts[i] > 8 ? 75 : 90) / 100); /* many: each has less than a packet out */
         assert_true(r.queue_max < 10 + 2 * counts[i]);
-        assert_true(least * 3 > most);
+        assert_true(least * 4 > most);
     }
 }
 
