@@ -245,8 +245,10 @@ enum flow_put flow_head(struct xfer_session *s, struct flow *f, struct pack *k)
     add_ref(s, f, k, sentmap_ref_get(&s->sent), &r);
     f->inlined = inlined;
     f->head_sent = true;
-    if (f->step == regions_of(f) + 1)
+    if (f->step == regions_of(f) + 1) {
         f->offset = inlined;
+        f->step += inlined == length; /* nothing is left, without another look */
+    }
     if (o)
         o->sent = true;
     return FLOW_DONE;

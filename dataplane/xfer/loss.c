@@ -129,7 +129,8 @@ enum chi_drop loss_on_ack(struct xfer_session *s, const struct wire_ack *a, uint
     uint64_t largest = a->r[0].last;
     if (largest >= s->next_number)
         return CHI_DROP_NUMBER;
-    struct cc_ack said = {.largest = largest, .next_number = s->next_number, .wanted = window_wanted(s)};
+    struct cc_ack said = {.largest = largest, .next_number = s->next_number};
+    said.wanted = s->cc.window < s->cc.limit && window_wanted(s); /* before flows end by it */
     if (largest > s->largest_acked)
         s->largest_acked = largest;
     for (unsigned i = 0; i < a->count; i++) {
