@@ -235,6 +235,8 @@ static int build_compose(struct check *k)
         p->name = r->name;
         if (!config_pool_id(r->pool, &p->pool))
             return mistake(k, "compose", (int)i, "pool", "is no pool id");
+        if (strcmp(p->mod, "remote_queue") == 0 || strcmp(p->name, "remote_queue") == 0)
+            return mistake(k, "compose", (int)i, NULL, "is remote_queue, which each daemon with ports has by itself; leave it out");
         for (unsigned j = 0; j < i; j++) {
             const struct config_pool *q = &c->compose[j];
             if (p->pool.major == q->pool.major && p->pool.minor == q->pool.minor)

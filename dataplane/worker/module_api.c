@@ -40,6 +40,16 @@ static void end_now(struct worker *w, struct task *t, enum chi_status st)
     ended_finish(w, t);
 }
 
+/* A task that stays in this daemon is handed over as it lies in memory: two modules that were built against other headers must
+ * not share one. */
+static enum chi_status same_method(const struct sched_pool *pool, struct chi_method *m)
+{
+    const struct chi_method *own = sched_method(pool->module, m->id);
+    if (!own)
+        return CHI_STATUS_NO_METHOD;
+    return own->hash == chi_method_hash(m) && own->size == m->size ? CHI_STATUS_OK : CHI_STATUS_SCHEMA;
+}
+
 void chi_task_submit(struct chi_rctx *r, struct chi_task *task, chi_done_fn done, void *arg)
 {
     struct worker *w = r->worker;
@@ -55,11 +65,7 @@ void chi_task_submit(struct chi_rctx *r, struct chi_task *task, chi_done_fn done
     enum chi_status st = CHI_STATUS_NO_POOL;
     if (worker_stopping_st(w))
         st = CHI_STATUS_SHUTDOWN;
-    else if (pool && sched_method(pool->module, task->method->id) == NULL)
-        st = CHI_STATUS_NO_METHOD;
-    else if (pool && sched_method(pool->module, task->method->id)->hash != chi_method_hash(task->method))
-        st = CHI_STATUS_SCHEMA;
-    else if (pool)
+    else if (pool && (st = same_method(pool, task->method)) == CHI_STATUS_OK)
         st = route_task(w, t, pool);
     if (st != CHI_STATUS_OK) {
         t->container = NULL; /* also one whose monitor refused it: it did not run */

@@ -280,6 +280,8 @@ static const struct mistake mistakes[] = {
     {17, "  - {mod: echo, pool: 100.0, name: echo-2}",
      "compose[1].pool is 100.0 like compose[0]; give each pool its own id", 0},
     {17, "  - {mod: echo, pool: 100.1, name: echo}", "compose[1].name is 'echo' like compose[0]", 0},
+    {17, "  - {mod: remote_queue, pool: 101.0, name: out}", "compose[1] is remote_queue, which each daemon with ports has", 0},
+    {17, "  - {mod: echo, pool: 101.0, name: remote_queue}", "compose[1] is remote_queue, which each daemon with ports has", 0},
     /* YAML */
     {2, "workers: {cores: [0}", "not YAML: ", 0},
     {3, "\tmemory: {size: 128M}", "not YAML: ", 0},

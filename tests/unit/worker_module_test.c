@@ -152,14 +152,16 @@ static void new__is_zero_also_in_a_used_record_and_null_when_there_is_none(void 
 static void submit__that_cannot_go_calls_done_later_with_its_status(void **state)
 {
     (void)state;
-    struct chi_method none = job_method, other = job_method;
+    struct chi_method none = job_method, other = job_method, longer = job_method;
     none.id = 77;
+    longer.size += 8;
     other.nfields = 0;
     none.hash = other.hash = 0;
     const struct { struct chi_pool_id pool; struct chi_query q; struct chi_method *m; bool stopping; enum chi_status monitor, st; } cases[] = {
         {NOWHERE, chi_local(), &job_method, false, CHI_STATUS_OK, CHI_STATUS_NO_POOL},
         {POOL, chi_local(), &none, false, CHI_STATUS_OK, CHI_STATUS_NO_METHOD},
         {POOL, chi_local(), &other, false, CHI_STATUS_OK, CHI_STATUS_SCHEMA},
+        {POOL, chi_local(), &longer, false, CHI_STATUS_OK, CHI_STATUS_SCHEMA},
         {POOL, chi_physical(9), &job_method, false, CHI_STATUS_OK, CHI_STATUS_NO_NODE},
         {POOL, chi_local(), &job_method, false, CHI_STATUS_MODULE, CHI_STATUS_MODULE},
         {POOL, chi_dynamic(), &job_method, false, CHI_STATUS_MODULE, CHI_STATUS_MODULE},
