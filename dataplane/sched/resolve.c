@@ -42,10 +42,10 @@ enum chi_status sched_resolve(const struct sched *s, const struct sched_pool *po
     case CHI_QUERY_DIRECT_HASH: /* travels as it is: the hash also picks the lane there */
         return to_container(s, pool, q->value % pool->containers, out);
     case CHI_QUERY_PHYSICAL:
-        if (!node_known(s, q->value))
-            return CHI_STATUS_NO_NODE;
         if (q->value == s->node_id)
             return to_local(pool, out);
+        if (!node_known(s, q->value))
+            return CHI_STATUS_NO_NODE;
         out->node = (uint32_t)q->value;
         return CHI_STATUS_OK;
     case CHI_QUERY_DYNAMIC:

@@ -118,7 +118,7 @@ static enum chi_status client_load(struct worker *w, struct ipc_channel *ch, con
 static enum chi_status client_task(struct worker *w, struct ipc_channel *ch, const struct ipc_request *rq, const uint8_t *form)
 {
     const struct form_head *h = &ch->head;
-    const struct sched_pool *pool = sched_pool_find(&w->rt->sched, h->pool);
+    const struct sched_pool *pool = worker_pool(w, h->pool);
     if (!pool)
         return CHI_STATUS_NO_POOL;
     if (h->query.kind == CHI_QUERY_DYNAMIC)
@@ -177,7 +177,7 @@ void worker_accept_st(struct worker *w, struct xfer_in *in, const uint8_t *form,
     in->user = NULL;
     w->stats.tasks_remote++;
     if (form_decode(form, length, &h) == CHI_DROP_NONE) {
-        const struct sched_pool *pool = sched_pool_find(&w->rt->sched, h.pool);
+        const struct sched_pool *pool = worker_pool(w, h.pool);
         struct sched_target target = {0};
         st = pool ? sched_resolve(&w->rt->sched, pool, &h.query, &target) : CHI_STATUS_NO_POOL;
         if (st == CHI_STATUS_OK && !target.local)

@@ -2,6 +2,14 @@
 #pragma once
 #include "remote.h"
 
+/* The pool, or NULL.  Tasks of a turn are often for the same one. */
+static inline const struct sched_pool *worker_pool(struct worker *w, struct chi_pool_id id)
+{
+    if (!w->pool || w->pool->id.major != id.major || w->pool->id.minor != id.minor)
+        w->pool = sched_pool_find(&w->rt->sched, id);
+    return w->pool;
+}
+
 /* route.c */
 void route_push(struct worker *w, struct task *t, struct chi_lane *lane);   /* onto a lane, here or there */
 void route_home(struct worker *w, struct task *t);                         /* an ended task to its home worker */

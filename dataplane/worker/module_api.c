@@ -61,7 +61,7 @@ void chi_task_submit(struct chi_rctx *r, struct chi_task *task, chi_done_fn done
     task->status = CHI_STATUS_PENDING;
     w->stats.tasks_module++;
 
-    const struct sched_pool *pool = sched_pool_find(&w->rt->sched, task->pool);
+    const struct sched_pool *pool = worker_pool(w, task->pool);
     enum chi_status st = CHI_STATUS_NO_POOL;
     if (worker_stopping_st(w))
         st = CHI_STATUS_SHUTDOWN;

@@ -23,6 +23,7 @@ unsigned worker_turn(struct worker *w)
     if (w->ready.head || w->ended)
         did++; /* a lane that is ready is never slept on */
     w->stats.turns++;
+    w->pool = NULL;
     rcu_quiescent_state();
     return did;
 }

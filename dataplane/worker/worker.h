@@ -83,6 +83,7 @@ struct worker {
     struct xfer *xfer; /* NULL without ports */
     bool xfer_ended;   /* xfer_shutdown was called */
     bool ports_armed;  /* to interrupt */
+    const struct sched_pool *pool; /* looked up last in this turn, which is one read section; or NULL */
     void *xfer_memory;
     size_t xfer_memory_bytes;
     uint8_t *scratch; /* CHI_FORM_BYTES_MAX: a client's form, or an answer's body */

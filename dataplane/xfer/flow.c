@@ -23,7 +23,7 @@ void flow_init(struct flow *f, bool answer)
     f->quantum = XFER_QUANTUM;
     f->step = 1;
     f->answer = answer;
-    f->head_sent = f->head_acked = f->careful = false;
+    f->head_sent = f->head_acked = f->careful = f->over = false;
     f->round = 0;
 }
 
@@ -58,7 +58,7 @@ static inline uint32_t region_of(uint32_t step, uint32_t n) { return step <= n ?
 /* The rest of a form finds no place at the peer before its head; an answer's head can be refused for lack of memory. */
 static inline bool form_may_go(const struct flow *f) { return f->answer ? f->head_acked : f->head_sent; }
 
-bool flow_left(struct flow *f)
+bool flow_left_now(struct flow *f)
 {
     uint32_t n = regions_of(f);
     while (f->step <= n + 1) {
@@ -247,7 +247,7 @@ enum flow_put flow_head(struct xfer_session *s, struct flow *f, struct pack *k)
     f->head_sent = true;
     if (f->step == regions_of(f) + 1) {
         f->offset = inlined;
-        f->step += inlined == length; /* nothing is left, without another look */
+        f->over = inlined == length;
     }
     if (o)
         o->sent = true;

@@ -14,7 +14,7 @@ static inline uint32_t room(const struct pack *k) { return k->end - k->at; }
  * An answer's segments go before its head: its origin then has all of it when the head comes, and keeps nothing aside. */
 static enum flow_put pack_head(struct xfer_session *s, struct flow *f, struct pack *k)
 {
-    if (f->answer && flow_left(f) && flow_rest(f) + flow_answer_head(f) <= room(k))
+    if (f->answer && flow_in(f)->pub.nregions && flow_left(f) && flow_rest(f) + flow_answer_head(f) <= room(k))
         while (flow_segment(s, f, k))
             ;
     enum flow_put put = flow_head(s, f, k);

@@ -70,6 +70,7 @@ struct flow { /* what of a message must still be sent; in one of its session's l
     bool head_sent;   /* TASK_IN or TASK_OUT */
     bool head_acked;
     bool careful;     /* its TASK_IN was lost: segments wait until it is acknowledged */
+    bool over;        /* nothing is left, without another look */
     uint8_t round;    /* how often it began again */
     uint32_t unasked; /* bytes of its regions that count against the session's credit */
 };
@@ -356,7 +357,8 @@ enum flow_put flow_head(struct xfer_session *s, struct flow *f, struct pack *k);
 /* Writes a segment of what is left; false: the packet is full, or nothing is left that may go now. */
 bool flow_segment(struct xfer_session *s, struct flow *f, struct pack *k);
 /* True when there are segments to send; those of a form count once its head is sent, of an answer's once it is acknowledged. */
-bool flow_left(struct flow *f);
+bool flow_left_now(struct flow *f);
+static inline bool flow_left(struct flow *f) { return !f->over && flow_left_now(f); }
 /* Bytes that these segments take, each as one frame. */
 uint64_t flow_rest(const struct flow *f);
 /* Bytes that the head of an answer will take, about. */

@@ -3,6 +3,7 @@
  * 64 B, packed by the transport as it packs them), and one call of target_turn must take them all and send their answers, or
  * the program ends: so what callgrind counts between that function's entry and its end is receive to answer sent, and the same
  * each time.  FOLDER: of the modules echo and remote_queue. */
+#include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -149,6 +150,7 @@ static void meet(void)
             (void)raw_send(far, f, ARP_BYTES);
         }
         worker_turn(target);
+        sched_yield(); /* to the thread that connects the link */
     }
     frame_head_init(&to_target, &me, TARGET_IP, f + 6);
 }
