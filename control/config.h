@@ -48,6 +48,7 @@ struct config {
         uint32_t messages;         /* out at once per session, power of two, default 1024 */
         uint32_t window;           /* packets in flight per session, power of two, default 128 */
         uint32_t delay_target_us;  /* default 250 */
+        uint32_t peer_silence_ms;  /* default 1000 */
         uint32_t pto_us;           /* default 200 */
         uint32_t task_timeout_ms;  /* default 10000 */
     } limits;

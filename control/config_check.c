@@ -311,6 +311,7 @@ static void build_scalars(struct check *k)
     c->limits.messages = or_default(r->limits.messages, 1024);
     c->limits.window = or_default(r->limits.window, 128);
     c->limits.delay_target_us = or_default(r->limits.delay_target_us, 250);
+    c->limits.peer_silence_ms = or_default(r->limits.peer_silence_ms, 1000);
     c->limits.pto_us = or_default(r->limits.pto_us, 200);
     c->limits.task_timeout_ms = or_default(r->limits.task_timeout_ms, 10000);
 }

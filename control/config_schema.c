@@ -81,6 +81,7 @@ static const cyaml_schema_field_t limits_fields[] = {
     NUMBER_OPT("messages", struct raw_limits, messages),
     NUMBER_OPT("window", struct raw_limits, window),
     NUMBER_OPT("delay_target_us", struct raw_limits, delay_target_us),
+    NUMBER_OPT("peer_silence_ms", struct raw_limits, peer_silence_ms),
     NUMBER_OPT("pto_us", struct raw_limits, pto_us),
     NUMBER_OPT("task_timeout_ms", struct raw_limits, task_timeout_ms),
     CYAML_FIELD_END,

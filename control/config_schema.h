@@ -47,7 +47,7 @@ struct raw_modules {
     unsigned path_count;
 };
 struct raw_limits {
-    uint64_t *tasks, *clients, *messages, *window, *delay_target_us, *pto_us, *task_timeout_ms;
+    uint64_t *tasks, *clients, *messages, *window, *delay_target_us, *peer_silence_ms, *pto_us, *task_timeout_ms;
     char *client_bulk;
 };
 struct raw_config {

@@ -62,6 +62,7 @@ static const struct config_rule rules[] = {
     {"limits.messages", POWER, 2, 65536, NULL},
     {"limits.window", POWER, 4, 4096, NULL},
     {"limits.delay_target_us", NUMBER, 10, 1000000, NULL},
+    {"limits.peer_silence_ms", NUMBER, 100, 600000, NULL},
     {"limits.pto_us", NUMBER, 10, 200000, NULL}, /* at most the ceiling of its back-off */
     {"limits.task_timeout_ms", NUMBER, 1, LIMIT_TASK_TIMEOUT_MS, NULL},
 };

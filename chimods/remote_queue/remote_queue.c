@@ -43,6 +43,9 @@ static unsigned take_events(struct worker *w)
         case XFER_PEER_UP:
             trace_put(&w->trace, w->rctx.now_ns, "peer up", ev.node, ev.incarnation);
             break;
+        case XFER_PEER_DOWN:
+            trace_put(&w->trace, w->rctx.now_ns, "peer down", ev.node, ev.incarnation);
+            break;
         }
     }
     return n;

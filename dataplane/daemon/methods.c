@@ -95,7 +95,7 @@ static void read_peers(void *worker, void *arg)
 
 /* X(name): of xfer_peer_stats, summed over workers. */
 #define PEER_SUM_LIST(X)                                                                                               \
-    X(packets_tx) X(packets_rx) X(bytes_tx) X(bytes_rx) X(retransmits) X(duplicates) X(tasks_out) X(tasks_in) X(answers_out)  \
+    X(packets_tx) X(packets_rx) X(bytes_tx) X(bytes_rx) X(retransmits) X(spurious) X(cuts) X(downs) X(duplicates) X(tasks_out) X(tasks_in) X(answers_out)  \
     X(answers_in) X(segment_bytes_tx) X(segment_bytes_rx) X(in_flight) X(open_out) X(open_in)
 
 static void add_peer(struct xfer_peer_stats *sum, const struct xfer_peer_stats *s)
@@ -115,8 +115,9 @@ static void add_peer(struct xfer_peer_stats *sum, const struct xfer_peer_stats *
 
 static json_t *peer_json(const struct config_peer *p, const struct xfer_peer_stats *s)
 {
-    static const char *const states[] = {"idle", "hello", "ready", "refused"};
-    json_t *o = json_pack("{s:i, s:s, s:s}", "node", (int)p->id, "name", p->name, "state", states[s->state & 3]);
+    static const char *const states[] = {[XFER_PEER_IDLE] = "idle", [XFER_PEER_HELLO] = "hello", [XFER_PEER_READY] = "ready",
+                                         [XFER_PEER_REFUSED] = "refused", [XFER_PEER_SILENT] = "down"};
+    json_t *o = json_pack("{s:i, s:s, s:s}", "node", (int)p->id, "name", p->name, "state", states[s->state]);
 #define PEER_JSON(name) json_object_set_new(o, #name, number(s->name));
     PEER_SUM_LIST(PEER_JSON)
     PEER_JSON(srtt_ns)

@@ -92,6 +92,7 @@ static int start_runtime(struct daemon *d, char *err)
         .window = c->limits.window,
         .pto_us = c->limits.pto_us,
         .delay_target_us = c->limits.delay_target_us,
+        .peer_silence_ms = c->limits.peer_silence_ms,
         .peers_max = c->cluster.peers_count,
         .net = d->net,
         .udp_port = c->cluster.udp_port,

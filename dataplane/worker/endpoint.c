@@ -91,6 +91,7 @@ static void fill_config(const struct worker *w, struct xfer_config *c)
         .ack_delay_ns = 25000,
         .ack_every = 8,
         .hello_retry_ns = 2000000,
+        .silence_ns = o->peer_silence_ms * 1000000ULL,
     };
     snprintf(c->cluster, sizeof c->cluster, "%s", o->cluster);
     if (getrandom(&c->session_seed, sizeof c->session_seed, 0) != sizeof c->session_seed)

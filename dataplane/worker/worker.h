@@ -29,7 +29,7 @@ struct runtime_options {
     /* transport */
     const char *cluster;
     uint64_t incarnation;
-    uint32_t messages, window, pto_us, delay_target_us, peers_max;
+    uint32_t messages, window, pto_us, delay_target_us, peer_silence_ms, peers_max;
     struct net *net; /* NULL: a node without ports */
     uint16_t udp_port; /* of worker 0 */
 };

@@ -290,19 +290,15 @@ static void notice_lost(struct xfer_session *s, const struct frame_ref *r)
         struct flow *f = &s->out[r->slot].flow;
         if (++f->round <= XFER_CANCELS && !list_linked(&f->link))
             list_push(&s->cancels, &f->link);
+        s->notices = true;
         return;
     }
+    s->notices = true;
     struct msg_in *in = s->in[r->slot].in;
     if (!in)
         s->x->call_due = true;
     else if (!list_linked(&in->grant))
         list_push(&s->grants, &in->grant);
-}
-
-bool flow_notices_due(const struct xfer_session *s)
-{
-    const struct xfer *x = s->x;
-    return !list_empty(&s->grants) || !list_empty(&s->cancels) || (x->call_due && x->called && x->called->session == s);
 }
 
 static bool put_grant(struct xfer_session *s, struct pack *k, const struct wire_grant *w)
@@ -326,12 +322,26 @@ static bool put_cancel(struct xfer_session *s, struct pack *k, const struct out_
     return true;
 }
 
+/* Nobody needs a PING again: it is not kept for a repetition. */
+static bool put_ping(struct pack *k)
+{
+    if (k->end - k->at < WIRE_BYTES_PING)
+        return false;
+    k->at += (uint32_t)wire_put_ping(k->p + k->at);
+    return true;
+}
+
 void flow_notices(struct xfer_session *s, struct pack *k)
 {
     struct xfer *x = s->x;
+    if (s->ping_due && !put_ping(k))
+        return;
+    s->ping_due = false;
     if (x->call_due && x->called && x->called->session == s) {
         struct wire_grant w = {.slot = (uint32_t)(x->called - s->in), .generation = x->called->generation, .flags = WIRE_GRANT_AGAIN};
-        x->call_due = !put_grant(s, k, &w);
+        if (!put_grant(s, k, &w))
+            return;
+        x->call_due = false;
     }
     while (!list_empty(&s->grants)) {
         struct msg_in *in = LIST_ENTRY(s->grants.next, struct msg_in, grant);
@@ -345,6 +355,7 @@ void flow_notices(struct xfer_session *s, struct pack *k)
             return;
         list_remove(&f->link);
     }
+    s->notices = false;
 }
 
 void flow_acked(struct xfer_session *s, const struct frame_ref *r, uint64_t now)

@@ -34,7 +34,7 @@ static void call_next(struct xfer *x)
         x->called = first_of(p);
         x->call_due = true;
         x->call_ns = x->now_ns + XFER_CALL_NS;
-        session_wake(x->called->session);
+        session_notice(x->called->session);
         return;
     }
     x->room_ns = UINT64_MAX; /* each has what it may hold: when that is given back */
@@ -53,6 +53,7 @@ void room_wait(struct xfer_session *s, struct in_slot *slot)
     }
     slot->waiting = true;
     slot->calls = 0;
+    alive_watch(x, p);
     list_push(&p->waiting_in, &slot->link);
     p->stats.waiting_in++;
     if (!x->called && list_empty(&x->hungry))
@@ -119,14 +120,17 @@ static uint64_t left(const struct msg_in *in) { return in->total - in->arrived; 
 
 static void give(struct msg_in *in)
 {
-    uint64_t most = in->session->x->config.grant_bytes;
+    struct xfer *x = in->session->x;
+    uint64_t most = x->config.grant_bytes;
     most = left(in) < most ? in->total : in->arrived + most;
     if (most <= in->granted)
         return;
     in->granted = most;
+    in->stamp_ns = x->now_ns; /* its origin was not to send before */
+    list_to_tail(&x->idle, &in->link);
     if (!list_linked(&in->grant))
         list_push(&in->session->grants, &in->grant);
-    session_wake(in->session);
+    session_notice(in->session);
 }
 
 static void line_up(struct xfer *x, struct msg_in *in)

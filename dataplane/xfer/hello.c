@@ -120,8 +120,6 @@ enum chi_drop hello_rx(struct xfer *x, const struct xfer_addr *from, const uint8
     }
     if (peer->addr.ip != from->ip)
         return CHI_DROP_ADDRESS;
-    if (h.incarnation < peer->incarnation)
-        return CHI_DROP_INCARNATION;
     return h.peer_session ? hello_echo(x, peer, &h, now) : hello_first(x, peer, &h, now);
 }
 
@@ -149,8 +147,6 @@ static enum chi_drop session_refused(struct xfer *x, const struct xfer_addr *fro
     struct xfer_peer *p = peer_find(x, r->node);
     if (!p || p->addr.ip != from->ip)
         return CHI_DROP_PEER_UNKNOWN;
-    if (r->incarnation < p->incarnation)
-        return CHI_DROP_INCARNATION;
     for (struct link *l = p->sessions.next; l != &p->sessions; l = l->next) {
         struct xfer_session *s = LIST_ENTRY(l, struct xfer_session, of_peer);
         if (!s->live || s->peer_session != r->session)

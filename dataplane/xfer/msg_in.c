@@ -98,13 +98,23 @@ void in_frame_acked(struct msg_in *in, struct xfer *x, uint64_t now)
         end(x, in);
 }
 
+uint64_t in_deadline(const struct xfer *x)
+{
+    if (list_empty(&x->idle))
+        return UINT64_MAX;
+    return LIST_ENTRY(x->idle.next, struct msg_in, link)->stamp_ns + XFER_GIVE_UP * x->config.silence_ns;
+}
+
 void in_tick(struct xfer *x, uint64_t now)
 {
-    while (!list_empty(&x->idle)) {
+    while (in_deadline(x) <= now) {
         struct msg_in *in = LIST_ENTRY(x->idle.next, struct msg_in, link);
-        if (in->stamp_ns + XFER_SILENCE_NS > now)
-            return;
-        in_orphan(in, x);
+        if (in->turn.place) { /* it waits for our grant */
+            in->stamp_ns = now;
+            list_to_tail(&x->idle, &in->link);
+        } else {
+            in_orphan(in, x);
+        }
     }
 }
 
@@ -133,6 +143,7 @@ static struct msg_in *record_new(struct xfer_session *s, const struct wire_task_
     in->session = s;
     in->peer = s->peer;
     in->peer->stats.open_in++;
+    alive_watch(s->x, s->peer);
     list_init(&in->link);
     list_init(&in->grant);
     list_init(&in->flow.link);
@@ -286,8 +297,7 @@ static enum chi_drop repeated(struct xfer *x, struct msg_in *in, const struct wi
     return CHI_DROP_NONE;
 }
 
-/* Nobody waits for the slot's message any more. */
-static void forget(struct xfer_session *s, struct in_slot *slot)
+void in_forget(struct xfer_session *s, struct in_slot *slot)
 {
     room_wait_end(slot);
     struct msg_in *in = slot->in;
@@ -324,7 +334,7 @@ enum chi_drop in_task(struct xfer_session *s, const struct wire_task_in *f, uint
     if (form_decode(f->bytes, f->inline_length, &head) != CHI_DROP_NONE)
         return CHI_DROP_FORM;
     if (newer > 0)
-        forget(s, slot); /* its origin ended it, or the slot would not be in use again */
+        in_forget(s, slot); /* its origin ended it, or the slot would not be in use again */
     slot->generation = f->generation;
     if (!accept(s, slot, f, &head, now)) {
         xfer_drop(s->x, CHI_DROP_NO_MEMORY);
@@ -340,7 +350,7 @@ enum chi_drop in_cancel(struct xfer_session *s, const struct wire_cancel *f)
     struct in_slot *slot = &s->in[f->slot];
     if ((int32_t)(f->generation - slot->generation) < 0)
         return CHI_DROP_NONE;
-    forget(s, slot);
+    in_forget(s, slot);
     slot->generation = f->generation; /* also of one that never came: should it come now, it is not run */
     return CHI_DROP_NONE;
 }

@@ -40,6 +40,7 @@ void out_open(struct xfer_session *s, struct xfer_out *m)
     list_push(&s->fresh, &o->flow.link);
     s->peer->stats.tasks_out++;
     s->peer->stats.open_out++;
+    alive_watch(s->x, s->peer);
     session_wake(s);
 }
 
@@ -108,7 +109,7 @@ void out_cancel(struct xfer *x, struct xfer_out *m, enum chi_status status)
         return;
     o->flow.round = 0;
     list_push(&o->session->cancels, &o->flow.link);
-    session_wake(o->session);
+    session_notice(o->session);
 }
 
 /* --- what the peer says about it */

@@ -23,7 +23,7 @@ static struct xfer_peer *peer_add(struct xfer *x, uint32_t node)
     struct xfer_peer *p = &x->peers[x->peer_count++];
     *p = (struct xfer_peer){.node = node, .timer = {.kind = TIMER_PEER}};
     list_init(&p->sessions);
-    list_init(&p->up);
+    list_init(&p->news);
     list_init(&p->waiting_in);
     list_init(&p->hungry);
     uint32_t i = hash(node) & x->peer_mask;
@@ -146,8 +146,13 @@ void peer_tick(struct xfer *x, struct xfer_peer *p, uint64_t now)
         else
             p->dialing = false;
     }
+    if (p->watched && p->alive_ns <= now)
+        alive_tick(x, p, now);
+    uint64_t when = p->dialing ? p->dial_ns : UINT64_MAX;
+    if (p->watched && p->alive_ns < when)
+        when = p->alive_ns;
     if (p->timer.place)
-        timers_later(&x->timers, &p->timer, p->dialing ? p->dial_ns : UINT64_MAX);
+        timers_later(&x->timers, &p->timer, when);
 }
 
 void peer_refused(struct xfer *x, struct xfer_peer *p, enum chi_status status)
@@ -165,7 +170,8 @@ static void fill_stats(const struct xfer_peer *p, struct xfer_peer_stats *out)
     *out = p->stats;
     out->node = p->node;
     out->incarnation = p->incarnation;
-    out->state = p->send ? XFER_PEER_READY : p->refused ? XFER_PEER_REFUSED : p->dialing ? XFER_PEER_HELLO : XFER_PEER_IDLE;
+    out->state = p->send ? XFER_PEER_READY : p->refused ? XFER_PEER_REFUSED : p->down ? XFER_PEER_SILENT :
+                 p->dialing ? XFER_PEER_HELLO : XFER_PEER_IDLE;
     for (const struct link *l = p->sessions.next; l != &p->sessions; l = l->next) {
         const struct xfer_session *s = LIST_ENTRY(l, struct xfer_session, of_peer);
         if (!s->live)

@@ -89,6 +89,7 @@ static enum chi_drop rx_data(struct xfer *x, const struct xfer_addr *from, const
         peer->stats.duplicates++;
         return xfer_drop(x, CHI_DROP_DUPLICATE);
     }
+    alive_heard(peer, now);
     bool eliciting = false;
     d = rx_frames(s, p, h->length, &eliciting, now);
     if (!s->live) /* it ended by a CLOSE in it */

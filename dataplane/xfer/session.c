@@ -90,15 +90,15 @@ static void clear(struct xfer_session *s, uint32_t out_slots)
     s->next_number = 1;
     s->largest_acked = s->eliciting_ns = s->loss_ns = s->floor = s->rx_largest = s->rx_largest_ns = s->ack_ns = 0;
     s->pto_count = s->ack_count = 0;
-    s->ack_due = s->close_due = false;
+    s->ack_due = s->close_due = s->ping_due = s->notices = false;
 }
 
-/* The other sessions with the node were those of its former life. */
-static void end_older(struct xfer_peer *p, uint64_t incarnation)
+/* The other sessions with the node were those of another life. */
+static void end_others(struct xfer_peer *p, uint64_t incarnation)
 {
     for (struct link *l = p->sessions.next; l != &p->sessions; l = l->next) {
         struct xfer_session *s = LIST_ENTRY(l, struct xfer_session, of_peer);
-        if (s->live && s->peer_incarnation < incarnation)
+        if (s->live && s->peer_incarnation != incarnation)
             session_end(s, CHI_STATUS_PEER_RESTARTED);
     }
 }
@@ -113,9 +113,9 @@ void session_establish(struct xfer_session *s, const struct wire_hello *h, uint6
 {
     struct xfer *x = s->x;
     struct xfer_peer *p = s->peer;
-    if (s->live)
-        session_end(s, CHI_STATUS_PEER_RESTARTED);
-    end_older(p, h->incarnation);
+    if (s->live) /* of the same life: it gave the session up, as it heard nothing of us */
+        session_end(s, s->peer_incarnation == h->incarnation ? CHI_STATUS_PEER_DOWN : CHI_STATUS_PEER_RESTARTED);
+    end_others(p, h->incarnation);
     list_remove(&s->link); /* of x->spare, if it is there */
     clear(s, h->slots && h->slots < x->config.slots ? h->slots : x->config.slots);
     s->live = true;
@@ -136,8 +136,10 @@ void session_establish(struct xfer_session *s, const struct wire_hello *h, uint6
         p->send = s;
         p->dialing = p->refused = false;
     }
-    if (!list_linked(&p->up))
-        list_push(&x->up, &p->up);
+    p->down = false;
+    alive_heard(p, now);
+    if (!list_linked(&p->news))
+        list_push(&x->news, &p->news);
     peer_push(x, p, now);
     session_wake(s);
 }
@@ -174,9 +176,7 @@ void session_end(struct xfer_session *s, enum chi_status status)
             take_back(s, o);
     }
     for (uint32_t i = 0; i < x->config.slots; i++) {
-        room_wait_end(&s->in[i]);
-        if (s->in[i].in)
-            in_orphan(s->in[i].in, x);
+        in_forget(s, &s->in[i]);
         list_remove(&s->out[i].flow.link);
     }
     CHI_ASSERT(list_empty(&s->fresh) && list_empty(&s->again) && list_empty(&s->bulk) && list_empty(&s->grants));
@@ -191,6 +191,12 @@ void session_wake(struct xfer_session *s)
         list_push(&s->x->ready, &s->link);
     else if (wanted)
         timers_set(&s->x->timers, &s->timer, cc_next_ns(&s->cc));
+}
+
+void session_notice(struct xfer_session *s)
+{
+    s->notices = true;
+    session_wake(s);
 }
 
 static uint64_t alarm_of(const struct xfer_session *s)

@@ -89,7 +89,8 @@ static void pack_data(struct xfer_session *s, struct pack *k)
     enum { LOST, AGAIN, BULK };
     static const uint8_t begin[] = {LOST, AGAIN, LOST, BULK};
     uint8_t first = begin[s->turn++ % 4];
-    flow_notices(s, k);
+    if (s->notices)
+        flow_notices(s, k);
     k->base = k->refs;
     if (first == BULK)
         pack_bulk(s, k);

@@ -6,7 +6,7 @@
 static inline bool window_wanted(const struct xfer_session *s)
 {
     return s->sent.lost != SENTMAP_NONE || !list_empty(&s->fresh) || !list_empty(&s->bulk) || !list_empty(&s->again) ||
-           flow_notices_due(s);
+           s->notices;
 }
 
 /* True when one more packet with frames may be out.  A lost frame brings its own reference along. */

@@ -80,10 +80,10 @@ bool xfer_next_event(struct xfer *x, struct xfer_event *out)
         in_free(x, x->gone);
         x->gone = NULL;
     }
-    if (!list_empty(&x->up)) {
-        struct xfer_peer *p = LIST_ENTRY(x->up.next, struct xfer_peer, up);
-        list_remove(&p->up);
-        *out = (struct xfer_event){.kind = XFER_PEER_UP, .node = p->node, .incarnation = p->incarnation};
+    if (!list_empty(&x->news)) {
+        struct xfer_peer *p = LIST_ENTRY(x->news.next, struct xfer_peer, news);
+        list_remove(&p->news);
+        *out = (struct xfer_event){.kind = p->down ? XFER_PEER_DOWN : XFER_PEER_UP, .node = p->node, .incarnation = p->incarnation};
     } else if (!list_empty(&x->tasks)) {
         event_task(x, out);
     } else if (!list_empty(&x->cancelled)) {
@@ -109,8 +109,11 @@ void xfer_tick(struct xfer *x, uint64_t now)
     struct wheel_entry *e;
     xfer_release(x);
     x->now_ns = now;
-    while ((e = wheel_expire(&x->deadlines, now)))
-        out_cancel(x, LIST_ENTRY(e, struct xfer_out, timer), CHI_STATUS_DEADLINE);
+    while ((e = wheel_expire(&x->deadlines, now))) {
+        struct xfer_out *m = LIST_ENTRY(e, struct xfer_out, timer);
+        bool never = !m->state && !m->peer->send; /* no slot, and no way */
+        out_cancel(x, m, never ? CHI_STATUS_UNREACHABLE : CHI_STATUS_DEADLINE);
+    }
     while (timers_next(&x->timers) <= now) {
         struct timer *t = x->timers.heap[1];
         if (t->kind == TIMER_SESSION)
@@ -133,12 +136,8 @@ uint64_t xfer_deadline(const struct xfer *x)
     next = room_deadline(x);
     if (next < when)
         when = next;
-    if (!list_empty(&x->idle)) {
-        next = LIST_ENTRY(x->idle.next, struct msg_in, link)->stamp_ns + XFER_SILENCE_NS;
-        if (next < when)
-            when = next;
-    }
-    return when;
+    next = in_deadline(x);
+    return next < when ? next : when;
 }
 
 /* --- the end */

@@ -1,8 +1,7 @@
 /* xfer.h - the transport: moves task forms and bulk regions between two nodes over packets that may be lost.  PURE: a state
  * machine without I/O, clock or heap; bytes and `now` in, packets and events out.  The same inputs give the same bytes.
  *
- * Thread: owning worker only, one endpoint each.  Memory: xfer_bytes() of the caller's.  Limits: struct xfer_config.
- * Not here yet: keep-alive (docs/PROTOCOL.md). */
+ * Thread: owning worker only, one endpoint each.  Memory: xfer_bytes() of the caller's.  Limits: struct xfer_config. */
 #pragma once
 #include "base/wheel.h"
 #include "chi/archive.h"
@@ -42,7 +41,7 @@ struct xfer_host {
 
 enum { XFER_OVERCOMMIT_MAX = 64 };
 struct xfer_config {
-    uint64_t incarnation;   /* rises from start to start */
+    uint64_t incarnation;   /* another one at each start */
     uint32_t node;
     uint16_t worker, workers;
     char cluster[WIRE_CLUSTER_MAX + 1];
@@ -62,6 +61,7 @@ struct xfer_config {
     uint64_t ack_delay_ns;  /* a received packet is acknowledged at the latest after this */
     uint32_t ack_every;     /* and at the latest after so many packets */
     uint64_t hello_retry_ns;
+    uint64_t silence_ns;    /* a peer of which nothing is heard for so long, while something is open with it, is down */
     uint64_t session_seed;  /* for unguessable session ids: from the system's random source */
 };
 
@@ -79,7 +79,7 @@ struct xfer_out {
     size_t (*write)(struct xfer_out *m, uint8_t *dst, size_t cap);
     struct chi_ar_region *regions; /* `used` of the exposed ones is set by the answer */
     uint32_t nregions;
-    uint64_t deadline_ns; /* absolute; the message then ends with DEADLINE */
+    uint64_t deadline_ns; /* absolute; the message then ends with DEADLINE, or UNREACHABLE when there never was a way for it */
 
     /* xfer's own */
     struct wheel_entry timer;
@@ -112,6 +112,7 @@ enum xfer_event_kind {
     XFER_ANSWERED,  /* in: the answer arrived, or nobody waits for it; the record and its buffers are gone after this event */
     XFER_CANCELLED, /* in: its origin waits no longer; what was not begun need not be, and is answered all the same */
     XFER_PEER_UP,   /* node, incarnation */
+    XFER_PEER_DOWN, /* the same; what was open with it ends in the events behind */
 };
 struct xfer_event {
     uint32_t kind, node;
@@ -161,7 +162,7 @@ uint64_t xfer_deadline(const struct xfer *x);
 void xfer_shutdown(struct xfer *x, uint64_t now);
 
 /* Per peer, for chictl.  Copies at most n; returns how many there are. */
-enum xfer_peer_state { XFER_PEER_IDLE, XFER_PEER_HELLO, XFER_PEER_READY, XFER_PEER_REFUSED };
+enum xfer_peer_state { XFER_PEER_IDLE, XFER_PEER_HELLO, XFER_PEER_READY, XFER_PEER_REFUSED, XFER_PEER_SILENT };
 struct xfer_peer_stats {
     uint32_t node, state; /* enum xfer_peer_state */
     uint64_t incarnation;
@@ -169,6 +170,7 @@ struct xfer_peer_stats {
     uint64_t retransmits;     /* packets declared lost whose frames were sent again */
     uint64_t spurious;        /* packets declared lost that arrived */
     uint64_t cuts;            /* of the congestion window */
+    uint64_t downs;           /* how often it was declared down */
     uint64_t duplicates;
     uint64_t tasks_out, tasks_in, answers_out, answers_in;
     uint64_t segment_bytes_tx, segment_bytes_rx;

@@ -1,7 +1,7 @@
 /* xfer_int.h - the transport's own records, and what its files offer each other.  PURE.
  *
  * Files, outermost first: xfer.c (api) layout.c (memory) rx.c tx.c (packets) hello.c control.c (outside of a session) peer.c
- * session.c msg_out.c msg_in.c grant.c (messages) flow.c (frames of a message) loss.c ack.c window.h cc.c sentmap.c place.c timers.c list.h.
+ * session.c alive.c msg_out.c msg_in.c grant.c (messages) flow.c (frames of a message) loss.c ack.c window.h cc.c sentmap.c place.c timers.c list.h.
  *
  * One record each: peer = a node; session = a peer's worker; out_slot = a message of ours that is out; msg_in = a message
  * of a peer's.  A frame that is in flight or lost names its message by slot and generation only, so that whatever ended in
@@ -34,8 +34,9 @@ enum {
 static const uint64_t XFER_REFUSE_NS = 100000;
 static const uint64_t XFER_ROOM_NS = 1000000; /* messages that wait for room are tried again after this, and later: hosts free memory too */
 static const uint64_t XFER_CALL_NS = 250000000;
-/* An incoming message that hears nothing of its origin for so long is given up: its origin's deadline is over. */
-static const uint64_t XFER_SILENCE_NS = 10000000000;
+/* An incoming message of which nothing comes for so many times the silence is given up, though its origin lives: it ended, and each
+ * CANCEL was lost. */
+enum { XFER_GIVE_UP = 10 };
 
 /* --- place.c: the one function that stores remote bytes */
 
@@ -151,7 +152,8 @@ struct xfer_session { /* with one worker of a peer; live: both sides proved to k
     struct timer timer;
     uint16_t worker;
     uint16_t packet_bytes; /* largest that both sides take */
-    bool live, ack_due, close_due;
+    bool live, ack_due, close_due, ping_due;
+    bool notices; /* a frame of flow_notices may be due */
     uint32_t live_id, offer_id; /* ours: in use; offered to whoever says HELLO next.  Never 0 but live_id when not live */
     uint32_t peer_session;
     uint64_t peer_incarnation;
@@ -190,14 +192,18 @@ struct xfer_peer {
     uint32_t node;
     struct xfer_addr addr; /* of its worker 0 */
     uint16_t workers;      /* 0: not known */
-    bool dialing, refused, up_pending;
+    bool dialing, refused;
+    bool watched; /* something is open, or was a moment ago: alive_ns is when to look */
+    bool down;    /* until it says HELLO again */
+    uint8_t pings; /* unanswered */
+    uint64_t heard_ns, alive_ns;
     uint32_t attempts;
     uint32_t foreign; /* the attempt that was answered with another version; 0: none was */
     uint64_t dial_ns;  /* next HELLO, while dialing */
     uint64_t hello_ns; /* last one sent by dialing */
     uint64_t incarnation;
     struct xfer_session *send; /* where new messages go; NULL: none is live */
-    struct link sessions, up;
+    struct link sessions, news;
     struct link waiting_in; /* in_slots of messages that wait for room, first come first */
     struct link hungry;     /* of x->hungry, while there are some */
     struct xfer_out *waiting, *waiting_last; /* by next and prev */
@@ -221,7 +227,8 @@ struct xfer {
     bool closed;
     struct link ready; /* live sessions that can send now */
     struct link spare; /* shared ones that are not live, longest unused first */
-    struct link tasks, cancelled, ended, up;
+    struct link tasks, cancelled, ended;
+    struct link news;  /* peers that came up or went down */
     struct link idle;  /* messages that wait for their peer, longest first */
     struct xfer_out *done, *done_last;
     struct msg_in *gone; /* its ANSWERED was handed out */
@@ -261,7 +268,7 @@ static inline enum chi_drop xfer_drop(struct xfer *x, enum chi_drop d)
 void xfer_release(struct xfer *x);
 static inline bool xfer_has_events(const struct xfer *x)
 {
-    return x->done || !list_empty(&x->tasks) || !list_empty(&x->cancelled) || !list_empty(&x->ended) || !list_empty(&x->up);
+    return x->done || !list_empty(&x->tasks) || !list_empty(&x->cancelled) || !list_empty(&x->ended) || !list_empty(&x->news);
 }
 
 /* --- peer.c */
@@ -293,8 +300,25 @@ void session_establish(struct xfer_session *s, const struct wire_hello *h, uint6
 void session_end(struct xfer_session *s, enum chi_status status);
 /* Puts it among those that can send, if it can. */
 void session_wake(struct xfer_session *s);
+/* The same for one that has a notice (flow_notices). */
+void session_notice(struct xfer_session *s);
 void session_alarm_set(struct xfer_session *s);
 void session_tick(struct xfer_session *s, uint64_t now);
+
+/* --- alive.c */
+void alive_begin(struct xfer *x, struct xfer_peer *p);
+/* Something is open with the peer now. */
+static inline void alive_watch(struct xfer *x, struct xfer_peer *p)
+{
+    if (CHI_UNLIKELY(!p->watched))
+        alive_begin(x, p);
+}
+static inline void alive_heard(struct xfer_peer *p, uint64_t now)
+{
+    p->heard_ns = now;
+    p->pings = 0;
+}
+void alive_tick(struct xfer *x, struct xfer_peer *p, uint64_t now); /* at p->alive_ns */
 
 /* --- hello.c, control.c */
 CHI_MUST_CHECK enum chi_drop hello_rx(struct xfer *x, const struct xfer_addr *from, const uint8_t *p, size_t n, uint64_t now);
@@ -320,10 +344,13 @@ CHI_MUST_CHECK enum chi_drop in_segment(struct xfer_session *s, const struct wir
 CHI_MUST_CHECK enum chi_drop in_cancel(struct xfer_session *s, const struct wire_cancel *f);
 void in_answer(struct xfer *x, struct msg_in *in, const struct xfer_answer *a, uint64_t now);
 void in_orphan(struct msg_in *in, struct xfer *x);
+/* Nobody waits for the slot's message any more: what was not handed on is dropped, else its consumer is told. */
+void in_forget(struct xfer_session *s, struct in_slot *slot);
 void in_frame_acked(struct msg_in *in, struct xfer *x, uint64_t now);
 void in_free(struct xfer *x, struct msg_in *in);
 /* Gives up what has been silent for too long. */
 void in_tick(struct xfer *x, uint64_t now);
+uint64_t in_deadline(const struct xfer *x);
 
 /* --- grant.c: room for messages that come in, and the turns of large ones */
 /* True when a message of the peer's that needs `bytes` may try for room now: no other waits before it, and the peer may hold more. */
@@ -365,9 +392,8 @@ uint64_t flow_rest(const struct flow *f);
 uint32_t flow_answer_head(const struct flow *f);
 /* The peer kept nothing of a message, and calls it. */
 void flow_again_whole(struct xfer_session *s, struct flow *f);
-/* GRANT and CANCEL frames that are due. */
+/* PING, GRANT and CANCEL frames that are due. */
 void flow_notices(struct xfer_session *s, struct pack *k);
-bool flow_notices_due(const struct xfer_session *s);
 /* Sends the first lost frame again.  DONE: it, or a part of it, was written; or nobody needs it any more. */
 enum flow_put flow_again(struct xfer_session *s, struct pack *k);
 /* True while the frame's message still waits for it. */

@@ -168,7 +168,7 @@ void fuzz_seeds(void (*emit)(const char *name, const void *data, size_t size))
               "cluster:\n  name: demo\n  udp_port: 65535\n  peers:\n    - {id: 2, name: beta, ip: 10.40.0.2}\n"
               "control: {socket: /run/a.sock}\nmodules: {path: [/usr]}\n"
               "compose:\n  - {mod: echo, pool: 100.0, name: echo}\n  - {mod: perf, pool: 4294967295.1, name: perf}\n"
-              "limits: {tasks: 16384, client_bulk: 256M, clients: 64, messages: 1024, window: 128, delay_target_us: 100, pto_us: 200, "
+              "limits: {tasks: 16384, client_bulk: 256M, clients: 64, messages: 1024, window: 128, delay_target_us: 100, peer_silence_ms: 1000, pto_us: 200, "
               "task_timeout_ms: 10000}\n");
     emit_text(emit, "alias.yaml", "node: &a {id: 1, name: a}\nworkers: *a\n");
     emit_text(emit, "merge.yaml", HEAD "limits: {<<: {tasks: 4}}\n");

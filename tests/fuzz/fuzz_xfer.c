@@ -288,7 +288,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
                                   .pto_max_ns = 100000000,
                                   .ack_delay_ns = 25000,
                                   .ack_every = 1 + b / 16 % 4,
-                                  .hello_retry_ns = 1000000};
+                                  .hello_retry_ns = 1000000, .silence_ns = 100000000};
     now = other_incarnation = 1000000000;
     memset(still, 0x11, sizeof still);
     for (unsigned i = 0; i < REAL; i++)

@@ -171,6 +171,7 @@ static void drain(struct endpoint *e)
             CHI_ASSERT(((struct job *)ev.in->user)->in == ev.in && !((struct job *)ev.in->user)->answered);
             continue;
         case XFER_PEER_UP:
+        case XFER_PEER_DOWN:
             CHI_ASSERT(ev.node != e->node && ev.incarnation);
             continue;
         }

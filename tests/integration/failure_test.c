@@ -2,6 +2,7 @@
 #include <errno.h>
 #include <signal.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "harness.h"
@@ -18,15 +19,15 @@ static enum chi_status ping(struct chi_client *c, struct chi_query q, uint32_t t
     return chi_wait(c, &t.task, LONG);
 }
 
-static void peer__that_is_not_there_ends_the_task_by_its_deadline(void **state)
+static void peer__that_is_not_there_ends_the_task_in_time(void **state)
 {
     (void)state;
     struct node one;
     node_configure(&one, 1, &(struct node_options){.peer = 2, .limits = "task_timeout_ms: 300"});
     node_start(&one);
     struct chi_client *c = node_connect(&one);
-    assert_int_equal(ping(c, there, 0), CHI_STATUS_DEADLINE);       /* the daemon's default */
-    assert_int_equal(ping(c, there, 50000), CHI_STATUS_DEADLINE);   /* its own */
+    assert_int_equal(ping(c, there, 0), CHI_STATUS_UNREACHABLE);     /* the daemon's default */
+    assert_int_equal(ping(c, there, 50000), CHI_STATUS_UNREACHABLE); /* its own */
     assert_int_equal(ping(c, chi_local(), 0), CHI_STATUS_OK);       /* the others notice nothing */
     assert_int_equal(node_peer(&one, 2, "open_out"), 0);
     chi_disconnect(c);
@@ -68,7 +69,7 @@ static void peer__killed_and_restarted_ends_tasks_and_works_again(void **state)
         node_start(&two);
         /* It may have gone to the life before: then its end says so.  Otherwise it ran. */
         enum chi_status st = chi_wait(c, &t.task, LONG);
-        assert_true(st == CHI_STATUS_OK || st == CHI_STATUS_PEER_RESTARTED);
+        assert_true(st == CHI_STATUS_OK || st == CHI_STATUS_PEER_RESTARTED || st == CHI_STATUS_PEER_DOWN);
         assert_int_equal(ping(c, there, 60000000), CHI_STATUS_OK);
     }
     chi_disconnect(c);
@@ -136,6 +137,60 @@ static void peer__whose_cluster_differs_sends_no_task_on(void **state)
 static struct probe_large large_at(struct chi_query q, enum probe_large_mode mode)
 {
     return (struct probe_large){.task = {.pool = {200, 0}, .query = q, .method = &probe_large_method, .timeout_us = 60000000}, .mode = mode};
+}
+
+static bool has_one_open(void *arg) { return node_peer(arg, 1, "open_in") == 1; }
+
+/* Its task runs there, with a deadline far away. */
+static void peer__that_dies_with_a_task_running_ends_it(void **state)
+{
+    (void)state;
+    struct node one, two;
+    struct node_options o = {.modules = MODULES_OF_TESTS, .compose = with_probe, .limits = "peer_silence_ms: 500"};
+    pair_start(&one, &two, &o, &o);
+    struct chi_client *c = node_connect(&one);
+    struct probe_where t = parked_at(there);
+    t.task.timeout_us = 600000000;
+    chi_submit(c, &t.task);
+    until(has_one_open, &two, "the task runs");
+    node_kill(&two);
+    assert_int_equal(chi_wait(c, &t.task, LONG), CHI_STATUS_PEER_DOWN);
+    assert_int_equal(node_peer(&one, 2, "downs"), 1);
+    assert_int_equal(node_peer(&one, 2, "open_out"), 0);
+    node_start(&two);
+    assert_int_equal(ping(c, there, 60000000), CHI_STATUS_OK);
+    chi_disconnect(c);
+    pair_stop(&one, &two);
+}
+
+static void pause_for(const struct node *n, long ms)
+{
+    kill(n->pid, SIGSTOP);
+    nanosleep(&(struct timespec){ms / 1000, ms % 1000 * 1000000}, NULL); /* the pause is what is tested */
+    kill(n->pid, SIGCONT);
+}
+
+/* 200 ms of the peer's, and three times the silence of our own. */
+static void pause__is_not_taken_for_the_peer_s_end(void **state)
+{
+    (void)state;
+    struct node one, two;
+    struct node_options o = {.modules = MODULES_OF_TESTS, .compose = with_probe}, patient = o;
+    patient.limits = "peer_silence_ms: 60000";
+    pair_start(&one, &two, &o, &patient);
+    struct chi_client *c = node_connect(&one);
+    struct probe_where t = parked_at(there);
+    chi_submit(c, &t.task);
+    until(has_one_open, &two, "the task runs");
+    pause_for(&two, 200);
+    assert_int_equal(ping(c, there, 60000000), CHI_STATUS_OK);
+    pause_for(&one, 3000);
+    assert_int_equal(ping(c, there, 60000000), CHI_STATUS_OK);
+    assert_int_equal(node_peer(&one, 2, "downs"), 0);
+    assert_int_equal(chi_wait(c, &t.task, 0), CHI_STATUS_TIMED_OUT); /* still out */
+    chi_disconnect(c);
+    assert_int_equal(node_stop(&two), NODE_GAVE_UP);
+    assert_int_equal(node_stop(&one), 0);
 }
 
 /* Node 2 has 16 records of that size: what finds none ends at once, and holds nobody else up.  Tasks that never end do not keep
@@ -411,13 +466,15 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
 #define TEST(f) cmocka_unit_test_setup_teardown(f, folder_setup, folder_teardown)
-        TEST(peer__that_is_not_there_ends_the_task_by_its_deadline),
+        TEST(peer__that_is_not_there_ends_the_task_in_time),
         TEST(peer__that_comes_late_is_found),
         TEST(peer__killed_and_restarted_ends_tasks_and_works_again),
         TEST(peer__of_another_cluster_is_refused),
         TEST(peer__with_another_method_table_says_so),
         TEST(peer__without_the_pool_says_so),
         TEST(peer__whose_cluster_differs_sends_no_task_on),
+        TEST(peer__that_dies_with_a_task_running_ends_it),
+        TEST(pause__is_not_taken_for_the_peer_s_end),
         TEST(peer__without_records_says_so),
         TEST(peer__with_as_many_tasks_as_may_come_in_makes_the_others_wait),
         TEST(memory__that_is_used_up_ends_large_tasks),

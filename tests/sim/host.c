@@ -101,6 +101,7 @@ static void fill_config(const struct endpoint *e, struct xfer_config *c)
         .ack_delay_ns = o->ack_delay_ns,
         .ack_every = o->ack_every,
         .hello_retry_ns = o->hello_retry_ns,
+        .silence_ns = o->silence_ns,
         .session_seed = e->w->seed * 1000 + e->index * 100 + e->incarnation,
     };
 }
@@ -191,6 +192,11 @@ void host_drain(struct endpoint *e)
 void host_packet(struct world *w, struct event *ev)
 {
     struct endpoint *e = host_find(w, &ev->to);
+    if (e && e->up && host_paused(e)) { /* it waits in its port */
+        ev->when = w->paused_ns[e->node - 1];
+        net_event(w, ev);
+        return;
+    }
     if (e && e->up) {
         uint64_t before = 0, after = 0;
         for (int i = 1; i < CHI_DROP_COUNT; i++)
@@ -229,6 +235,11 @@ uint64_t host_run(struct world *w)
         struct endpoint *e = &w->endpoint[i];
         if (!e->up)
             continue;
+        if (host_paused(e)) {
+            if (w->paused_ns[e->node - 1] < next)
+                next = w->paused_ns[e->node - 1];
+            continue;
+        }
         uint64_t when = xfer_deadline(e->x);
         if (when <= w->now) {
             turn(e);

@@ -205,7 +205,7 @@ static void done(struct endpoint *e, const struct xfer_event *ev)
         if (own)
             CHECK(w, s->runs == 1 && st == own_status(s->id) && !too_big, s->runs, st);
         else
-            CHECK(w, s->runs == 0 || st != CHI_STATUS_TOO_BIG, s->runs, st);
+            CHECK(w, s->runs == 0 || (st != CHI_STATUS_TOO_BIG && st != CHI_STATUS_UNREACHABLE), s->runs, st);
         CHECK(w, st != CHI_STATUS_TOO_BIG || too_big, s->id, st);
         if (s->strict)
             CHECK(w, own || too_big, s->id, st);
@@ -214,7 +214,7 @@ static void done(struct endpoint *e, const struct xfer_event *ev)
             CHECK(w, filled(ev->bytes, ev->length, key_body(s->id)), s->id, ev->length);
         }
         CHECK(w, own || st == CHI_STATUS_TOO_BIG || st == CHI_STATUS_DEADLINE || st == CHI_STATUS_PEER_RESTARTED ||
-                     st == CHI_STATUS_PEER_DOWN || st == CHI_STATUS_SHUTDOWN, s->id, st);
+                     st == CHI_STATUS_PEER_DOWN || st == CHI_STATUS_UNREACHABLE || st == CHI_STATUS_SHUTDOWN, s->id, st);
     }
     sub_free(w, s);
 }
@@ -271,7 +271,11 @@ static void job_drop(struct job *j)
 void load_answer_event(struct job *j)
 {
     j->scheduled = false;
-    if (!j->at)
+    if (j->at && host_paused(j->at)) {
+        struct world *w = j->at->w;
+        j->scheduled = true;
+        net_event(w, &(struct event){.kind = EV_ANSWER, .job = j, .when = w->paused_ns[j->at->node - 1]});
+    } else if (!j->at)
         free(j);
     else if (!j->answered)
         load_answer(j);
@@ -353,6 +357,10 @@ void load_event(struct endpoint *e, const struct xfer_event *ev)
         return;
     case XFER_CANCELLED:
         cancelled(e, ev);
+        return;
+    case XFER_PEER_DOWN: /* no false alarm */
+        e->w->downs++;
+        CHECK(e->w, e->w->o.silence_ns < SIM_SILENCE_LONG || e->w->o.forge, ev->node, ev->incarnation);
         return;
     case XFER_PEER_UP:
         CHECK(e->w, ev->node != e->node && ev->incarnation, ev->node, ev->incarnation);

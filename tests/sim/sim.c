@@ -47,6 +47,9 @@ static void draw_faults(struct world *w)
     o->no_memory = chance(w, 200000);
     o->restarts = sim_draw(w, 0, 1) ? (uint32_t)sim_draw(w, 0, 4) : 0;
     o->partitions = sim_draw(w, 0, 2) ? 0 : (uint32_t)sim_draw(w, 1, 4);
+    o->pauses = sim_draw(w, 0, 2) ? 0 : (uint32_t)sim_draw(w, 1, 4);
+    /* So short that cuts and pauses of up to 200 ms are taken for the peer's end; or so long that nothing here may be. */
+    o->silence_ns = sim_draw(w, 0, 2) ? SIM_SILENCE_LONG : sim_draw(w, 40, 300) * MS;
 }
 
 static void draw_options(struct world *w)
@@ -98,10 +101,10 @@ static void print_options(const struct world *w)
            (unsigned long long)(o->delay_ns / US), (unsigned long long)(o->jitter_ns / US),
            (unsigned long long)(o->late_ns / US));
     printf("  ppm: loss %u twice %u late %u flip %u cut %u forge %u no_packet %u no_memory %u; memory %llu largest %llu; "
-           "restarts %u partitions %u messages %u region %u form %u faulty %llu us\n",
+           "restarts %u partitions %u pauses %u silence %llu ms messages %u region %u form %u faulty %llu us\n",
            o->loss, o->twice, o->late, o->flip, o->cut, o->forge, o->no_packet, o->no_memory,
            (unsigned long long)o->memory_bytes, (unsigned long long)o->memory_largest, o->restarts, o->partitions,
-           o->messages, o->region_max, o->form_max, (unsigned long long)(o->faulty_ns / US));
+           o->pauses, (unsigned long long)(o->silence_ns / MS), o->messages, o->region_max, o->form_max, (unsigned long long)(o->faulty_ns / US));
 }
 
 /* --- events */
@@ -116,7 +119,7 @@ static void submit_some(struct world *w)
 {
     struct endpoint *e = &w->endpoint[sim_draw(w, 0, w->endpoints - 1)];
     uint32_t n = sim_draw(w, 0, 3) ? 1 : (uint32_t)sim_draw(w, 1, 20);
-    for (uint32_t i = 0; i < n && e->up; i++) {
+    for (uint32_t i = 0; i < n && e->up && !host_paused(e); i++) {
         uint64_t life = sim_draw(w, 0, 2) ? sim_draw(w, 100, 3000) * MS : sim_draw(w, 0, 20) * MS;
         load_submit(w, e, other_node(w, e->node), w->now + life, false);
     }
@@ -164,6 +167,9 @@ static void handle(struct world *w, struct event *e)
     case EV_START:
         start(w, e->node);
         return;
+    case EV_PAUSE:
+        w->paused_ns[e->node - 1] = w->now + sim_draw(w, 1, 200) * MS;
+        return;
     case EV_CUT:
     case EV_JOIN:
         w->parted[e->node - 1][e->other - 1] = e->kind == EV_CUT;
@@ -208,9 +214,12 @@ static void plan(struct world *w)
         e.when = sim_draw(w, 0, o->faulty_ns);
         net_event(w, &e);
         e.kind = EV_JOIN;
-        e.when += sim_draw(w, 1, 100) * MS;
+        e.when += sim_draw(w, 1, 200) * MS;
         net_event(w, &e);
     }
+    for (uint32_t i = 0; i < o->pauses; i++)
+        net_event(w, &(struct event){
+                         .kind = EV_PAUSE, .node = (uint32_t)sim_draw(w, 1, o->nodes), .when = sim_draw(w, 0, o->faulty_ns)});
 }
 
 static bool all_over(struct world *w) { return w->open == 0; }
@@ -245,6 +254,7 @@ static void heal(struct world *w)
 {
     w->faulty = false;
     memset(w->parted, 0, sizeof w->parted);
+    memset(w->paused_ns, 0, sizeof w->paused_ns);
 }
 
 static void check_end(struct world *w)
@@ -306,8 +316,8 @@ static bool run_seed(uint64_t seed, bool verbose, uint64_t *digest)
         print_options(w);
         printf("seed %llu FAILED: %s\n", (unsigned long long)seed, w->failed);
     } else if (verbose) {
-        printf("  %u tasks, %llu restarts, %llu ms, digest %016llx; ended:", w->sub_count, (unsigned long long)w->restarts,
-               (unsigned long long)(w->now / MS), (unsigned long long)w->digest);
+        printf("  %u tasks, %llu restarts, %llu times down, %llu ms, digest %016llx; ended:", w->sub_count, (unsigned long long)w->restarts,
+               (unsigned long long)w->downs, (unsigned long long)(w->now / MS), (unsigned long long)w->digest);
         for (int i = 0; i < 64; i++)
             if (w->statuses[i])
                 printf(" %s %llu", chi_status_name((enum chi_status)i), (unsigned long long)w->statuses[i]);

@@ -11,6 +11,7 @@ enum {
     SIM_WORKERS_MAX = 3,
     SIM_ENDPOINTS_MAX = SIM_NODES_MAX * SIM_WORKERS_MAX,
     SIM_PORT = 7440,
+    SIM_SILENCE_LONG = 2000000000, /* ns: no cut, pause or loss of a run lasts so long */
     SIM_GUARD = 64, /* bytes before and behind each buffer that nobody may change */
 };
 
@@ -24,7 +25,8 @@ struct options { /* drawn from the seed */
     uint32_t no_packet, no_memory;
     uint64_t memory_bytes, memory_largest, peer_memory, grant_bytes;
     uint32_t overcommit, unasked_bytes, credit_bytes;
-    uint32_t restarts, partitions;
+    uint32_t restarts, partitions, pauses;
+    uint64_t silence_ns;
     uint32_t messages, region_max, form_max;
     uint64_t faulty_ns; /* length of the first phase */
 };
@@ -61,7 +63,7 @@ struct endpoint {
     uint64_t drops[CHI_DROP_COUNT];
 };
 
-enum event_kind { EV_PACKET = 1, EV_ANSWER, EV_SUBMIT, EV_RESTART, EV_START, EV_CUT, EV_JOIN };
+enum event_kind { EV_PACKET = 1, EV_ANSWER, EV_SUBMIT, EV_RESTART, EV_START, EV_CUT, EV_JOIN, EV_PAUSE };
 struct event {
     uint64_t when, sequence;
     enum event_kind kind;
@@ -98,10 +100,11 @@ struct world {
     struct endpoint endpoint[SIM_ENDPOINTS_MAX];
     uint32_t endpoints;
     bool parted[SIM_NODES_MAX][SIM_NODES_MAX];
+    uint64_t paused_ns[SIM_NODES_MAX]; /* until then the node neither looks nor acts */
     struct sub **subs;
     uint32_t sub_count, sub_room, open;
     uint64_t statuses[64];
-    uint64_t restarts;
+    uint64_t restarts, downs;
     const char *failed; /* the first check that failed */
     char text[256];
 };
@@ -128,6 +131,7 @@ void host_packet(struct world *w, struct event *ev);
 /* Ticks and sends where it is due; returns the next deadline of all. */
 uint64_t host_run(struct world *w);
 void host_drain(struct endpoint *e);
+static inline bool host_paused(const struct endpoint *e) { return e->w->paused_ns[e->node - 1] > e->w->now; }
 struct endpoint *host_find(struct world *w, const struct xfer_addr *a);
 
 /* load.c - tasks and the checks on them */

@@ -161,6 +161,7 @@ static void config_load__has_defaults(void **state)
     assert_int_equal(c->limits.messages, 1024);
     assert_int_equal(c->limits.window, 128);
     assert_int_equal(c->limits.delay_target_us, 250);
+    assert_int_equal(c->limits.peer_silence_ms, 1000);
     assert_int_equal(c->limits.pto_us, 200);
     assert_int_equal(c->limits.task_timeout_ms, 10000);
     config_free(c);
@@ -256,6 +257,8 @@ static const struct mistake mistakes[] = {
     {18, "limits: {window: 8192}", "limits.window is '8192'; right is a power of two from 4 to 4096", 0},
     {18, "limits: {clients: 0}", "limits.clients is '0'", 0},
     {18, "limits: {tasks: 1}", "limits.tasks is '1'", 0},
+    {18, "limits: {peer_silence_ms: 99}", "limits.peer_silence_ms is '99'", 0},
+    {18, "limits: {peer_silence_ms: 600001}", "limits.peer_silence_ms is '600001'", 0},
     {18, "limits: {delay_target_us: 9}", "limits.delay_target_us is '9'", 0},
     {18, "limits: {delay_target_us: 1000001}", "limits.delay_target_us is '1000001'", 0},
     {18, "limits: {pto_us: 0}", "limits.pto_us is '0'", 0},

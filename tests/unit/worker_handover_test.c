@@ -126,7 +126,7 @@ static struct runtime_options options(void)
 {
     return (struct runtime_options){.node_id = 1, .workers = 2, .cores = cores, .tasks = 64, .arena_bytes = 1 << 20,
                                     .task_timeout_ns = 1000000000, .nodes = nodes, .node_count = 1, .cluster = "test", .incarnation = 1,
-                                    .messages = 16, .window = 32, .pto_us = 321, .delay_target_us = 100, .peers_max = 1, .net = net, .udp_port = 7440};
+                                    .messages = 16, .window = 32, .pto_us = 321, .delay_target_us = 100, .peer_silence_ms = 1000, .peers_max = 1, .net = net, .udp_port = 7440};
 }
 
 static void create__takes_the_options_and_an_unguessable_seed(void **state)

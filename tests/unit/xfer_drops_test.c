@@ -136,8 +136,6 @@ static void hello__that_is_not_believed_is_counted_by_reason(void **state)
     rx(&s, 2, p, a_hello(p, &h), CHI_DROP_PEER_UNKNOWN);
     h = script_hello();
     rx(&s, 3, p, a_hello(p, &h), CHI_DROP_ADDRESS);
-    h.incarnation = SCRIPT_PEER_LIFE - 1;
-    rx(&s, 2, p, a_hello(p, &h), CHI_DROP_INCARNATION);
     h = script_hello();
     h.peer_session = s.session;
     h.peer_incarnation = SCRIPT_OWN_LIFE - 1; /* meant for a former life of ours */
@@ -193,7 +191,6 @@ static void refuse__that_is_not_believed_is_counted_by_reason(void **state)
     script_live(&s);
     const struct { struct wire_refuse r; uint32_t ip; enum chi_drop want; } cases[] = {
         {{.incarnation = SCRIPT_PEER_LIFE, .node = 2, .session = SCRIPT_PEER_SESSION + 1, .reason = WIRE_REFUSE_SESSION}, 2, CHI_DROP_SESSION_UNKNOWN},
-        {{.incarnation = SCRIPT_PEER_LIFE - 1, .node = 2, .session = SCRIPT_PEER_SESSION, .reason = WIRE_REFUSE_SESSION}, 2, CHI_DROP_INCARNATION},
         {{.incarnation = SCRIPT_PEER_LIFE, .node = 9, .session = SCRIPT_PEER_SESSION, .reason = WIRE_REFUSE_SESSION}, 2, CHI_DROP_PEER_UNKNOWN},
         {{.incarnation = SCRIPT_PEER_LIFE, .node = 2, .session = SCRIPT_PEER_SESSION, .reason = WIRE_REFUSE_SESSION}, 3, CHI_DROP_PEER_UNKNOWN},
         {{.incarnation = SCRIPT_PEER_LIFE, .node = 2, .reason = WIRE_REFUSE_VERSION}, 2, CHI_DROP_SESSION_UNKNOWN},

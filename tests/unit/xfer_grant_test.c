@@ -417,7 +417,7 @@ static void origin__tells_that_a_message_ended(void **state)
         script_wait(&s, 20 * MS);
     }
     assert_int_equal(cancels, 9);
-    assert_int_equal(xfer_deadline(s.x), UINT64_MAX);
+    assert_true(xfer_deadline(s.x) >= s.now + 1000 * MS); /* it looks once more whether the peer is needed (alive.c) */
     script_close(&s);
 }
 

@@ -72,7 +72,7 @@ static void hello__asking_retries_with_back_off_while_a_message_waits(void **sta
     script_wait(&s, 1 * MS);
     script_take_hello(&s, &h);
     script_wait(&s, 1000 * MS); /* past the deadline */
-    expect_done(&s, &m, CHI_STATUS_DEADLINE);
+    expect_done(&s, &m, CHI_STATUS_UNREACHABLE);
     while (s.taken < s.sent_count)
         script_take_hello(&s, &h);
     script_wait(&s, 1000 * MS);
@@ -297,9 +297,7 @@ static void restart__ends_sent_messages_after_the_handshake_only(void **state)
     s.taken = s.sent_count;
     struct wire_hello h = script_hello(), reply;
     h.session = 0xbeef;
-    h.incarnation = SCRIPT_PEER_LIFE - 1;
-    assert_int_equal(script_say_hello(&s, &h), CHI_DROP_INCARNATION);
-    h.incarnation = SCRIPT_PEER_LIFE + 1;
+    h.incarnation = SCRIPT_PEER_LIFE - 1; /* its clock was set back */
     assert_int_equal(script_say_hello(&s, &h), CHI_DROP_NONE);
     script_no_event(&s); /* could be anybody */
     uint64_t drops = s.drops[CHI_DROP_SESSION_UNKNOWN];
@@ -363,7 +361,7 @@ static void restart__of_the_peers_makes_us_say_hello_at_once(void **state)
     script_live(&s);
     begin_message(&s, &m);
     s.taken = s.sent_count;
-    struct wire_refuse r = {.incarnation = SCRIPT_PEER_LIFE + 1, .node = 2, .session = SCRIPT_PEER_SESSION,
+    struct wire_refuse r = {.incarnation = SCRIPT_PEER_LIFE - 1, .node = 2, .session = SCRIPT_PEER_SESSION,
                             .reason = WIRE_REFUSE_SESSION, .version = 1};
     assert_int_equal(script_say_refuse(&s, 3, &r), CHI_DROP_PEER_UNKNOWN); /* from another address */
     script_nothing_sent(&s);
@@ -378,8 +376,6 @@ static void restart__of_the_peers_makes_us_say_hello_at_once(void **state)
     struct wire_header header;
     while (script_take(&s, &p, &header)) /* it waits for the new session */
         assert_int_equal(header.kind, WIRE_KIND_HELLO);
-    r.incarnation = SCRIPT_PEER_LIFE - 1;
-    assert_int_equal(script_say_refuse(&s, 2, &r), CHI_DROP_INCARNATION);
     script_close(&s);
 }
 

@@ -244,7 +244,7 @@ static void probe__has_nothing_to_say_after_the_end(void **state)
     for (int i = 0; i < 100; i++)
         script_wait(&s, 10 * MS);
     script_nothing_sent(&s);
-    assert_true(xfer_deadline(s.x) == UINT64_MAX);
+    assert_true(xfer_deadline(s.x) >= s.now + 1000 * MS); /* it looks once more whether the peer is needed (alive.c) */
     script_close(&s);
 }
 

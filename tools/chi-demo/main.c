@@ -176,7 +176,7 @@ static bool node_reach(struct demo *d)
             s = chi_wait(d->client, &ping.task, -1);
         if (s == CHI_STATUS_OK)
             return ping.value == d->key;
-    } while ((s == CHI_STATUS_DEADLINE || s == CHI_STATUS_PEER_DOWN) && now_ns() < end);
+    } while ((s == CHI_STATUS_DEADLINE || s == CHI_STATUS_UNREACHABLE || s == CHI_STATUS_PEER_DOWN) && now_ns() < end);
     fprintf(stderr, "chi-demo: node %" PRIu32 " is not reached: %s\n", d->node, chi_status_text(s));
     return false;
 }

@@ -1,0 +1,240 @@
+/* Whether a peer is still there: who asks, when, and what ends when nobody answers (xfer/alive.c). */
+#include "tests/unit/xfer_script.h"
+
+enum { SILENCE_MS = 1000, QUARTER_MS = SILENCE_MS / 4 };
+static uint8_t form[2000];
+
+static void live(struct script *s)
+{
+    struct xfer_config c = script_config();
+    c.silence_ns = SILENCE_MS * MS;
+    c.overcommit = 1;
+    c.grant_bytes = 1000;
+    script_open_with(s, &c);
+    script_handshake(s);
+}
+
+static void send_small(struct script *s, uint32_t node, struct xfer_out *m, uint64_t life_ms)
+{
+    *m = (struct xfer_out){.form = form, .form_length = script_form(form, NULL, 0, 8), .deadline_ns = s->now + life_ms * MS};
+    xfer_send(s->x, node, m, s->now);
+    script_tx(s);
+}
+
+/* The peer acknowledges all that came so far. */
+static void ack_all(struct script *s)
+{
+    struct wire_header h = {0};
+    const uint8_t *p;
+    uint64_t last = 0;
+    while (script_take(s, &p, &h))
+        if (h.kind == WIRE_KIND_DATA)
+            last = h.number;
+    if (!last)
+        return;
+    data_begin(s);
+    data_ack(s, 1, last);
+    assert_int_equal(data_end(s), CHI_DROP_NONE);
+}
+
+/* PINGs among what it sent since the test last looked. */
+static unsigned pings(struct script *s)
+{
+    struct wire_header h;
+    const uint8_t *p;
+    unsigned n = 0;
+    while (script_take(s, &p, &h)) {
+        struct wire_cursor c = {.p = p, .at = WIRE_HEADER_BYTES, .end = h.length};
+        struct wire_frame f;
+        while (h.kind == WIRE_KIND_DATA && script_frame(&c, &f) != WIRE_FRAME_END)
+            n += f.type == WIRE_FRAME_PING;
+    }
+    return n;
+}
+
+static void done(struct script *s, struct xfer_out *m, enum chi_status st)
+{
+    struct xfer_event ev;
+    script_event(s, XFER_DONE, &ev);
+    assert_ptr_equal(ev.out, m);
+    assert_int_equal(ev.status, st);
+}
+
+static void silence__ends_what_is_open_and_says_whether_it_may_have_run(void **state)
+{
+    (void)state;
+    struct script s;
+    struct xfer_out sent, unsent, later;
+    struct xfer_event ev;
+    struct xfer_peer_stats st[2];
+    live(&s);
+    send_small(&s, 2, &sent, 100000);
+    ack_all(&s);
+    s.no_packet = true;
+    send_small(&s, 2, &unsent, 100000);
+    for (int ms = 0; ms < SILENCE_MS; ms += 10) {
+        script_no_event(&s);
+        script_wait(&s, 10 * MS);
+    }
+    script_event(&s, XFER_PEER_DOWN, &ev);
+    assert_int_equal(ev.node, 2);
+    done(&s, &sent, CHI_STATUS_PEER_DOWN);
+    done(&s, &unsent, CHI_STATUS_UNREACHABLE);
+    script_no_event(&s);
+    xfer_stats(s.x, st, 2);
+    assert_int_equal(st[0].state, XFER_PEER_SILENT);
+    assert_int_equal(st[0].downs, 1);
+    assert_int_equal(st[0].open_out, 0);
+    s.no_packet = false;
+    s.taken = s.sent_count;
+
+    send_small(&s, 2, &later, 100000); /* waits, as for one that was never there */
+    struct wire_hello h, back = script_hello();
+    script_take_hello(&s, &h);
+    script_no_event(&s);
+    back.session++;
+    back.peer_session = h.session;
+    back.peer_incarnation = SCRIPT_OWN_LIFE;
+    assert_int_equal(script_say_hello(&s, &back), CHI_DROP_NONE); /* the same life: it was cut off */
+    script_event(&s, XFER_PEER_UP, &ev);
+    xfer_stats(s.x, st, 2);
+    assert_int_equal(st[0].state, XFER_PEER_READY);
+    assert_int_equal(st[0].open_out, 1);
+    script_close(&s);
+}
+
+static void ping__is_sent_while_something_is_open_and_nothing_is_heard(void **state)
+{
+    (void)state;
+    struct script s;
+    struct xfer_out m;
+    live(&s);
+    assert_true(xfer_deadline(s.x) == UINT64_MAX); /* nothing open: no traffic, no timer */
+    send_small(&s, 2, &m, 100000);
+    ack_all(&s);
+    for (int round = 0; round < 3; round++) {
+        script_wait(&s, QUARTER_MS * MS - MS);
+        assert_int_equal(pings(&s), 0);
+        script_wait(&s, MS);
+        assert_int_equal(pings(&s), 1);
+        data_begin(&s);
+        data_ack(&s, 1, 1); /* says nothing new, but that it lives */
+        assert_int_equal(data_end(&s), CHI_DROP_NONE);
+    }
+    data_begin(&s);
+    data_task_out(&s, &(struct wire_task_out){.generation = 1}, "");
+    assert_int_equal(data_end(&s), CHI_DROP_NONE);
+    done(&s, &m, CHI_STATUS_OK);
+    script_wait(&s, MS); /* its ack */
+    s.taken = s.sent_count;
+    for (int i = 0; i < 8; i++) {
+        script_wait(&s, QUARTER_MS * MS);
+        assert_int_equal(pings(&s), 0);
+    }
+    assert_true(xfer_deadline(s.x) == UINT64_MAX);
+    script_close(&s);
+}
+
+static void pause__of_our_own_is_no_silence_of_the_peer(void **state)
+{
+    (void)state;
+    struct script s;
+    struct xfer_out m;
+    struct xfer_event ev;
+    live(&s);
+    send_small(&s, 2, &m, 1000000);
+    ack_all(&s);
+    script_wait(&s, QUARTER_MS * MS);
+    assert_int_equal(pings(&s), 1);
+    script_wait(&s, 100 * SILENCE_MS * MS); /* stopped in the middle */
+    script_no_event(&s);
+    script_wait(&s, 100 * SILENCE_MS * MS);
+    script_no_event(&s);
+    script_wait(&s, QUARTER_MS * MS - MS); /* three quarters are over: then one more */
+    script_no_event(&s);
+    script_wait(&s, MS);
+    script_event(&s, XFER_PEER_DOWN, &ev);
+    done(&s, &m, CHI_STATUS_PEER_DOWN);
+    script_close(&s);
+}
+
+static void silence__cancels_the_peer_s_tasks_and_leaves_other_peers_alone(void **state)
+{
+    (void)state;
+    struct script s;
+    struct xfer_out m;
+    struct xfer_event ev, task;
+    struct xfer_addr a = {.ip = 3, .port = SCRIPT_PORT};
+    live(&s);
+    assert_int_equal(xfer_peer_set(s.x, 3, &a), 0);
+    uint32_t n = script_form(form, NULL, 0, 8);
+    data_begin(&s);
+    data_task_in(&s, 0, 1, form, n, n);
+    assert_int_equal(data_end(&s), CHI_DROP_NONE);
+    script_event(&s, XFER_TASK, &task);
+    const struct form_region r[] = {{1000, 0, CHI_WRITE}};
+    n = script_form(form, r, 1, 0);
+    data_begin(&s);
+    data_task_in(&s, 1, 1, form, n, n);
+    assert_int_equal(data_end(&s), CHI_DROP_NONE);
+    assert_int_equal(s.memory_out, 1);
+    send_small(&s, 3, &m, 100000); /* it is only dialed: nothing of it can be silent */
+    for (int ms = 0; ms < SILENCE_MS; ms += 10) {
+        script_no_event(&s);
+        script_wait(&s, 10 * MS);
+        s.taken = s.sent_count;
+    }
+    script_event(&s, XFER_PEER_DOWN, &ev);
+    assert_int_equal(ev.node, 2);
+    script_event(&s, XFER_CANCELLED, &ev);
+    assert_ptr_equal(ev.in, task.in);
+    script_no_event(&s);
+    assert_int_equal(s.memory_out, 0); /* what it had begun */
+    xfer_answer(s.x, task.in, &(struct xfer_answer){.status = CHI_STATUS_OK}, s.now);
+    script_event(&s, XFER_ANSWERED, &ev);
+    script_close(&s);
+}
+
+static void silence__about_a_message_that_waits_for_our_grant_does_not_count(void **state)
+{
+    (void)state;
+    struct script s;
+    const struct form_region r[] = {{100000, 0, CHI_WRITE}};
+    live(&s);
+    uint32_t n = script_form(form, r, 1, 0);
+    for (uint32_t slot = 0; slot < 2; slot++) { /* the second waits: one has grants at once */
+        struct wire_task_in w = {.slot = slot, .generation = 1, .form_length = n, .inline_length = (uint16_t)n, .flags = WIRE_TASK_WAITS};
+        data_begin(&s);
+        s.at += wire_put_task_in(s.packet + s.at, &w);
+        data_bytes(&s, form, n);
+        assert_int_equal(data_end(&s), CHI_DROP_NONE);
+    }
+    int left[] = {0, 0, 0};
+    for (int quarters = 0; s.memory_out; quarters++) {
+        assert_true(quarters < 1000);
+        left[s.memory_out]++;
+        script_wait(&s, QUARTER_MS * MS);
+        ack_all(&s);
+        data_begin(&s);
+        data_ping(&s);
+        assert_int_equal(data_end(&s), CHI_DROP_NONE);
+        while (s.sent_count)
+            free(s.sent[--s.sent_count].bytes);
+        s.taken = 0;
+    }
+    assert_in_range(left[2], 40, 42); /* ten silences, then the other one has its turn */
+    assert_in_range(left[1], 39, 42);
+    script_close(&s);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(silence__ends_what_is_open_and_says_whether_it_may_have_run),
+        cmocka_unit_test(ping__is_sent_while_something_is_open_and_nothing_is_heard),
+        cmocka_unit_test(pause__of_our_own_is_no_silence_of_the_peer),
+        cmocka_unit_test(silence__cancels_the_peer_s_tasks_and_leaves_other_peers_alone),
+        cmocka_unit_test(silence__about_a_message_that_waits_for_our_grant_does_not_count),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
