@@ -187,8 +187,11 @@ static void wire__perfect_passes_all_as_it_came(void **state)
         assert_int_equal(field(stats, side, "truncated"), 0);
     }
     json_decref(stats);
-    assert_int_equal(node_peer(&one, 2, "duplicates"), 0);
-    assert_int_equal(node_drop(&two, "CRC"), 0);
+    /* No packet came twice or damaged.  (Frames may: a node that the machine let wait looks like a loss to the other one.) */
+    for (int k = 0; k < 2; k++) {
+        assert_int_equal(node_drop(k ? &two : &one, "DUPLICATE"), 0);
+        assert_int_equal(node_drop(k ? &two : &one, "CRC"), 0);
+    }
 }
 
 static void wire__bad_both_ways_and_every_task_runs_once(void **state)
