@@ -69,11 +69,44 @@ static void walk_fields(struct chi_archive *ar, const struct chi_method *m, uint
     }
 }
 
-enum chi_status chi_ar_task(struct chi_archive *ar, struct chi_method *m, struct chi_task *task)
+uint64_t fields_run(const struct chi_method *m, unsigned dir)
 {
-    if (ar->status != CHI_STATUS_OK)
+    uint64_t offset = 0, bytes = 0;
+    if (__BYTE_ORDER__ != __ORDER_LITTLE_ENDIAN__ || m->serialize_in || m->serialize_out || m->size > CHI_TASK_BYTES_MAX || m->nfields > CHI_FIELDS_MAX)
+        return 0;
+    for (uint32_t i = 0; i < m->nfields; i++) {
+        const struct chi_field *f = &m->fields[i];
+        unsigned width = f->type < sizeof scalar_width && f->type != CHI_T_BOOL ? scalar_width[f->type] : 0;
+        if (f->type == CHI_T_BULK)
+            return 0;
+        if (!(f->dir & dir))
+            continue;
+        if (!width || !in_struct(m, f, (uint64_t)f->count * width) || (bytes && f->offset != offset + bytes))
+            return 0;
+        offset = bytes ? offset : f->offset;
+        bytes += (uint64_t)f->count * width;
+    }
+    return bytes ? offset << 32 | bytes : 0;
+}
+
+/* All of a direction at once, of a task without regions. */
+static inline enum chi_status copy_run(struct chi_archive *ar, uint64_t run, struct chi_task *task)
+{
+    uint8_t *v = (uint8_t *)task + (run >> 32), *p = ar_next(ar, (uint32_t)run);
+    if (CHI_UNLIKELY(!p))
         return (enum chi_status)ar->status;
-    bool in = ar->kind == CHI_AR_OUTPUT_IN || ar->kind == CHI_AR_INPUT_IN;
+    if (!chi_ar_reading(ar))
+        ar_copy(p, v, (uint32_t)run, 1);
+    else if (CHI_LIKELY(ar->pos == ar->cap))
+        ar_copy(v, p, (uint32_t)run, 1);
+    else
+        ar->status = CHI_STATUS_ARCHIVE;
+    return (enum chi_status)ar->status;
+}
+
+/* Field by field, or by hand.  Apart, so that the usual way of small tasks does not pay for it. */
+__attribute__((noinline)) static enum chi_status walk_task(struct chi_archive *ar, struct chi_method *m, struct chi_task *task, bool in)
+{
     /* A region that a serialiser does not mention goes back empty. */
     if (ar->kind == CHI_AR_OUTPUT_OUT)
         for (uint32_t i = 0; i < ar->nregions; i++)
@@ -86,4 +119,15 @@ enum chi_status chi_ar_task(struct chi_archive *ar, struct chi_method *m, struct
     if (chi_ar_reading(ar) && (ar->pos != ar->cap || (in && ar->next_region != ar->nregions)))
         ar_fail(ar, CHI_STATUS_ARCHIVE);
     return (enum chi_status)ar->status;
+}
+
+enum chi_status chi_ar_task(struct chi_archive *ar, struct chi_method *m, struct chi_task *task)
+{
+    if (ar->status != CHI_STATUS_OK)
+        return (enum chi_status)ar->status;
+    bool in = ar->kind == CHI_AR_OUTPUT_IN || ar->kind == CHI_AR_INPUT_IN;
+    uint64_t run = __atomic_load_n(&m->hash, __ATOMIC_RELAXED) ? __atomic_load_n(&m->run[!in], __ATOMIC_RELAXED) : 0;
+    if (CHI_LIKELY(run && ar->pos == 0 && ar->nregions == 0))
+        return copy_run(ar, run, task);
+    return walk_task(ar, m, task, in);
 }

@@ -20,25 +20,32 @@ static enum chi_drop region_decode(const uint8_t *p, struct form_region *r)
     return r->size > INT64_MAX || flags == 0 || flags > (CHI_WRITE | CHI_EXPOSE) ? CHI_DROP_FORM : CHI_DROP_NONE;
 }
 
-enum chi_drop form_decode(const uint8_t *p, size_t have, struct form_head *out)
+enum chi_drop form_regions(const uint8_t *p, size_t have, struct form_head *out)
 {
     if (have < FORM_HEAD_BYTES)
+        return CHI_DROP_FORM;
+    uint32_t n = p[11];
+    out->regions = (uint8_t)n;
+    if (!query_ok(p[10], le32_get(p + 12)) || n > CHI_REGIONS_MAX || have < form_prefix_bytes(n))
+        return CHI_DROP_FORM;
+    for (uint32_t i = 0; i < n; i++)
+        if (region_decode(p + form_prefix_bytes(i), &out->region[i]) != CHI_DROP_NONE)
+            return CHI_DROP_FORM;
+    return CHI_DROP_NONE;
+}
+
+enum chi_drop form_decode(const uint8_t *p, size_t have, struct form_head *out)
+{
+    if (form_regions(p, have, out) != CHI_DROP_NONE)
         return CHI_DROP_FORM;
     out->pool.major = le32_get(p);
     out->pool.minor = le32_get(p + 4);
     out->method = le16_get(p + 8);
     out->query.kind = p[10];
-    out->regions = p[11];
     out->query.count = le32_get(p + 12);
     out->query.value = le64_get(p + 16);
     out->schema = le32_get(p + 24);
     out->timeout_us = le32_get(p + 28);
-    if (!query_ok(out->query.kind, out->query.count) || out->regions > CHI_REGIONS_MAX ||
-        have < form_prefix_bytes(out->regions))
-        return CHI_DROP_FORM;
-    for (uint32_t i = 0; i < out->regions; i++)
-        if (region_decode(p + form_prefix_bytes(i), &out->region[i]) != CHI_DROP_NONE)
-            return CHI_DROP_FORM;
     return CHI_DROP_NONE;
 }
 

@@ -37,6 +37,9 @@ static inline uint32_t form_prefix_bytes(uint32_t regions) { return FORM_HEAD_BY
  * Does not judge `place`, pools, methods or the body. */
 CHI_MUST_CHECK enum chi_drop form_decode(const uint8_t *p, size_t have, struct form_head *out);
 
+/* The same checks; fills in `regions` and `region` only. */
+CHI_MUST_CHECK enum chi_drop form_regions(const uint8_t *p, size_t have, struct form_head *out);
+
 /* Writes head and region table.  Pre: room for form_prefix_bytes(h->regions).  Returns that length. */
 size_t form_encode(uint8_t *p, const struct form_head *h);
 

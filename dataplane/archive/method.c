@@ -1,5 +1,5 @@
 /* method.c - the schema hash of a method: FNV-1a, 32 bits (Fowler, Noll, Vo). */
-#include "chi/task.h"
+#include "scalar.h"
 
 enum { FNV_BASIS = 0x811c9dc5u, FNV_PRIME = 0x01000193u };
 
@@ -25,7 +25,7 @@ static uint32_t mix_name(uint32_t h, const char *s)
 
 uint32_t chi_method_hash(struct chi_method *m)
 {
-    /* Relaxed: whoever computes it gets the same value, and nothing else is published by it. */
+    /* Relaxed: whoever computes them gets the same values, and each is used alone. */
     uint32_t h = __atomic_load_n(&m->hash, __ATOMIC_RELAXED);
     if (CHI_LIKELY(h))
         return h;
@@ -40,6 +40,8 @@ uint32_t chi_method_hash(struct chi_method *m)
         h = mix_number(h, f->count, 4);
     }
     h = h ? h : 1;
+    __atomic_store_n(&m->run[0], fields_run(m, CHI_DIR_IN), __ATOMIC_RELAXED);
+    __atomic_store_n(&m->run[1], fields_run(m, CHI_DIR_OUT), __ATOMIC_RELAXED);
     __atomic_store_n(&m->hash, h, __ATOMIC_RELAXED);
     return h;
 }

@@ -17,8 +17,9 @@ void pool_init(struct pool *p, void *mem, uint32_t count, uint32_t size)
 {
     CHI_ASSERT((uintptr_t)mem % CHI_CACHE_LINE == 0);
     uint64_t stride = stride_of(size);
-    /* pool_index divides in 32 bits */
+    /* Up to here pool_index is exact. */
     CHI_ASSERT(count * (stride / CHI_CACHE_LINE) <= UINT32_MAX);
+    p->inverse = UINT64_MAX / (stride / CHI_CACHE_LINE);
     p->base = mem;
     p->stack = (uint32_t *)(p->base + count * stride);
     p->size = (uint32_t)stride;
@@ -45,11 +46,9 @@ uint32_t pool_index(const struct pool *p, const void *obj)
 {
     /* An address below base becomes a huge offset. */
     uint64_t lines = ((uintptr_t)obj - (uintptr_t)p->base) / CHI_CACHE_LINE;
-    uint32_t each = p->size / CHI_CACHE_LINE;
-    CHI_ASSERT(lines < (uint64_t)p->count * each);
-    uint32_t index = (uint32_t)lines / each;
-    CHI_ASSERT(p->base + (size_t)index * p->size == (const uint8_t *)obj);
-    return index;
+    uint64_t index = (uint64_t)((unsigned __int128)(lines + 1) * p->inverse >> 64);
+    CHI_ASSERT(index < p->count && p->base + index * p->size == (const uint8_t *)obj);
+    return (uint32_t)index;
 }
 
 void *pool_at(const struct pool *p, uint32_t index)

@@ -9,6 +9,7 @@ struct pool {
     uint32_t *stack; /* free indices */
     uint32_t size;   /* object stride, a multiple of 64 */
     uint32_t count, free;
+    uint64_t inverse; /* of the cache lines of an object: an index without a division */
 };
 
 size_t pool_bytes(uint32_t count, uint32_t size);

@@ -52,7 +52,7 @@ struct task *task_try_get(struct task_pools *p, size_t body_bytes)
     struct task *t = pool_try_get(&p->body[c]);
     if (!t)
         return NULL;
-    memset(t, 0, sizeof *t);
+    memset(t, 0, offsetof(struct task, out)); /* `out` begins when the task goes away */
     t->size_class = (uint8_t)c;
     t->state = TASK_NEW;
     p->out++;

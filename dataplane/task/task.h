@@ -61,7 +61,7 @@ struct task_pools {
 CHI_MUST_CHECK int task_pools_init(struct task_pools *p, uint32_t tasks);
 void task_pools_fini(struct task_pools *p); /* of empty ones too */
 
-/* A record for a body of at most CHI_FORM_BYTES_MAX bytes, its fields zero but for size_class, its body undefined, state NEW;
+/* A record for a body of at most CHI_FORM_BYTES_MAX bytes, its fields zero but for size_class and out, its body undefined, state NEW;
  * NULL when the pool is empty. */
 struct task *task_try_get(struct task_pools *p, size_t body_bytes);
 /* The task's region list; NULL when the pool is empty. */

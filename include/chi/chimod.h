@@ -10,7 +10,7 @@
 
 #include "chi/archive.h"
 
-#define CHI_CHIMOD_ABI 1u
+#define CHI_CHIMOD_ABI 2u
 
 struct chi_container;
 struct chi_lane;

@@ -99,24 +99,26 @@ struct chi_method {
     chi_serialize_fn serialize_in;  /* NULL: from the table */
     chi_serialize_fn serialize_out; /* NULL: from the table */
     uint32_t size;                  /* of the method's struct, at most CHI_TASK_BYTES_MAX */
-    uint32_t hash;                  /* 0 until chi_method_hash computed it */
+    uint32_t hash;                  /* 0 until chi_method_hash computed it: who changes the method afterwards sets it to 0 again */
     uint16_t nfields;
     uint16_t id;
+    uint64_t run[2]; /* computed with the hash: of the IN and of the OUT direction, when its fields lie in the struct as they travel, in
+                      * one run of bytes: offset << 32 | bytes; else 0 */
 };
 
 /* What a header defines for whoever includes it; no warning where it is not used. */
 #define CHI_FIELDS(name) __attribute__((unused)) static const struct chi_field name[]
 #define CHI_METHOD_VAR(name) __attribute__((unused)) static struct chi_method name
 #define CHI_METHOD(ID, s, table)                                                                                       \
-    {#ID, table, NULL, NULL, sizeof(s), 0, sizeof(table) / sizeof((table)[0]), ID}
+    {#ID, table, NULL, NULL, sizeof(s), 0, sizeof(table) / sizeof((table)[0]), ID, {0, 0}}
 /* A method whose form is written by hand: its hash covers id and name only, so rename it when the form changes. */
-#define CHI_METHOD_BY_HAND(ID, s, in, out) {#ID, NULL, in, out, sizeof(s), 0, 0, ID}
+#define CHI_METHOD_BY_HAND(ID, s, in, out) {#ID, NULL, in, out, sizeof(s), 0, 0, ID, {0, 0}}
 
 CHI_BEGIN
 
 /* The hash that travels with each task: over id, field names, types, directions and counts; with a function of its own for
  * either direction over the method's name too.  Never 0.
- * Computed at the first call and kept in m->hash.  Any thread. */
+ * Computed at the first call and kept in m->hash (and m->run beside it).  Any thread. */
 CHI_API uint32_t chi_method_hash(struct chi_method *m);
 
 CHI_END

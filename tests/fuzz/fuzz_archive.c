@@ -77,7 +77,7 @@ enum { PICKS = 5, TABLE_FIELDS = 8, TABLE_BYTES = 12 };
 /* Any bytes as a table of at most 8 fields; returns how many bytes it took. */
 static size_t any_table(const uint8_t *p, size_t n, struct chi_field *fields, struct chi_method *m)
 {
-    *m = (struct chi_method){"ANY", fields, NULL, NULL, 512, 0, 0, 5};
+    *m = (struct chi_method){.name = "ANY", .fields = fields, .size = 512, .id = 5};
     size_t at = 0;
     for (; m->nfields < TABLE_FIELDS && n - at >= TABLE_BYTES; at += TABLE_BYTES) {
         uint32_t offset, count;
@@ -85,6 +85,8 @@ static size_t any_table(const uint8_t *p, size_t n, struct chi_field *fields, st
         memcpy(&count, p + at + 4, 4);
         fields[m->nfields++] = (struct chi_field){"f", offset, count, p[at + 8], p[at + 9]};
     }
+    if (n % 2)
+        (void)chi_method_hash(m); /* then what is a run is copied as one */
     return at;
 }
 

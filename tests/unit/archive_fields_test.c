@@ -152,7 +152,9 @@ static void ar_task__wrong_tables(void **state)
     memset(body, 0xee, sizeof body);
     memcpy(before, body, sizeof body);
     for (unsigned i = 0; i < sizeof bad / sizeof bad[0]; i++) {
-        struct chi_method m = {"BAD", &bad[i], NULL, NULL, 128, 0, 1, 1};
+        struct chi_method m = {"BAD", &bad[i], NULL, NULL, 128, 0, 1, 1, {0, 0}};
+        if (i % 2)
+            (void)chi_method_hash(&m); /* no table that is wrong becomes a run */
         for (enum chi_ar_kind kind = CHI_AR_OUTPUT_IN; kind <= CHI_AR_INPUT_OUT; kind++) {
             struct chi_ar_region r[CHI_REGIONS_MAX] = {{buf, 8, 0, CHI_WRITE | CHI_EXPOSE}};
             struct chi_archive ar;
@@ -187,7 +189,7 @@ static void ar_task__wrong_methods(void **state)
 static void ar_task__no_fields(void **state)
 {
     (void)state;
-    struct chi_method m = {"NONE", NULL, NULL, NULL, sizeof(struct chi_task), 0, 0, 1};
+    struct chi_method m = {"NONE", NULL, NULL, NULL, sizeof(struct chi_task), 0, 0, 1, {0, 0}};
     struct chi_task t = {.method = &m};
     for (enum chi_ar_kind kind = CHI_AR_OUTPUT_IN; kind <= CHI_AR_INPUT_OUT; kind++) {
         struct chi_archive ar;
@@ -207,7 +209,7 @@ static void ar_task__largest_method(void **state)
         f[i] = (struct chi_field){"f", CHI_TASK_BYTES_MAX - 8 * (i + 1), 1, CHI_DIR_IN, CHI_T_U64};
         task[f[i].offset] = (uint8_t)(i + 1);
     }
-    struct chi_method m = {"MOST", f, NULL, NULL, CHI_TASK_BYTES_MAX, 0, CHI_FIELDS_MAX, 1};
+    struct chi_method m = {"MOST", f, NULL, NULL, CHI_TASK_BYTES_MAX, 0, CHI_FIELDS_MAX, 1, {0, 0}};
     struct chi_archive ar;
     chi_ar_init(&ar, CHI_AR_OUTPUT_IN, buf, sizeof buf, NULL, 0);
     assert_int_equal(chi_ar_task(&ar, &m, (struct chi_task *)task), CHI_STATUS_OK);
@@ -262,9 +264,67 @@ static void ar_task__by_hand(void **state)
     assert_true(r[0].used == 0 && r[1].used == 0 && r[2].used == 0 && r[3].used == 5 && ar.pos == 0);
 }
 
+struct runs {
+    struct chi_task task;
+    uint64_t a;
+    uint32_t b[2];
+    uint8_t c, d;
+    bool flag;
+    uint32_t apart;
+    CHI_STR_T(4) name;
+    struct chi_bulk bulk;
+};
+static const struct chi_field run_fields[] = {CHI_IN(U64, struct runs, a), CHI_INOUT(U32, struct runs, b), CHI_OUT(U8, struct runs, c)};
+static const struct chi_field gap[] = {CHI_IN(U64, struct runs, a), CHI_IN(U8, struct runs, c)};
+static const struct chi_field turned[] = {CHI_IN(U32, struct runs, b), CHI_IN(U64, struct runs, a)};
+static const struct chi_field padded[] = {CHI_IN(U8, struct runs, d), CHI_IN(U32, struct runs, apart)};
+static const struct chi_field boolean[] = {CHI_INOUT(BOOL, struct runs, flag)};
+static const struct chi_field string[] = {CHI_STR(INOUT, struct runs, name)};
+static const struct chi_field bulky[] = {CHI_INOUT(U64, struct runs, a), CHI_BULK_IN(struct runs, bulk)};
+
+/* A direction that is one run of bytes is copied as one, with the same bytes and errors as field by field; no other is. */
+static void ar_task__runs(void **state)
+{
+    (void)state;
+    struct chi_method fast = CHI_METHOD(1, struct runs, run_fields), slow = fast;
+    (void)chi_method_hash(&fast);
+    assert_int_equal(fast.run[0], (uint64_t)offsetof(struct runs, a) << 32 | 16);
+    assert_int_equal(fast.run[1], (uint64_t)offsetof(struct runs, b) << 32 | 9);
+    for (enum chi_ar_kind kind = CHI_AR_OUTPUT_IN; kind <= CHI_AR_INPUT_OUT; kind++)
+        for (size_t n = 0; n <= 18; n++)
+            for (uint32_t regions = 0; regions < 2; regions++) {
+                struct runs t[2];
+                uint8_t buf[2][18];
+                struct chi_archive ar[2];
+                struct chi_ar_region r[2][CHI_REGIONS_MAX] = {{{buf, 8, 5, CHI_EXPOSE}}, {{buf, 8, 5, CHI_EXPOSE}}};
+                for (unsigned k = 0; k < 2; k++) {
+                    memset(&t[k], 0x31, sizeof t[k]);
+                    memset(buf[k], 0x75, sizeof buf[k]);
+                    chi_ar_init(&ar[k], kind, buf[k], n, r[k], kind == CHI_AR_OUTPUT_IN ? 0 : regions);
+                    chi_ar_task(&ar[k], k ? &slow : &fast, &t[k].task);
+                }
+                assert_int_equal(ar[0].status, ar[1].status);
+                if (ar[0].status != CHI_STATUS_OK)
+                    continue;
+                assert_int_equal(ar[0].pos, ar[1].pos);
+                assert_memory_equal(&t[0], &t[1], sizeof t[0]);
+                assert_memory_equal(buf[0], buf[1], sizeof buf[0]);
+                assert_int_equal(r[0][0].used, r[1][0].used);
+            }
+    struct chi_method none[] = {CHI_METHOD(1, struct runs, gap),     CHI_METHOD(1, struct runs, turned), CHI_METHOD(1, struct runs, padded),
+                                CHI_METHOD(1, struct runs, boolean), CHI_METHOD(1, struct runs, string), CHI_METHOD(1, struct runs, bulky)};
+    for (unsigned i = 0; i < sizeof none / sizeof none[0]; i++) {
+        (void)chi_method_hash(&none[i]);
+        assert_true(none[i].run[0] == 0 && none[i].run[1] == 0);
+    }
+    (void)chi_method_hash(&hand_method);
+    assert_true(hand_method.run[0] == 0 && hand_method.run[1] == 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(ar_task__runs),
         cmocka_unit_test(ar_task__four_archives), cmocka_unit_test(ar_task__every_byte_is_needed),
         cmocka_unit_test(ar_task__wrong_tables),  cmocka_unit_test(ar_task__wrong_methods),
         cmocka_unit_test(ar_task__largest_method), cmocka_unit_test(ar_task__no_fields),     cmocka_unit_test(ar_task__by_hand),

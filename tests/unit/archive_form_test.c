@@ -84,6 +84,7 @@ static void form_decode__refuses_each_field(void **state)
         form_encode(p, &h);
         p[bad[i].at] = bad[i].value;
         assert_int_equal(form_decode(p, sizeof p, &back), CHI_DROP_FORM);
+        assert_int_equal(form_regions(p, sizeof p, &back), CHI_DROP_FORM);
     }
     form_encode(p, &h);
     p[10] = CHI_QUERY_RANGE;
@@ -188,7 +189,7 @@ static void form_save__ping_is_40_bytes(void **state)
 static void form_save__bare_head(void **state)
 {
     (void)state;
-    struct chi_method m = {"NONE", NULL, NULL, NULL, sizeof(struct chi_task), 0, 0, 1};
+    struct chi_method m = {"NONE", NULL, NULL, NULL, sizeof(struct chi_task), 0, 0, 1, {0, 0}};
     struct chi_task t = {.method = &m, .query = chi_dynamic()};
     struct chi_ar_region r[CHI_REGIONS_MAX];
     uint8_t p[FORM_HEAD_BYTES];

@@ -14,7 +14,7 @@ static const struct chi_field base[] = {
 
 static uint32_t hash_of(const struct chi_field *f, uint16_t n, uint16_t id)
 {
-    struct chi_method m = {"M", f, NULL, NULL, 256, 0, n, id};
+    struct chi_method m = {"M", f, NULL, NULL, 256, 0, n, id, {0, 0}};
     return chi_method_hash(&m);
 }
 
@@ -92,15 +92,15 @@ static void method_hash__by_hand_covers_the_name(void **state)
     two.name = "SEVEN_V2";
     assert_int_not_equal(chi_method_hash(&one), chi_method_hash(&two));
     /* One direction by hand is enough. */
-    one = (struct chi_method){"M", base, by_hand, NULL, 256, 0, 2, 7}, two = one;
+    one = (struct chi_method){"M", base, by_hand, NULL, 256, 0, 2, 7, {0, 0}}, two = one;
     two.name = "M2";
     assert_int_not_equal(chi_method_hash(&one), chi_method_hash(&two));
-    one = (struct chi_method){"M", base, NULL, by_hand, 256, 0, 2, 7}, two = one;
+    one = (struct chi_method){"M", base, NULL, by_hand, 256, 0, 2, 7, {0, 0}}, two = one;
     two.name = "M2";
     assert_int_not_equal(chi_method_hash(&one), chi_method_hash(&two));
     /* Without one the name is this side's own affair. */
-    one = (struct chi_method){"M", base, NULL, NULL, 256, 0, 2, 7};
-    two = (struct chi_method){"M2", base, NULL, NULL, 256, 0, 2, 7};
+    one = (struct chi_method){"M", base, NULL, NULL, 256, 0, 2, 7, {0, 0}};
+    two = (struct chi_method){"M2", base, NULL, NULL, 256, 0, 2, 7, {0, 0}};
     assert_int_equal(chi_method_hash(&one), chi_method_hash(&two));
 }
 
@@ -108,14 +108,14 @@ static void method_hash__by_hand_covers_the_name(void **state)
 static void method_hash__is_never_0(void **state)
 {
     (void)state;
-    struct chi_method m = {"TSSAZXW", NULL, by_hand, by_hand, 256, 0, 0, 1};
+    struct chi_method m = {"TSSAZXW", NULL, by_hand, by_hand, 256, 0, 0, 1, {0, 0}};
     assert_int_equal(chi_method_hash(&m), 1);
 }
 
 static void method_hash__is_kept(void **state)
 {
     (void)state;
-    struct chi_method m = {"M", base, NULL, NULL, 256, 0, 2, 7};
+    struct chi_method m = {"M", base, NULL, NULL, 256, 0, 2, 7, {0, 0}};
     uint32_t h = chi_method_hash(&m);
     assert_int_equal(m.hash, h);
     m.hash = 12345;

@@ -160,6 +160,7 @@ static void area__grows_without_a_leak(void **state)
     struct chi_method small = wide_method, large = wide_method;
     small.fields = &wide_fields[0];
     small.nfields = 1;
+    small.hash = 0;
     for (unsigned i = 0; i < 2; i++) {
         static struct wide t;
         t = (struct wide){.task = {.query = chi_local(), .method = i ? &large : &small}};

@@ -272,6 +272,7 @@ static void submit__refused_at_once(void **state)
     assert_int_equal(chi_submit(client, &io.task), CHI_STATUS_INVALID);
     struct chi_method broken = echo_ping_method;
     broken.fields = NULL;
+    broken.hash = 0;
     p = ping(1);
     p.task.method = &broken;
     assert_int_equal(chi_submit(client, &p.task), CHI_STATUS_INVALID);

@@ -5,7 +5,7 @@
 #include "chi/chimod.h"
 
 static const struct chi_field fields[] = {{"f", sizeof(struct chi_task), 1, CHI_DIR_IN, CHI_T_U64}};
-#define METHOD(number) {"M", fields, NULL, NULL, sizeof(struct chi_task) + 8, 0, 1, number}
+#define METHOD(number) {"M", fields, NULL, NULL, sizeof(struct chi_task) + 8, 0, 1, number, {0, 0}}
 
 static void serialize(struct chi_archive *ar, struct chi_task *task)
 {

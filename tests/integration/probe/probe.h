@@ -133,4 +133,4 @@ static inline void probe_mixed_out(struct chi_archive *ar, struct chi_task *task
 {
     chi_ar_u64(ar, &((struct probe_mixed *)task)->twice, 1);
 }
-CHI_METHOD_VAR(probe_mixed_method) = {"PROBE_MIXED", probe_mixed_fields, NULL, probe_mixed_out, sizeof(struct probe_mixed), 0, 1, PROBE_MIXED};
+CHI_METHOD_VAR(probe_mixed_method) = {"PROBE_MIXED", probe_mixed_fields, NULL, probe_mixed_out, sizeof(struct probe_mixed), 0, 1, PROBE_MIXED, {0, 0}};
