@@ -194,5 +194,5 @@ void worker_accept_st(struct worker *w, struct xfer_in *in, const uint8_t *form,
             task_put(&w->tasks, t);
         }
     }
-    xfer_answer(w->xfer, in, &(struct xfer_answer){.status = st}, w->rctx.now_ns);
+    xfer_answer(w->xfer, in, &(struct xfer_answer){.status = st, .last = true}, w->rctx.now_ns);
 }

@@ -65,6 +65,13 @@ static size_t write_body(struct xfer_in *in, uint8_t *dst, size_t cap)
     return save_body(in->user, dst, cap, in->regions, &st);
 }
 
+/* True when the answers of tasks without regions fit into the endpoint's record.  What a field table writes is never longer than its
+ * struct. */
+static bool is_small(const struct chi_method *m)
+{
+    return !m->serialize_out && m->size <= sizeof(struct chi_task) + XFER_ANSWER_SMALL;
+}
+
 /* True when a writer may serialise the method's tasks without regions. */
 static bool fits_packet(const struct chi_method *m)
 {
@@ -80,11 +87,17 @@ static bool has_out(const struct chi_method *m)
     return false;
 }
 
-/* Fills in where the answer's body comes from: a writer that puts it straight into a packet, bytes that were made here, or, for a
- * method that gives nothing back, neither. */
+/* Fills in where the answer's body comes from: the endpoint's own record, a writer that puts it straight into a packet, bytes that
+ * were made here, or, for a method that gives nothing back, none of them. */
 static void prepare_answer(struct worker *w, struct task *t, struct xfer_answer *a)
 {
     struct xfer_in *in = t->from.remote.in;
+    if (!in->nregions && is_small(t->method)) {
+        a->last = true;
+        a->body = xfer_answer_room(in);
+        a->body_length = save_body(t, xfer_answer_room(in), XFER_ANSWER_SMALL, in->regions, &a->status);
+        return;
+    }
     if (!in->nregions && fits_packet(t->method)) {
         a->write = has_out(t->method) ? write_body : NULL;
         return;
@@ -103,11 +116,13 @@ static void prepare_answer(struct worker *w, struct task *t, struct xfer_answer 
 
 static void finish_remote(struct worker *w, struct task *t)
 {
-    struct xfer_answer a = {.status = task_public(t)->status};
+    struct xfer_answer a = {.status = task_public(t)->status, .last = task_public(t)->status != CHI_STATUS_OK};
     t->state = TASK_ANSWERED;
-    if (a.status == CHI_STATUS_OK)
+    if (!a.last)
         prepare_answer(w, t, &a);
     xfer_answer(w->xfer, t->from.remote.in, &a, w->rctx.now_ns);
+    if (a.last)
+        ended_free(w, t);
 }
 
 void ended_finish(struct worker *w, struct task *t)

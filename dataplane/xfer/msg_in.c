@@ -67,6 +67,10 @@ void in_answer(struct xfer *x, struct msg_in *in, const struct xfer_answer *a, u
 {
     CHI_ASSERT(in->state == IN_RUNNING);
     struct xfer_session *s = in->session;
+    if (a->last) {
+        CHI_ASSERT(a->body_length == 0 || (a->body == in->small && a->body_length <= sizeof in->small && in->pub.nregions == 0));
+        in->internal = true;
+    }
     if (!s) {
         end(x, in);
         return;
@@ -92,10 +96,12 @@ void in_answer(struct xfer *x, struct msg_in *in, const struct xfer_answer *a, u
 void in_frame_acked(struct msg_in *in, struct xfer *x, uint64_t now)
 {
     in->unacked--;
+    if (in->unacked == 0 && in->flow.head_sent && !flow_left(&in->flow)) {
+        end(x, in);
+        return;
+    }
     in->stamp_ns = now;
     list_to_tail(&x->idle, &in->link);
-    if (in->unacked == 0 && in->flow.head_sent && !flow_left(&in->flow))
-        end(x, in);
 }
 
 uint64_t in_deadline(const struct xfer *x)
@@ -147,7 +153,6 @@ static struct msg_in *record_new(struct xfer_session *s, const struct wire_task_
     list_init(&in->link);
     list_init(&in->grant);
     list_init(&in->flow.link);
-    flow_init(&in->flow, true);
     in->scheduled = false;
     in->held = in->total = in->arrived = in->granted = 0;
     in->turn.place = 0;
@@ -239,9 +244,8 @@ static void turn_away(struct xfer_session *s, struct in_slot *slot, struct msg_i
 {
     occupy(slot, in);
     in->state = IN_RUNNING;
-    in->internal = true;
     s->peer->stats.tasks_in++; /* as each task that is answered */
-    in_answer(s->x, in, &(struct xfer_answer){.status = status}, now);
+    in_answer(s->x, in, &(struct xfer_answer){.status = status, .last = true}, now);
 }
 
 /* Takes a message that was not here before, with memory for all of it.  False: there is no room, and nothing of it was taken. */
@@ -331,7 +335,7 @@ enum chi_drop in_task(struct xfer_session *s, const struct wire_task_in *f, uint
         return repeated(s->x, slot->in, f);
     }
     struct form_head head;
-    if (form_decode(f->bytes, f->inline_length, &head) != CHI_DROP_NONE)
+    if (form_regions(f->bytes, f->inline_length, &head) != CHI_DROP_NONE)
         return CHI_DROP_FORM;
     if (newer > 0)
         in_forget(s, slot); /* its origin ended it, or the slot would not be in use again */

@@ -31,6 +31,8 @@ void xfer_send(struct xfer *x, uint32_t node, struct xfer_out *m, uint64_t now)
     peer_push(x, p, now);
 }
 
+uint8_t *xfer_answer_room(struct xfer_in *in) { return LIST_ENTRY(in, struct msg_in, pub)->small; }
+
 void xfer_answer(struct xfer *x, struct xfer_in *in, const struct xfer_answer *a, uint64_t now)
 {
     x->now_ns = now;

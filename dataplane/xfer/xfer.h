@@ -99,17 +99,20 @@ struct xfer_in {
 };
 
 /* The answer's body: bytes that stay until XFER_ANSWERED, or a writer as above; of one that finds no room nothing goes. */
+enum { XFER_ANSWER_SMALL = 128 };
 struct xfer_answer {
     enum chi_status status; /* not OK: no body, and nothing of the regions goes back */
     const uint8_t *body;
     uint32_t body_length;
     size_t (*write)(struct xfer_in *in, uint8_t *dst, size_t cap);
+    bool last; /* the consumer needs the record no more, and hears nothing of it again.  Only without a body, or for a message without
+                * regions with at most XFER_ANSWER_SMALL bytes in xfer_answer_room */
 };
 
 enum xfer_event_kind {
     XFER_TASK = 1,  /* in, bytes, length: the form, whole and decodable (form_decode passed) */
     XFER_DONE,      /* out, status, bytes, length: the answer's body; `used` of the regions is set */
-    XFER_ANSWERED,  /* in: the answer arrived, or nobody waits for it; the record and its buffers are gone after this event */
+    XFER_ANSWERED,  /* in: the answer, not a `last` one, arrived, or nobody waits for it; the record and its buffers are gone after this event */
     XFER_CANCELLED, /* in: its origin waits no longer; what was not begun need not be, and is answered all the same */
     XFER_PEER_UP,   /* node, incarnation */
     XFER_PEER_DOWN, /* the same; what was open with it ends in the events behind */
@@ -136,6 +139,9 @@ CHI_MUST_CHECK int xfer_peer_set(struct xfer *x, uint32_t node, const struct xfe
 /* Sends a task to a node.  Always ends in one XFER_DONE, never before it returns: NO_NODE for a node that is no peer, DEADLINE,
  * PEER_*, TOO_BIG, SHUTDOWN, or the answer's status. */
 void xfer_send(struct xfer *x, uint32_t node, struct xfer_out *m, uint64_t now);
+
+/* XFER_ANSWER_SMALL bytes in xfer's record of the message, for the body of its last answer. */
+uint8_t *xfer_answer_room(struct xfer_in *in);
 
 /* Answers a message, once; regions' `used` says how much of each exposed one goes back. */
 void xfer_answer(struct xfer *x, struct xfer_in *in, const struct xfer_answer *a, uint64_t now);

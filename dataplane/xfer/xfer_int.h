@@ -20,7 +20,7 @@ enum {
     XFER_SESSIONS_EXTRA = 16, /* sessions beside two a peer: nodes with more workers than this one */
     XFER_CONTROLS = 64,       /* HELLO and REFUSE packets that wait to be sent */
     XFER_TRACKS = 128,        /* regions that have holes, over all messages */
-    XFER_FORM_SMALL = 128,    /* a form up to this length needs no memory of the host's */
+    XFER_FORM_SMALL = XFER_ANSWER_SMALL, /* a form up to this length needs no memory of the host's */
     XFER_BODY_SMALL = 64,     /* nor does a body */
     XFER_CANCELS = 8,         /* times that a CANCEL is repeated: its slot's next use says the same */
     XFER_STARVED = 12,        /* tries with nothing held: then a message that waits for room is refused */
@@ -109,7 +109,7 @@ struct msg_in {
     uint64_t stamp_ns;            /* when something of it moved last */
     uint32_t slot, generation;
     uint8_t state;     /* enum in_state */
-    bool internal;     /* answered by the transport itself: its consumer never saw it */
+    bool internal;     /* its consumer never saw it, or gave it up with a last answer */
     uint8_t exposed;
     bool scheduled;    /* x->active has it, or x->schedule */
     uint32_t missing;  /* regions, the form among them, that are not whole yet */
@@ -126,7 +126,7 @@ struct msg_in {
     struct track *tracks;
     struct xfer_answer answer;
     struct chi_ar_region region[CHI_REGIONS_MAX];
-    uint8_t small[XFER_FORM_SMALL];
+    uint8_t small[XFER_FORM_SMALL]; /* the form until it is whole; the body of a last answer */
 };
 struct in_slot { /* of the peer's slots */
     uint32_t generation; /* newest that came; 0: none yet */

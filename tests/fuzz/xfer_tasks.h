@@ -120,7 +120,18 @@ static void answer(struct endpoint *e, struct job *j, uint8_t how)
     if ((how & 0x60) == 0x60 && j->in->nregions)
         j->in->regions[0].used = j->in->regions[0].size + 1; /* a module's mistake */
     j->answered = true;
+    a.last = (how & 0x20) && (a.status != CHI_STATUS_OK || (!j->in->nregions && a.body_length <= XFER_ANSWER_SMALL));
+    if (a.last) {
+        a.write = NULL;
+        a.body_length = a.status == CHI_STATUS_OK ? a.body_length : 0;
+        a.body = xfer_answer_room(j->in);
+        memset(xfer_answer_room(j->in), FILL_BYTE, XFER_ANSWER_SMALL);
+    }
     xfer_answer(e->x, j->in, &a, now);
+    if (a.last) {
+        free(j->body);
+        *j = (struct job){0};
+    }
 }
 
 static void task(struct endpoint *e, const struct xfer_event *ev)

@@ -190,9 +190,83 @@ static void answer__that_is_acknowledged_slowly_is_kept(void **state)
     script_close(&s);
 }
 
+/* A task without regions that is running. */
+static struct xfer_in *small_one(struct script *s, uint32_t slot, uint32_t generation)
+{
+    struct xfer_event ev;
+    uint32_t n = script_form(form, NULL, 0, 20);
+    data_begin(s);
+    data_task_in(s, slot, generation, form, n, n);
+    assert_int_equal(data_end(s), CHI_DROP_NONE);
+    script_event(s, XFER_TASK, &ev);
+    return ev.in;
+}
+
+static void answer_small(struct script *s, struct xfer_in *in, uint8_t byte)
+{
+    memset(xfer_answer_room(in), byte, XFER_ANSWER_SMALL);
+    const struct xfer_answer a = {.body = xfer_answer_room(in), .body_length = XFER_ANSWER_SMALL, .last = true};
+    xfer_answer(s->x, in, &a, s->now);
+}
+
+/* The body that the next packet's TASK_OUT brings. */
+static void take_small(struct script *s, uint8_t byte, uint64_t *number)
+{
+    struct wire_header h;
+    struct wire_frame f;
+    uint8_t want[XFER_ANSWER_SMALL];
+    memset(want, byte, sizeof want);
+    struct wire_cursor c = script_take_data(s, &h);
+    while (script_frame(&c, &f) != WIRE_FRAME_TASK_OUT)
+        assert_int_not_equal(f.type, WIRE_FRAME_END);
+    assert_true(f.task_out.form_length == sizeof want && f.task_out.inline_length == sizeof want && f.task_out.status == CHI_STATUS_OK);
+    assert_memory_equal(f.task_out.bytes, want, sizeof want);
+    *number = h.number;
+}
+
+/* Its consumer hears nothing more of it; it is repeated as it was, and its record is free again when it arrived. */
+static void answer__last(void **state)
+{
+    (void)state;
+    struct script s;
+    uint64_t number, again;
+    script_live(&s);
+    answer_small(&s, small_one(&s, 0, 1), 0x1a);
+    script_tx(&s);
+    take_small(&s, 0x1a, &number);
+    script_wait(&s, 500 * MS);
+    take_small(&s, 0x1a, &again);
+    assert_true(again > number);
+    struct xfer_peer_stats st;
+    assert_int_equal(xfer_stats(s.x, &st, 1), 1);
+    assert_int_equal(st.open_in, 1);
+    ack(&s, again, again);
+    script_no_event(&s);
+    xfer_stats(s.x, &st, 1);
+    assert_int_equal(st.open_in, 0);
+
+    /* One whose origin gave it up meanwhile, and one of which the origin gives up the answer. */
+    struct xfer_in *in = small_one(&s, 0, 2);
+    data_begin(&s);
+    s.at += wire_put_cancel(s.packet + s.at, &(struct wire_cancel){.slot = 0, .generation = 2});
+    assert_int_equal(data_end(&s), CHI_DROP_NONE);
+    struct xfer_event ev;
+    script_event(&s, XFER_CANCELLED, &ev);
+    answer_small(&s, in, 0x2b);
+    answer_small(&s, small_one(&s, 1, 1), 0x3c);
+    data_begin(&s);
+    s.at += wire_put_cancel(s.packet + s.at, &(struct wire_cancel){.slot = 1, .generation = 1});
+    assert_int_equal(data_end(&s), CHI_DROP_NONE);
+    script_no_event(&s);
+    xfer_stats(s.x, &st, 1);
+    assert_int_equal(st.open_in, 0);
+    script_close(&s);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(answer__last),
         cmocka_unit_test(answer__of_which_the_region_arrived_first_still_sends_its_head),
         cmocka_unit_test(answer__sends_the_rest_of_its_body_after_its_head_arrived),
         cmocka_unit_test(answer__that_is_not_whole_yet_ends_the_inputs),
