@@ -50,9 +50,21 @@ struct config {
         uint32_t delay_target_us;  /* default 250 */
         uint32_t peer_silence_ms;  /* default 1000 */
         uint32_t pto_us;           /* default 200 */
+        uint32_t ack_every;        /* default 8 */
+        uint32_t ack_delay_us;     /* default 25 */
+        uint64_t peer_memory;      /* bytes that tasks of one peer may hold; default: half of the bulk memory */
+        uint64_t remote_memory;    /* bytes that tasks of all peers may hold; default: all of it */
+        uint32_t unasked;          /* bytes of a task's regions that go without a grant, default 64K */
+        uint32_t credit;           /* bytes that a session's peer may send without grants, default 4M */
+        uint32_t grant_window;     /* bytes of a large task under way, default 2M */
+        uint32_t overcommit;       /* large tasks with grants at once, default 8 */
+        uint32_t quantum;          /* bytes of one large task before another's turn, default 64K */
         uint32_t task_timeout_ms;  /* default 10000 */
     } limits;
 };
+
+/* Of memory.size, what is not for packets. */
+static inline uint64_t config_bulk_bytes(const struct config *c) { return c->memory.size - c->memory.size / 4; }
 
 /* Reads and checks FILE.  Returns 0 and *out (free with config_free), or -errno with one line in err (cap bytes). */
 CHI_MUST_CHECK int config_load(const char *file, struct config **out, char *err, size_t cap);

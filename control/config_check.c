@@ -294,6 +294,32 @@ static uint32_t or_default(const uint64_t *value, uint32_t otherwise)
     return value ? (uint32_t)*value : otherwise;
 }
 
+/* Pre: text, if there is one, passed its rule. */
+static uint64_t size_or(const char *text, uint64_t otherwise)
+{
+    uint64_t v;
+    return text && config_size(text, &v) ? v : otherwise;
+}
+
+/* What the tasks of peers may hold, of one within that of all, of all within what there is. */
+static int build_memory(struct check *k)
+{
+    const struct raw_limits *r = &k->raw->limits;
+    struct config *c = k->out;
+    uint64_t bulk = config_bulk_bytes(c);
+    c->limits.remote_memory = size_or(r->remote_memory, bulk);
+    c->limits.peer_memory = size_or(r->peer_memory, c->limits.remote_memory < bulk / 2 ? c->limits.remote_memory : bulk / 2);
+    if (c->limits.remote_memory > bulk)
+        return mistake(k, "limits.remote_memory", -1, NULL, "is %s, and %lluK of memory.size are bulk memory; lower it, or raise that",
+                       r->remote_memory, (unsigned long long)bulk / 1024);
+    if (c->limits.remote_memory / c->workers.count < 1 << 20)
+        return mistake(k, "limits.remote_memory", -1, NULL, "is %lluK, which %u workers share; right is 1M for each at least",
+                       (unsigned long long)c->limits.remote_memory / 1024, c->workers.count);
+    if (c->limits.peer_memory > c->limits.remote_memory)
+        return mistake(k, "limits.peer_memory", -1, NULL, "is %s, more than all peers together may hold, limits.remote_memory", r->peer_memory);
+    return 0;
+}
+
 static void build_scalars(struct check *k)
 {
     const struct raw_config *r = k->raw;
@@ -302,10 +328,8 @@ static void build_scalars(struct check *k)
     c->node.name = r->node.name;
     c->control.socket = r->control.socket;
     c->memory.hugepages = (enum config_hugepages)r->memory.hugepages;
-    if (!r->memory.size || !config_size(r->memory.size, &c->memory.size))
-        c->memory.size = 256ull << 20;
-    if (!r->limits.client_bulk || !config_size(r->limits.client_bulk, &c->limits.client_bulk))
-        c->limits.client_bulk = 256ull << 20;
+    c->memory.size = size_or(r->memory.size, 256ull << 20);
+    c->limits.client_bulk = size_or(r->limits.client_bulk, 256ull << 20);
     c->limits.tasks = or_default(r->limits.tasks, 16384);
     c->limits.clients = or_default(r->limits.clients, 64);
     c->limits.messages = or_default(r->limits.messages, 1024);
@@ -314,12 +338,19 @@ static void build_scalars(struct check *k)
     c->limits.peer_silence_ms = or_default(r->limits.peer_silence_ms, 1000);
     c->limits.pto_us = or_default(r->limits.pto_us, 200);
     c->limits.task_timeout_ms = or_default(r->limits.task_timeout_ms, 10000);
+    c->limits.ack_every = or_default(r->limits.ack_every, 8);
+    c->limits.ack_delay_us = or_default(r->limits.ack_delay_us, 25);
+    c->limits.unasked = (uint32_t)size_or(r->limits.unasked, 64 << 10);
+    c->limits.credit = (uint32_t)size_or(r->limits.credit, 4 << 20);
+    c->limits.grant_window = (uint32_t)size_or(r->limits.grant_window, 2 << 20);
+    c->limits.overcommit = or_default(r->limits.overcommit, 8);
+    c->limits.quantum = (uint32_t)size_or(r->limits.quantum, 64 << 10);
 }
 
 int config_build(const struct config_report *r, const struct yaml_tree *t, const struct raw_config *raw,
                  struct config *out)
 {
-    static int (*const steps[])(struct check * k) = {build_workers, build_ports, build_cluster, build_compose,
+    static int (*const steps[])(struct check * k) = {build_workers, build_memory, build_ports, build_cluster, build_compose,
                                                      build_modules};
     struct check k = {r, t, raw, out};
     int rc = 0;

@@ -8,7 +8,7 @@
 #include "config_value.h"
 #include "nearest.h"
 
-enum { WANT_BYTES = 256, PATH_BYTES = 128 };
+enum { WANT_BYTES = 384, PATH_BYTES = 128 };
 
 /* --- what libcyaml loads.  OPT: the key may be missing. */
 #define OPT CYAML_FLAG_OPTIONAL
@@ -84,6 +84,15 @@ static const cyaml_schema_field_t limits_fields[] = {
     NUMBER_OPT("peer_silence_ms", struct raw_limits, peer_silence_ms),
     NUMBER_OPT("pto_us", struct raw_limits, pto_us),
     NUMBER_OPT("task_timeout_ms", struct raw_limits, task_timeout_ms),
+    NUMBER_OPT("ack_every", struct raw_limits, ack_every),
+    NUMBER_OPT("ack_delay_us", struct raw_limits, ack_delay_us),
+    STRING("peer_memory", PTR | OPT, struct raw_limits, peer_memory),
+    STRING("remote_memory", PTR | OPT, struct raw_limits, remote_memory),
+    STRING("unasked", PTR | OPT, struct raw_limits, unasked),
+    STRING("credit", PTR | OPT, struct raw_limits, credit),
+    STRING("grant_window", PTR | OPT, struct raw_limits, grant_window),
+    NUMBER_OPT("overcommit", struct raw_limits, overcommit),
+    STRING("quantum", PTR | OPT, struct raw_limits, quantum),
     CYAML_FIELD_END,
 };
 static const cyaml_schema_field_t config_fields[] = {

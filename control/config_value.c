@@ -6,7 +6,7 @@
 #include <sys/un.h>
 
 #include "config.h"
-#include "wire/wire.h"
+#include "xfer/xfer.h"
 
 enum { DEVICE_MAX = 127, PATH_BYTES_MAX = 4095, SOCKET_PATH_MAX = sizeof(((struct sockaddr_un *)0)->sun_path) - 1 };
 enum { POOL_MAJOR_MIN = 16 }; /* below: the runtime's own pools */
@@ -65,6 +65,15 @@ static const struct config_rule rules[] = {
     {"limits.peer_silence_ms", NUMBER, 100, 600000, NULL},
     {"limits.pto_us", NUMBER, 10, 200000, NULL}, /* at most the ceiling of its back-off */
     {"limits.task_timeout_ms", NUMBER, 1, LIMIT_TASK_TIMEOUT_MS, NULL},
+    {"limits.ack_every", NUMBER, 1, 64, NULL},
+    {"limits.ack_delay_us", NUMBER, 1, 10000, NULL},
+    {"limits.peer_memory", SIZE, MIB, TIB, NULL},
+    {"limits.remote_memory", SIZE, MIB, TIB, NULL},
+    {"limits.unasked", SIZE, 0, 1024 * MIB, NULL},
+    {"limits.credit", SIZE, 0, 1024 * MIB, NULL},
+    {"limits.grant_window", SIZE, 4096, 1024 * MIB, NULL},
+    {"limits.overcommit", NUMBER, 1, XFER_OVERCOMMIT_MAX, NULL},
+    {"limits.quantum", SIZE, 4096, 1024 * MIB, NULL},
 };
 
 /* All `length` bytes are one number: decimal digits, no leading zero. */

@@ -36,6 +36,10 @@ extern const struct step daemon_steps[]; /* ends with a NULL name */
 /* methods.c */
 extern const struct rpc_method daemon_methods[];
 
+/* peers.c */
+json_t *peers_list(void *daemon, json_t *params, struct rpc_error *err);
+json_t *peers_show(void *daemon, json_t *params, struct rpc_error *err);
+
 /* clients.c */
 void clients_attach(void *daemon, int fd, const struct shm_attach_request *rq);
 void clients_reap(struct daemon *d);     /* destroys the channels of clients that left, as their tasks end */

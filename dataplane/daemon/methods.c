@@ -1,8 +1,5 @@
 /* methods.c - what chictl can ask.  The lists are arrays of flat objects, so that one renderer shows them all. */
-#include <errno.h>
 #include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
 #include <unistd.h>
 
 #include "daemon.h"
@@ -80,82 +77,6 @@ static json_t *pool_list(void *ctx, json_t *params, struct rpc_error *err)
     return list;
 }
 
-/* --- what belongs to a worker is read on that worker */
-
-struct peer_query {
-    struct xfer_peer_stats *stats;
-    unsigned cap, count;
-};
-static void read_peers(void *worker, void *arg)
-{
-    struct worker *w = worker;
-    struct peer_query *q = arg;
-    q->count = xfer_stats(w->xfer, q->stats, q->cap);
-}
-
-/* X(name): of xfer_peer_stats, summed over workers. */
-#define PEER_SUM_LIST(X)                                                                                               \
-    X(packets_tx) X(packets_rx) X(bytes_tx) X(bytes_rx) X(retransmits) X(spurious) X(cuts) X(downs) X(duplicates) X(tasks_out) X(tasks_in) X(answers_out)  \
-    X(answers_in) X(segment_bytes_tx) X(segment_bytes_rx) X(in_flight) X(open_out) X(open_in)
-
-static void add_peer(struct xfer_peer_stats *sum, const struct xfer_peer_stats *s)
-{
-#define PEER_ADD(name) sum->name += s->name;
-    PEER_SUM_LIST(PEER_ADD)
-#undef PEER_ADD
-    if (s->state == XFER_PEER_READY || sum->state == XFER_PEER_IDLE)
-        sum->state = s->state;
-    if (s->incarnation > sum->incarnation)
-        sum->incarnation = s->incarnation;
-    if (s->srtt_ns > sum->srtt_ns)
-        sum->srtt_ns = s->srtt_ns;
-    if (s->rtt_min_ns && (!sum->rtt_min_ns || s->rtt_min_ns < sum->rtt_min_ns))
-        sum->rtt_min_ns = s->rtt_min_ns;
-}
-
-static json_t *peer_json(const struct config_peer *p, const struct xfer_peer_stats *s)
-{
-    static const char *const states[] = {[XFER_PEER_IDLE] = "idle", [XFER_PEER_HELLO] = "hello", [XFER_PEER_READY] = "ready",
-                                         [XFER_PEER_REFUSED] = "refused", [XFER_PEER_SILENT] = "down"};
-    json_t *o = json_pack("{s:i, s:s, s:s}", "node", (int)p->id, "name", p->name, "state", states[s->state]);
-#define PEER_JSON(name) json_object_set_new(o, #name, number(s->name));
-    PEER_SUM_LIST(PEER_JSON)
-    PEER_JSON(srtt_ns)
-    PEER_JSON(rtt_min_ns)
-    PEER_JSON(incarnation)
-#undef PEER_JSON
-    return o;
-}
-
-static json_t *peer_list(void *ctx, json_t *params, struct rpc_error *err)
-{
-    const struct daemon *d = ctx;
-    unsigned peers = d->config->cluster.peers_count;
-    /* The buffer outlives a call that times out: it is given up then, not freed. */
-    struct peer_query *q = calloc(1, sizeof *q + (peers + 1) * sizeof(struct xfer_peer_stats));
-    struct xfer_peer_stats *sum = calloc(peers + 1, sizeof *sum);
-    json_t *list = json_array();
-    int rc = q && sum ? 0 : -ENOMEM;
-    (void)params;
-    for (uint32_t w = 0; w < d->rt->workers && d->net && !rc; w++) {
-        *q = (struct peer_query){.stats = (struct xfer_peer_stats *)(q + 1), .cap = peers};
-        rc = worker_call(d->rt, w, read_peers, q);
-        for (unsigned i = 0; i < q->count && i < peers && !rc; i++)
-            for (unsigned k = 0; k < peers; k++)
-                if (d->config->cluster.peers[k].id == q->stats[i].node)
-                    add_peer(&sum[k], &q->stats[i]);
-    }
-    for (unsigned k = 0; k < peers && !rc; k++)
-        json_array_append_new(list, peer_json(&d->config->cluster.peers[k], &sum[k]));
-    free(sum);
-    if (rc != -ETIMEDOUT)
-        free(q);
-    if (!rc)
-        return list;
-    json_decref(list);
-    return rpc_fail(err, RPC_FAILED, "a worker does not answer: %s", strerror(-rc));
-}
-
 static json_t *stats_call(void *ctx, json_t *params, struct rpc_error *err)
 {
     const struct daemon *d = ctx;
@@ -192,12 +113,15 @@ static json_t *stop_call(void *ctx, json_t *params, struct rpc_error *err)
     return json_pack("{s:b}", "stopping", 1);
 }
 
+static const struct rpc_param peer_params[] = {{"peer", RPC_STRING, true, "its id or name"}, {NULL, RPC_STRING, false, NULL}};
+
 const struct rpc_method daemon_methods[] = {
     {"status", "the node, its cluster, how long it is up", NULL, status_call},
     {"worker.list", "each worker and its counters", NULL, worker_list},
     {"port.list", "each port and its counters", NULL, port_list},
     {"pool.list", "each pool and its container here", NULL, pool_list},
-    {"peer.list", "each other node: state, packets, tasks, round-trip time", NULL, peer_list},
+    {"peer.list", "each other node: state, packets, tasks, round-trip time", NULL, peers_list},
+    {"peer.show", "all figures of one node, summed and by session", peer_params, peers_show},
     {"stats", "counters of all workers, and what was dropped, by reason", NULL, stats_call},
     {"stop", "ends the daemon in order", NULL, stop_call},
     {NULL, NULL, NULL, NULL},

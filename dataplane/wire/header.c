@@ -61,3 +61,5 @@ enum chi_drop wire_open(const uint8_t *p, size_t n, wire_crc32c_fn crc32c, struc
     out->number = number;
     return CHI_DROP_NONE;
 }
+
+uint32_t wire_peek_session(const uint8_t *p, size_t n) { return n < WIRE_HEADER_BYTES ? 0 : le32_get(p + AT_SESSION); }

@@ -152,6 +152,8 @@ void wire_seal(uint8_t *p, size_t n, wire_crc32c_fn crc32c);
  * REFUSE with a session or number) or CRC.  A REFUSE passes in any version: its layout never changes.  Session and
  * number of DATA are not judged here, 0 included. */
 CHI_MUST_CHECK enum chi_drop wire_open(const uint8_t *p, size_t n, wire_crc32c_fn crc32c, struct wire_header *out);
+/* The session that bytes name which wire_open refused, if they are long enough to; else 0. */
+uint32_t wire_peek_session(const uint8_t *p, size_t n);
 
 /* HELLO and REFUSE; `put` writes the whole packet, header included, and returns its length (WIRE_HELLO_BYTES,
  * WIRE_REFUSE_BYTES; not sealed).  `get` takes an opened packet, with or without padding behind it, and returns NONE,

@@ -30,6 +30,8 @@ struct runtime_options {
     const char *cluster;
     uint64_t incarnation;
     uint32_t messages, window, pto_us, delay_target_us, peer_silence_ms, peers_max;
+    uint32_t ack_every, ack_delay_us, unasked, credit, grant_window, overcommit, quantum;
+    uint64_t peer_memory, remote_memory; /* of a worker */
     struct net *net; /* NULL: a node without ports */
     uint16_t udp_port; /* of worker 0 */
 };

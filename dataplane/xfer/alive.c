@@ -60,6 +60,7 @@ void alive_tick(struct xfer *x, struct xfer_peer *p, uint64_t now)
         return;
     }
     p->pings++;
+    p->stats.pings++;
     p->alive_ns = now + quarter(x);
     s->ping_due = true;
     session_notice(s);

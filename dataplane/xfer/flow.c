@@ -20,7 +20,7 @@ void flow_init(struct flow *f, bool answer)
     f->granted = UINT64_MAX;
     f->unasked = 0;
     f->inlined = 0;
-    f->quantum = XFER_QUANTUM;
+    f->turn_bytes = 0;
     f->step = 1;
     f->answer = answer;
     f->head_sent = f->head_acked = f->careful = f->over = false;
@@ -160,7 +160,7 @@ bool flow_segment(struct xfer_session *s, struct flow *f, struct pack *k)
     add_ref(s, f, k, ref, &r);
     write_segment(s, k, &s->sent.refs[ref], span.base);
     f->offset += length;
-    f->quantum -= (int32_t)length;
+    f->turn_bytes += length;
     return true;
 }
 
@@ -266,8 +266,10 @@ enum flow_put flow_head(struct xfer_session *s, struct flow *f, struct pack *k)
         f->offset = inlined;
         f->over = inlined == length;
     }
-    if (o)
+    if (o) {
         o->sent = true;
+        o->owes = false;
+    }
     return FLOW_DONE;
 }
 
@@ -326,6 +328,7 @@ static bool put_grant(struct xfer_session *s, struct pack *k, const struct wire_
     k->at += (uint32_t)wire_put_grant(k->p + k->at, w);
     link_ref(s, k, ref,
              &(struct frame_ref){.type = WIRE_FRAME_GRANT, .slot = w->slot, .generation = w->generation, .offset = w->bytes});
+    *(w->flags & WIRE_GRANT_AGAIN ? &s->peer->stats.calls_tx : &s->peer->stats.grants_tx) += 1;
     return true;
 }
 
@@ -336,6 +339,7 @@ static bool put_cancel(struct xfer_session *s, struct pack *k, const struct out_
         return false;
     k->at += (uint32_t)wire_put_cancel(k->p + k->at, &(struct wire_cancel){.slot = o->index, .generation = o->generation});
     link_ref(s, k, ref, &(struct frame_ref){.type = WIRE_FRAME_CANCEL, .slot = o->index, .generation = o->generation});
+    s->peer->stats.cancels_tx++;
     return true;
 }
 

@@ -2,7 +2,8 @@
  *
  * Room: a message gets a record and memory for all its regions, or nothing of it is kept.  Then its slot waits, and its origin hears
  * nothing but that the packet came, until a GRANT|AGAIN calls it: one message at a time, peers in turns, each peer's in the order
- * they came.  Who needs memory waits behind those who wait already, so that a large message finds room at last.
+ * they came.  Who needs memory waits behind those who wait already, so that a large message finds room at last; but a peer that holds
+ * as much as it may is not in line, and keeps nobody back.
  *
  * Turns: a message whose regions do not all come unasked is sent as far as it is granted.  At most `overcommit` messages have
  * grants at once, those with the least left (shortest remaining first, as in Homa, Montazeri et al., SIGCOMM 2018), every eighth
@@ -14,58 +15,81 @@ enum { OLDEST_EACH = 8 };
 
 /* --- room */
 
+/* One message of a peer's always may. */
+static bool peer_may(const struct xfer *x, const struct xfer_peer *p, uint64_t bytes)
+{
+    uint64_t has = p->stats.memory, most = x->config.peer_memory;
+    return bytes == 0 || has == 0 || (has <= most && bytes <= most - has);
+}
+
+static bool all_may(const struct xfer *x, uint64_t bytes) { return bytes <= x->config.all_memory - x->held; }
+
 bool room_may_try(const struct xfer *x, const struct xfer_peer *p, const struct in_slot *slot, uint64_t bytes)
 {
-    if (slot == x->called || bytes == 0)
+    if (CHI_LIKELY(bytes == 0))
         return true;
-    return list_empty(&x->hungry) && (p->stats.memory == 0 || p->stats.memory + bytes <= x->config.peer_memory);
+    if (!peer_may(x, p, bytes) || !all_may(x, bytes))
+        return false;
+    return slot == x->called || (list_empty(&x->hungry) && list_empty(&p->waiting_in));
 }
 
 static struct in_slot *first_of(const struct xfer_peer *p) { return LIST_ENTRY(p->waiting_in.next, struct in_slot, link); }
 
-/* Calls the first message of the next peer that may hold more. */
-static void call_next(struct xfer *x)
+void room_line_changed(struct xfer *x, struct xfer_peer *p)
 {
-    for (struct link *l = x->hungry.next; l != &x->hungry; l = l->next) {
-        struct xfer_peer *p = LIST_ENTRY(l, struct xfer_peer, hungry);
-        if (p->stats.memory && p->stats.memory >= x->config.peer_memory)
-            continue;
-        list_to_tail(&x->hungry, l);
-        x->called = first_of(p);
-        x->call_due = true;
-        x->call_ns = x->now_ns + XFER_CALL_NS;
-        session_notice(x->called->session);
+    bool in_line = !list_empty(&p->waiting_in) && peer_may(x, p, first_of(p)->needs);
+    if (in_line == list_linked(&p->hungry))
+        return;
+    if (!in_line) {
+        list_remove(&p->hungry);
         return;
     }
-    x->room_ns = UINT64_MAX; /* each has what it may hold: when that is given back */
+    if (!x->called && list_empty(&x->hungry))
+        x->room_ns = x->now_ns + XFER_ROOM_NS;
+    list_push(&x->hungry, &p->hungry);
 }
 
-void room_wait(struct xfer_session *s, struct in_slot *slot)
+/* Calls the first message of the next peer in line. */
+static void call_next(struct xfer *x)
+{
+    if (list_empty(&x->hungry))
+        return;
+    struct xfer_peer *p = LIST_ENTRY(x->hungry.next, struct xfer_peer, hungry);
+    if (!all_may(x, first_of(p)->needs)) {
+        x->room_ns = UINT64_MAX; /* when so much is given back; none overtakes it */
+        return;
+    }
+    list_to_tail(&x->hungry, &p->hungry);
+    x->called = first_of(p);
+    x->call_due = true;
+    x->call_ns = x->now_ns + XFER_CALL_NS;
+    session_notice(x->called->session);
+}
+
+void room_wait(struct xfer_session *s, struct in_slot *slot, uint64_t needs)
 {
     struct xfer *x = s->x;
     struct xfer_peer *p = s->peer;
+    slot->needs = needs;
     if (slot == x->called) { /* it keeps its place */
         x->called = NULL;
         x->starved += x->held == 0;
         x->tries += x->tries < XFER_ROOM_SHIFT_MAX;
         x->room_ns = x->now_ns + (XFER_ROOM_NS << x->tries);
-        return;
+    } else {
+        slot->waiting = true;
+        slot->calls = 0;
+        alive_watch(x, p);
+        list_push(&p->waiting_in, &slot->link);
+        p->stats.waiting_in++;
     }
-    slot->waiting = true;
-    slot->calls = 0;
-    alive_watch(x, p);
-    list_push(&p->waiting_in, &slot->link);
-    p->stats.waiting_in++;
-    if (!x->called && list_empty(&x->hungry))
-        x->room_ns = x->now_ns + XFER_ROOM_NS;
-    if (!list_linked(&p->hungry))
-        list_push(&x->hungry, &p->hungry);
+    room_line(x, p);
 }
 
 void room_freed(struct xfer *x)
 {
     x->starved = x->tries = 0;
-    if (!x->called && !list_empty(&x->hungry))
+    if (!x->called)
         call_next(x);
 }
 
@@ -78,12 +102,13 @@ void room_wait_end(struct in_slot *slot)
     slot->waiting = false;
     list_remove(&slot->link);
     p->stats.waiting_in--;
-    if (list_empty(&p->waiting_in))
-        list_remove(&p->hungry);
-    if (slot != x->called)
-        return;
-    x->called = NULL;
-    room_freed(x);
+    room_line(x, p);
+    if (slot == x->called) {
+        x->called = NULL;
+        room_freed(x);
+    } else if (x->room_ns == UINT64_MAX) {
+        x->room_ns = x->now_ns; /* it may have been in the way of others */
+    }
 }
 
 /* Nothing came of it: the others first; and after some times nobody there knows of it. */
@@ -96,6 +121,7 @@ static void call_in_vain(struct xfer *x)
     }
     list_to_tail(&slot->session->peer->waiting_in, &slot->link);
     x->called = NULL;
+    room_line(x, slot->session->peer);
     call_next(x);
 }
 
@@ -103,7 +129,7 @@ void room_tick(struct xfer *x, uint64_t now)
 {
     if (x->called && x->call_ns <= now)
         call_in_vain(x);
-    if (!x->called && !list_empty(&x->hungry) && x->room_ns <= now)
+    if (!x->called && x->room_ns <= now)
         call_next(x);
 }
 
@@ -138,12 +164,14 @@ static void line_up(struct xfer *x, struct msg_in *in)
     in->turn = (struct timer){.kind = TIMER_NONE};
     timers_set(&x->schedule, &in->turn, left(in));
     list_push(&x->aged, &in->age);
+    in->peer->stats.waiting_turn++;
 }
 
 static void leave_line(struct xfer *x, struct msg_in *in)
 {
     timers_later(&x->schedule, &in->turn, UINT64_MAX);
     list_remove(&in->age);
+    in->peer->stats.waiting_turn--;
 }
 
 static void deactivate(struct xfer *x, uint32_t i) { x->active[i] = x->active[--x->active_count]; }

@@ -120,7 +120,9 @@ enum chi_drop hello_rx(struct xfer *x, const struct xfer_addr *from, const uint8
     }
     if (peer->addr.ip != from->ip)
         return CHI_DROP_ADDRESS;
-    return h.peer_session ? hello_echo(x, peer, &h, now) : hello_first(x, peer, &h, now);
+    d = h.peer_session ? hello_echo(x, peer, &h, now) : hello_first(x, peer, &h, now);
+    peer->stats.drops[d] += d != CHI_DROP_NONE;
+    return d;
 }
 
 /* --- refusals: believed only when they name an id that went to their sender */

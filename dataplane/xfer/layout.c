@@ -43,7 +43,8 @@ static bool config_ok(const struct xfer_config *c)
            between(c->slots, 2, SLOTS_MAX) && is_power(c->slots) && between(c->messages_in, 1, MESSAGES_MAX) &&
            between(c->window_packets, 4, WINDOW_MAX) && is_power(c->window_packets) && c->target_ns && c->pto_min_ns &&
            c->pto_max_ns >= c->pto_min_ns && c->pto_max_ns <= UINT64_C(1) << 40 && c->ack_delay_ns && c->ack_every &&
-           c->hello_retry_ns && between(c->silence_ns, 4, UINT64_C(1) << 40) && c->grant_bytes && between(c->overcommit, 1, XFER_OVERCOMMIT_MAX);
+           c->hello_retry_ns && between(c->silence_ns, 4, UINT64_C(1) << 40) && c->all_memory && c->grant_bytes &&
+           between(c->quantum_bytes, 1, 1u << 30) && between(c->overcommit, 1, XFER_OVERCOMMIT_MAX);
 }
 
 static uint32_t refs_of(const struct xfer_config *c) { return c->window_packets * REFS_A_PACKET + c->slots; }

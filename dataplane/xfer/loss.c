@@ -26,7 +26,7 @@ void loss_sample(struct xfer_session *s, uint64_t rtt_ns, uint64_t ack_delay_ns)
     r->srtt_ns = (7 * r->srtt_ns + rtt_ns) / 8;
 }
 
-static uint64_t pto_ns(const struct xfer_session *s)
+uint64_t loss_pto_ns(const struct xfer_session *s)
 {
     const struct xfer_config *c = &s->x->config;
     uint64_t pto = 2 * c->pto_min_ns;
@@ -51,7 +51,7 @@ uint64_t loss_alarm(const struct xfer_session *s)
 {
     if (s->loss_ns)
         return s->loss_ns;
-    return s->sent.in_flight ? s->eliciting_ns + pto_ns(s) : UINT64_MAX;
+    return s->sent.in_flight ? s->eliciting_ns + loss_pto_ns(s) : UINT64_MAX;
 }
 
 /* A packet counts as lost: what of it is still wanted goes into another one.  Returns whether there is such a frame. */
@@ -170,6 +170,7 @@ void loss_tick(struct xfer_session *s, uint64_t now)
         detect(s, now);
         return;
     }
+    s->peer->stats.probes++;
     if (s->pto_count < PTO_SHIFT_MAX)
         s->pto_count++;
     cc_timeout(&s->cc, s->pto_count, now);

@@ -18,6 +18,7 @@ static void in_give_back(struct xfer *x, struct msg_in *in)
     in->peer->stats.open_in--;
     in->peer->stats.memory -= in->held;
     x->held -= in->held;
+    room_line(x, in->peer);
     pool_put(&x->ins, in);
 }
 
@@ -68,7 +69,8 @@ void in_answer(struct xfer *x, struct msg_in *in, const struct xfer_answer *a, u
     CHI_ASSERT(in->state == IN_RUNNING);
     struct xfer_session *s = in->session;
     if (a->last) {
-        CHI_ASSERT(a->body_length == 0 || (a->body == in->small && a->body_length <= sizeof in->small && in->pub.nregions == 0));
+        CHI_ASSERT(a->body_length == 0 || (a->body == in->small && a->body_length <= sizeof in->small));
+        CHI_ASSERT(a->status != CHI_STATUS_OK || in->pub.nregions == 0);
         in->internal = true;
     }
     if (!s) {
@@ -170,32 +172,33 @@ static struct msg_in *record_new(struct xfer_session *s, const struct wire_task_
     return in;
 }
 
-static bool is_too_big(const struct xfer *x, const struct wire_task_in *f, const struct form_head *h)
+/* What of the host's memory a message needs: its regions, and its form unless all of it is here at once. */
+static uint64_t needs_of(const struct wire_task_in *f, const struct form_head *h)
 {
-    if (f->form_length > CHI_FORM_BYTES_MAX)
-        return true;
+    bool whole = f->inline_length == f->form_length;
     uint64_t sum = 0;
     for (uint32_t i = 0; i < h->regions; i++) {
-        if (h->region[i].size > x->host.memory_largest)
-            return true;
         sum += h->region[i].size; /* 16 sizes below 2^60 */
+        whole &= !(h->region[i].flags & CHI_WRITE) || !h->region[i].size;
     }
-    return sum > x->host.memory_total;
+    return whole || f->form_length <= XFER_FORM_SMALL ? sum : sum + f->form_length;
 }
 
-/* What of the host's memory a message needs, unless it is handed on at once. */
-static uint64_t needs(const struct wire_task_in *f, const struct form_head *h)
+static bool is_too_big(const struct xfer *x, const struct wire_task_in *f, const struct form_head *h, uint64_t needs)
 {
-    uint64_t sum = f->form_length > XFER_FORM_SMALL ? f->form_length : 0;
+    bool large = f->form_length > CHI_FORM_BYTES_MAX || needs > x->host.memory_total || needs > x->config.all_memory;
     for (uint32_t i = 0; i < h->regions; i++)
-        sum += h->region[i].size;
-    return sum;
+        large |= h->region[i].size > x->host.memory_largest;
+    return large;
 }
 
 static void hold(struct msg_in *in, uint64_t bytes)
 {
     in->held += bytes;
-    in->peer->stats.memory += bytes;
+    struct xfer_peer_stats *st = &in->peer->stats;
+    st->memory += bytes;
+    if (st->memory > st->memory_most)
+        st->memory_most = st->memory;
     in->session->x->held += bytes;
 }
 
@@ -249,13 +252,15 @@ static void turn_away(struct xfer_session *s, struct in_slot *slot, struct msg_i
 }
 
 /* Takes a message that was not here before, with memory for all of it.  False: there is no room, and nothing of it was taken. */
-static bool accept(struct xfer_session *s, struct in_slot *slot, const struct wire_task_in *f, const struct form_head *head, uint64_t now)
+static bool accept(struct xfer_session *s, struct in_slot *slot, const struct wire_task_in *f, const struct form_head *head,
+                   uint64_t needs, uint64_t now)
 {
     struct xfer *x = s->x;
-    struct msg_in *in = room_may_try(x, s->peer, slot, needs(f, head)) ? record_new(s, f, now) : NULL;
+    bool too_big = is_too_big(x, f, head, needs);
+    struct msg_in *in = too_big || room_may_try(x, s->peer, slot, needs) ? record_new(s, f, now) : NULL;
     if (!in)
         return false;
-    if (is_too_big(x, f, head)) {
+    if (too_big) {
         turn_away(s, slot, in, CHI_STATUS_TOO_BIG, now);
         return true;
     }
@@ -326,7 +331,7 @@ enum chi_drop in_task(struct xfer_session *s, const struct wire_task_in *f, uint
     struct in_slot *slot = &s->in[f->slot];
     int32_t newer = (int32_t)(f->generation - slot->generation); /* generations wrap */
     if (newer < 0) {
-        xfer_drop(s->x, CHI_DROP_SLOT_STALE);
+        session_drop(s, CHI_DROP_SLOT_STALE);
         return CHI_DROP_NONE;
     }
     bool ran = !slot->waiting && (!slot->in || slot->in->state != IN_RECEIVING);
@@ -340,9 +345,10 @@ enum chi_drop in_task(struct xfer_session *s, const struct wire_task_in *f, uint
     if (newer > 0)
         in_forget(s, slot); /* its origin ended it, or the slot would not be in use again */
     slot->generation = f->generation;
-    if (!accept(s, slot, f, &head, now)) {
-        xfer_drop(s->x, CHI_DROP_NO_MEMORY);
-        room_wait(s, slot);
+    uint64_t needs = needs_of(f, &head);
+    if (!accept(s, slot, f, &head, needs, now)) {
+        session_drop(s, CHI_DROP_NO_MEMORY);
+        room_wait(s, slot, needs);
     }
     return CHI_DROP_NONE;
 }
@@ -352,6 +358,7 @@ enum chi_drop in_cancel(struct xfer_session *s, const struct wire_cancel *f)
     if (f->slot >= s->x->config.slots)
         return CHI_DROP_SLOT_RANGE;
     struct in_slot *slot = &s->in[f->slot];
+    s->peer->stats.cancels_rx++;
     if ((int32_t)(f->generation - slot->generation) < 0)
         return CHI_DROP_NONE;
     in_forget(s, slot);
@@ -370,12 +377,12 @@ enum chi_drop in_segment(struct xfer_session *s, const struct wire_segment *f, u
         return CHI_DROP_REGION_UNKNOWN; /* its TASK_IN is not here yet */
     struct msg_in *in = slot->in;
     if (slot->waiting && newer == 0) {
-        xfer_drop(x, CHI_DROP_NO_MEMORY); /* it comes again when the message is called */
+        session_drop(s, CHI_DROP_NO_MEMORY); /* it comes again when the message is called */
         return CHI_DROP_NONE;
     }
     if (newer < 0 || !in || in->state != IN_RECEIVING) {
         if (newer < 0)
-            xfer_drop(x, CHI_DROP_SLOT_STALE);
+            session_drop(s, CHI_DROP_SLOT_STALE);
         else
             s->peer->stats.duplicates++;
         return CHI_DROP_NONE;

@@ -103,9 +103,12 @@ void out_end(struct xfer *x, struct xfer_out *m, enum chi_status status, const u
 void out_cancel(struct xfer *x, struct xfer_out *m, enum chi_status status)
 {
     struct out_slot *o = m->state;
-    bool tell = o && o->sent;
+    bool tell = o && (o->sent || o->owes);
     out_end(x, m, status, NULL, 0);
-    if (!tell || o->m) /* its slot is in use again, which says the same */
+    if (!tell)
+        return;
+    o->owes = true;
+    if (o->m) /* its slot is in use again, which says the same */
         return;
     o->flow.round = 0;
     list_push(&o->session->cancels, &o->flow.link);
@@ -123,7 +126,7 @@ static struct out_slot *find(struct xfer_session *s, uint32_t slot, uint32_t gen
     struct out_slot *o = &s->out[slot];
     if (o->m && o->generation == generation && o->sent)
         return o;
-    xfer_drop(s->x, CHI_DROP_SLOT_STALE);
+    session_drop(s, CHI_DROP_SLOT_STALE);
     *d = CHI_DROP_NONE;
     return NULL;
 }
@@ -221,6 +224,7 @@ enum chi_drop out_grant(struct xfer_session *s, const struct wire_grant *f)
     struct flow *flow = &o->flow;
     if (o->answered)
         return CHI_DROP_NONE;
+    *(f->flags & WIRE_GRANT_AGAIN ? &s->peer->stats.calls_rx : &s->peer->stats.grants_rx) += 1;
     unasked_end(s, flow);
     if (f->flags & WIRE_GRANT_AGAIN)
         flow_again_whole(s, flow);

@@ -53,6 +53,7 @@ int xfer_peer_set(struct xfer *x, uint32_t node, const struct xfer_addr *addr)
 
 void peer_wait(struct xfer_peer *p, struct xfer_out *m, bool first)
 {
+    p->stats.waiting_out++;
     m->peer = p;
     m->state = NULL;
     m->prev = first ? NULL : p->waiting_last;
@@ -69,6 +70,7 @@ void peer_wait(struct xfer_peer *p, struct xfer_out *m, bool first)
 
 void peer_wait_remove(struct xfer_peer *p, struct xfer_out *m)
 {
+    p->stats.waiting_out--;
     if (m->prev)
         m->prev->next = m->next;
     else
@@ -194,4 +196,45 @@ unsigned xfer_stats(const struct xfer *x, struct xfer_peer_stats *out, unsigned 
     for (unsigned i = 0; i < n && i < x->peer_count; i++)
         fill_stats(&x->peers[i], &out[i]);
     return x->peer_count;
+}
+
+bool xfer_stats_of(const struct xfer *x, uint32_t node, struct xfer_peer_stats *out)
+{
+    const struct xfer_peer *p = peer_find(x, node);
+    if (p)
+        fill_stats(p, out);
+    return p != NULL;
+}
+
+static void fill_session(const struct xfer_session *s, struct xfer_session_stats *out)
+{
+    *out = (struct xfer_session_stats){
+        .worker = s->worker,
+        .packet_bytes = s->packet_bytes,
+        .sends = s == s->peer->send,
+        .paced = s->cc.throttled,
+        .srtt_ns = s->rtt.srtt_ns,
+        .rtt_var_ns = s->rtt.var_ns,
+        .rtt_min_ns = s->rtt.min_ns,
+        .pto_ns = loss_pto_ns(s),
+        .window = s->cc.window,
+        .in_flight_bytes = s->cc.in_flight,
+        .in_flight = s->sent.in_flight,
+        .probes = s->pto_count,
+        .credit = s->credit,
+        .unasked = s->unasked,
+        .open_out = s->out_slots - s->out_free_count,
+    };
+}
+
+unsigned xfer_sessions_of(const struct xfer *x, uint32_t node, struct xfer_session_stats *out, unsigned n)
+{
+    const struct xfer_peer *p = peer_find(x, node);
+    unsigned count = 0;
+    for (const struct link *l = p ? p->sessions.next : NULL; p && l != &p->sessions; l = l->next) {
+        const struct xfer_session *s = LIST_ENTRY(l, struct xfer_session, of_peer);
+        if (s->live && count++ < n)
+            fill_session(s, &out[count - 1]);
+    }
+    return count;
 }

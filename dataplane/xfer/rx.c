@@ -11,6 +11,7 @@ static enum chi_drop rx_frame(struct xfer_session *s, const struct wire_frame *f
     case WIRE_FRAME_SEGMENT:
         return f->segment.flags & WIRE_SEGMENT_OUT ? out_segment(s, &f->segment, now) : in_segment(s, &f->segment, now);
     case WIRE_FRAME_ACK:
+        s->peer->stats.acks_rx++;
         return loss_on_ack(s, &f->ack, now);
     case WIRE_FRAME_CLOSE:
         session_end(s, CHI_STATUS_PEER_DOWN);
@@ -43,7 +44,7 @@ static enum chi_drop rx_frames(struct xfer_session *s, const uint8_t *p, size_t 
             d = rx_frame(s, &f, now);
         }
         if (d != CHI_DROP_NONE) {
-            xfer_drop(s->x, d);
+            session_drop(s, d);
             if (first == CHI_DROP_NONE)
                 first = d;
         }
@@ -51,6 +52,13 @@ static enum chi_drop rx_frames(struct xfer_session *s, const uint8_t *p, size_t 
             break;
     }
     return first;
+}
+
+/* Counts a packet that is dropped before it is known to be of a session; for the peer whose session id and address it carries, too. */
+static enum chi_drop drop_from(struct xfer *x, const struct xfer_addr *from, uint32_t session, enum chi_drop d)
+{
+    struct xfer_session *s = session ? session_by_id(x, session) : NULL;
+    return s && s->addr.ip == from->ip ? session_drop(s, d) : xfer_drop(x, d);
 }
 
 /* The session of a packet, or NULL and why not. */
@@ -79,15 +87,15 @@ static enum chi_drop rx_data(struct xfer *x, const struct xfer_addr *from, const
     enum chi_drop d;
     struct xfer_session *s = rx_session(x, from, h, now, &d);
     if (!s)
-        return xfer_drop(x, d);
+        return drop_from(x, from, h->session, d);
     struct xfer_peer *peer = s->peer;
     peer->stats.packets_rx++;
     peer->stats.bytes_rx += h->length;
     if (h->number == 0 || h->number >> 62)
-        return xfer_drop(x, CHI_DROP_NUMBER);
+        return session_drop(s, CHI_DROP_NUMBER);
     if (ack_seen(s, h->number)) {
         peer->stats.duplicates++;
-        return xfer_drop(x, CHI_DROP_DUPLICATE);
+        return session_drop(s, CHI_DROP_DUPLICATE);
     }
     alive_heard(peer, now);
     bool eliciting = false;
@@ -114,7 +122,7 @@ enum chi_drop xfer_rx(struct xfer *x, const struct xfer_addr *from, const uint8_
         uint8_t version;
         if (d == CHI_DROP_VERSION && wire_peek_foreign_hello(p, n, &version))
             control_refuse(x, from, WIRE_REFUSE_VERSION, 0, now);
-        return xfer_drop(x, d);
+        return drop_from(x, from, wire_peek_session(p, n), d);
     }
     if (h.kind == WIRE_KIND_DATA) {
         d = rx_data(x, from, p, &h, now);

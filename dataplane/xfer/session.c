@@ -83,7 +83,7 @@ static void clear(struct xfer_session *s, uint32_t out_slots)
     }
     for (uint32_t i = 0; i < out_slots; i++)
         s->out_free[i] = out_slots - 1 - i; /* the first message takes slot 0 */
-    s->out_free_count = out_slots;
+    s->out_slots = s->out_free_count = out_slots;
     s->rtt = (struct rtt){0};
     s->reordering = LOSS_REORDERING;
     s->lateness = LOSS_LATENESS;
@@ -163,6 +163,7 @@ void session_end(struct xfer_session *s, enum chi_status status)
         s->peer->send = NULL;
     s->live = false;
     s->live_id = 0;
+    s->peer->stats.cuts += s->cc.cuts;
     list_remove(&s->link);
     if (session_is_shared(s))
         list_push(&x->spare, &s->link);

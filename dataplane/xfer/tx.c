@@ -77,8 +77,8 @@ static void pack_bulk(struct xfer_session *s, struct pack *k)
             return;
         if (!flow_left(f)) {
             list_remove(&f->link);
-        } else if (f->quantum <= 0) {
-            f->quantum = XFER_QUANTUM;
+        } else if (f->turn_bytes >= s->x->config.quantum_bytes) {
+            f->turn_bytes = 0;
             list_to_tail(&s->bulk, &f->link);
         }
     }
@@ -161,6 +161,7 @@ static enum tx_result session_tx(struct xfer_session *s, uint64_t now)
     seal_and_send(s, &p, &k);
     if (acked)
         ack_sent(s);
+    s->peer->stats.acks_tx += acked;
     if (s->close_due) {
         session_end(s, CHI_STATUS_SHUTDOWN);
         return TX_SENT;

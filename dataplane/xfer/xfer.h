@@ -50,10 +50,12 @@ struct xfer_config {
     uint32_t slots;         /* messages out at once per session, a power of two, 2..65536 */
     uint32_t messages_in;   /* incoming messages at once, over all sessions */
     uint64_t peer_memory;   /* bytes that the messages of one peer may hold; what is beyond waits, one message always may */
+    uint64_t all_memory;    /* and those of all peers, without exception: a message that needs more is refused with TOO_BIG */
     uint64_t grant_bytes;   /* of a large message are under way at once, at most */
     uint32_t overcommit;    /* large messages that have grants at once, 1..XFER_OVERCOMMIT_MAX; shortest remaining first */
     uint32_t unasked_bytes; /* of a message's regions go with it, before any grant */
     uint32_t credit_bytes;  /* and of all open messages of a session, from its peer */
+    uint32_t quantum_bytes; /* of one bulk message before the next one's turn, 1..2^30 */
     uint32_t window_packets;/* sent and not acknowledged, per session, at most; a power of two, 4..4096 */
     uint64_t target_ns;     /* round trip that congestion control aims at (cc.h) */
     uint64_t pto_min_ns;    /* floor of the probe time-out */
@@ -167,22 +169,45 @@ uint64_t xfer_deadline(const struct xfer *x);
 /* Ends every open message with SHUTDOWN and tells the peers (a CLOSE frame each, by the next xfer_tx). */
 void xfer_shutdown(struct xfer *x, uint64_t now);
 
-/* Per peer, for chictl.  Copies at most n; returns how many there are. */
+/* Figures of a peer, for chictl. */
 enum xfer_peer_state { XFER_PEER_IDLE, XFER_PEER_HELLO, XFER_PEER_READY, XFER_PEER_REFUSED, XFER_PEER_SILENT };
 struct xfer_peer_stats {
     uint32_t node, state; /* enum xfer_peer_state */
     uint64_t incarnation;
     uint64_t packets_tx, packets_rx, bytes_tx, bytes_rx; /* UDP payload */
+    uint64_t acks_tx, acks_rx; /* ACK frames */
     uint64_t retransmits;     /* packets declared lost whose frames were sent again */
     uint64_t spurious;        /* packets declared lost that arrived */
+    uint64_t probes;          /* probe time-outs */
     uint64_t cuts;            /* of the congestion window */
-    uint64_t downs;           /* how often it was declared down */
+    uint64_t pings, downs;    /* how often it was asked whether it lives, and declared down */
     uint64_t duplicates;
     uint64_t tasks_out, tasks_in, answers_out, answers_in;
     uint64_t segment_bytes_tx, segment_bytes_rx;
+    uint64_t grants_tx, grants_rx, calls_tx, calls_rx; /* GRANT frames; calls: those with AGAIN */
+    uint64_t cancels_tx, cancels_rx;
     uint64_t srtt_ns, rtt_min_ns;
     uint64_t window, in_flight_bytes;
-    uint64_t memory;          /* bytes that its messages hold here */
-    uint32_t in_flight, open_out, open_in, waiting_in; /* waiting: for room */
+    uint64_t memory, memory_most; /* bytes that its messages hold here; and held, at most */
+    uint32_t in_flight, open_out, open_in;
+    uint32_t waiting_out;     /* for a session or a slot */
+    uint32_t waiting_in;      /* for room */
+    uint32_t waiting_turn;    /* large ones of its, for a grant of ours */
+    uint64_t drops[CHI_DROP_COUNT]; /* packets and frames of its, as far as session and address tell */
 };
+/* All peers: copies at most n; returns how many there are. */
 unsigned xfer_stats(const struct xfer *x, struct xfer_peer_stats *out, unsigned n);
+/* One node; false: it is no peer. */
+bool xfer_stats_of(const struct xfer *x, uint32_t node, struct xfer_peer_stats *out);
+
+struct xfer_session_stats { /* of a live one */
+    uint16_t worker;       /* of the peer's */
+    uint16_t packet_bytes; /* largest packet that goes */
+    bool sends, paced;     /* new messages go into it; congestion control spaces packets */
+    uint64_t srtt_ns, rtt_var_ns, rtt_min_ns, pto_ns, window, in_flight_bytes;
+    uint32_t in_flight, probes; /* time-outs in a row */
+    uint32_t credit, unasked;   /* bytes that the peer takes without a grant; that are out */
+    uint32_t open_out;
+};
+/* The live sessions with a node: copies at most n; returns how many there are. */
+unsigned xfer_sessions_of(const struct xfer *x, uint32_t node, struct xfer_session_stats *out, unsigned n);

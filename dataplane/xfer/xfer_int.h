@@ -26,7 +26,6 @@ enum {
     XFER_STARVED = 12,        /* tries with nothing held: then a message that waits for room is refused */
     XFER_ROOM_SHIFT_MAX = 7,
     XFER_CALLS = 5,           /* in vain: the message is forgotten */
-    XFER_QUANTUM = 65536,     /* bytes of one bulk message before the next one's turn */
     XFER_ACK_BESIDE = 8,      /* ranges of an ACK that shares its packet; alone: WIRE_ACK_RANGES */
     XFER_ACK_ROOM = WIRE_BYTES_ACK + 8 * (XFER_ACK_BESIDE - 1),
     XFER_REFUSE_BURST = 32,   /* REFUSE packets at once; then one each XFER_REFUSE_NS */
@@ -65,7 +64,7 @@ struct flow { /* what of a message must still be sent; in one of its session's l
     uint64_t passed;  /* bytes of the regions before it */
     uint64_t granted; /* bytes of regions that may go */
     uint32_t inlined; /* bytes of the form that went with the head */
-    int32_t quantum;
+    uint32_t turn_bytes; /* sent since the last one's turn */
     uint8_t step;     /* 1..n: that bulk region; n + 1: the form behind `inlined`; n + 2: nothing is left */
     bool answer;      /* embedded in a msg_in, else in an out_slot */
     bool head_sent;   /* TASK_IN or TASK_OUT */
@@ -89,6 +88,7 @@ struct out_slot {
     struct flow flow;
     uint32_t index, generation;
     bool sent;     /* its TASK_IN went out at least once: it may have run */
+    bool owes;     /* the one before it went out, and was not ended there: its TASK_IN will, or a CANCEL */
     bool answered; /* its TASK_OUT is here; segments may still be missing */
     uint8_t exposed;
     uint32_t body_length;
@@ -132,6 +132,7 @@ struct in_slot { /* of the peer's slots */
     uint32_t generation; /* newest that came; 0: none yet */
     bool waiting;        /* for room: nothing of it was kept */
     uint8_t calls;       /* in vain */
+    uint64_t needs;      /* waiting: bytes of memory */
     struct msg_in *in;   /* NULL: it is over, or waits */
     struct xfer_session *session;
     struct link link;    /* waiting: of the peer's */
@@ -185,7 +186,7 @@ struct xfer_session { /* with one worker of a peer; live: both sides proved to k
     struct out_slot *out;
     struct in_slot *in;
     uint32_t *out_free; /* stack of slot numbers */
-    uint32_t out_free_count;
+    uint32_t out_slots, out_free_count;
 };
 
 struct xfer_peer {
@@ -205,7 +206,7 @@ struct xfer_peer {
     struct xfer_session *send; /* where new messages go; NULL: none is live */
     struct link sessions, news;
     struct link waiting_in; /* in_slots of messages that wait for room, first come first */
-    struct link hungry;     /* of x->hungry, while there are some */
+    struct link hungry;     /* of x->hungry, while the first of them may have what it needs, as far as this peer goes */
     struct xfer_out *waiting, *waiting_last; /* by next and prev */
     struct timer timer;
     struct xfer_peer_stats stats;
@@ -240,7 +241,7 @@ struct xfer {
     uint32_t refuse_tokens;
     uint64_t refuse_ns;
     struct pool ins, tracks;
-    struct link hungry;      /* peers with messages that wait for room, in turns */
+    struct link hungry;      /* peers with messages that wait for room and may hold more, in turns */
     struct in_slot *called;  /* whose inputs come again now: there is room for them */
     bool call_due;           /* and it must be told */
     uint64_t call_ns;        /* when the next one is called: nothing came */
@@ -261,6 +262,12 @@ static inline enum chi_drop xfer_drop(struct xfer *x, enum chi_drop d)
 {
     x->host.drops[d]++;
     return d;
+}
+/* The same of what a session's peer sent. */
+static inline enum chi_drop session_drop(struct xfer_session *s, enum chi_drop d)
+{
+    s->peer->stats.drops[d]++;
+    return xfer_drop(s->x, d);
 }
 
 /* --- xfer.c */
@@ -353,11 +360,19 @@ void in_tick(struct xfer *x, uint64_t now);
 uint64_t in_deadline(const struct xfer *x);
 
 /* --- grant.c: room for messages that come in, and the turns of large ones */
-/* True when a message of the peer's that needs `bytes` may try for room now: no other waits before it, and the peer may hold more. */
+/* True when a message of the peer's that needs `bytes` may try for room now: the peer, and all of them, may hold so much more, and no other
+ * waits before it. */
 bool room_may_try(const struct xfer *x, const struct xfer_peer *p, const struct in_slot *slot, uint64_t bytes);
-/* Nothing of the message was kept: it waits, and is called when there may be room. */
-void room_wait(struct xfer_session *s, struct in_slot *slot);
+/* Nothing of the message was kept: it waits, and is called when there may be room for the bytes that it needs. */
+void room_wait(struct xfer_session *s, struct in_slot *slot, uint64_t needs);
 void room_wait_end(struct in_slot *slot);
+void room_line_changed(struct xfer *x, struct xfer_peer *p);
+/* The peer's messages hold more or less now. */
+static inline void room_line(struct xfer *x, struct xfer_peer *p)
+{
+    if (CHI_UNLIKELY(!list_empty(&p->waiting_in) || list_linked(&p->hungry)))
+        room_line_changed(x, p);
+}
 /* Memory or a record was given back. */
 void room_freed(struct xfer *x);
 void room_tick(struct xfer *x, uint64_t now);
@@ -407,6 +422,7 @@ bool flow_lost(struct xfer_session *s, uint32_t ref);
 CHI_MUST_CHECK enum chi_drop loss_on_ack(struct xfer_session *s, const struct wire_ack *a, uint64_t now);
 enum { LOSS_REORDERING = 3, LOSS_LATENESS = 9 }; /* RFC 9002, 6.1: packets, eighths of a round trip */
 void loss_sample(struct xfer_session *s, uint64_t rtt_ns, uint64_t ack_delay_ns);
+uint64_t loss_pto_ns(const struct xfer_session *s);
 uint64_t loss_alarm(const struct xfer_session *s);
 void loss_tick(struct xfer_session *s, uint64_t now);
 bool ack_seen(const struct xfer_session *s, uint64_t number);

@@ -157,7 +157,7 @@ static void path_make(uint32_t loss_ppb)
         impair_set(&e->to_peer, &set);
         const struct xfer_config c = {
             .incarnation = 1, .node = i + 1, .workers = 1, .cluster = "bench", .packet_max = PACKET, .peers_max = 1, .slots = 1024,
-            .messages_in = 2048, .peer_memory = UINT64_C(2) << 30, .grant_bytes = 2 << 20, .overcommit = 8, .unasked_bytes = 64 << 10,
+            .messages_in = 2048, .peer_memory = UINT64_C(2) << 30, .all_memory = UINT64_C(2) << 30, .quantum_bytes = 64 << 10, .grant_bytes = 2 << 20, .overcommit = 8, .unasked_bytes = 64 << 10,
             .credit_bytes = 4 << 20, .window_packets = 128, .target_ns = 250000, .pto_min_ns = 200000, .pto_max_ns = 200000000,
             .ack_delay_ns = 25000, .ack_every = 8, .hello_retry_ns = 2000000, .silence_ns = 1000000000, .session_seed = i + 1,
         };

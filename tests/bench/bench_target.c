@@ -69,7 +69,7 @@ static struct xfer *origin_make(void)
 {
     static const struct xfer_config c = {
         .incarnation = 1, .node = 2, .workers = 1, .cluster = "bench", .packet_max = PACKET, .peers_max = 1, .slots = 256,
-        .messages_in = 64, .peer_memory = 1 << 20, .grant_bytes = 1 << 20, .overcommit = 8, .unasked_bytes = 65536,
+        .messages_in = 64, .peer_memory = 1 << 20, .all_memory = 1 << 20, .quantum_bytes = 65536, .grant_bytes = 1 << 20, .overcommit = 8, .unasked_bytes = 65536,
         .credit_bytes = 4 << 20, .window_packets = 128, .target_ns = 250000, .pto_min_ns = 200000000, .pto_max_ns = 400000000,
         .ack_delay_ns = 25000, .ack_every = 8, .hello_retry_ns = 2000000, .silence_ns = 1000000000, .session_seed = 1,
     };
@@ -111,7 +111,9 @@ static void target_make(char *folder, const char *modules)
     struct net_port_options po = {.name = "p0", .device = line[0], .ip = TARGET_IP, .prefix = 24, .mtu = MTU};
     struct runtime_options o = {.node_id = 1, .workers = 1, .cores = cores, .tasks = 1024, .arena_bytes = MEMORY,
                                 .task_timeout_ns = LIMIT_NS, .nodes = nodes, .node_count = 2, .cluster = "bench", .incarnation = 1,
-                                .messages = 256, .window = 128, .pto_us = 200000, .delay_target_us = 250, .peer_silence_ms = 1000, .peers_max = 1, .udp_port = UDP};
+                                .messages = 256, .window = 128, .pto_us = 200000, .delay_target_us = 250, .peer_silence_ms = 1000, .peers_max = 1, .udp_port = UDP,
+                                .ack_every = 8, .ack_delay_us = 25, .unasked = 64 << 10, .credit = 4 << 20, .grant_window = 2 << 20,
+                                .overcommit = 8, .quantum = 64 << 10, .peer_memory = MEMORY / 2, .remote_memory = MEMORY};
     struct runtime *rt;
     snprintf(line[0], sizeof line[0], "net_memif0,role=server,socket=%s/a.sock", folder);
     snprintf(line[1], sizeof line[1], "net_memif1,role=client,socket=%s/a.sock", folder);

@@ -125,7 +125,7 @@ static void pair(struct end *a, struct end *b, wire_crc32c_fn crc)
     for (uint32_t i = 0; i < 2; i++) {
         struct xfer_config c = {
             .incarnation = 1, .node = i + 1, .workers = 1, .cluster = "bench", .packet_max = PACKET, .peers_max = 1,
-            .slots = 1024, .messages_in = 4096, .peer_memory = 1u << 30, .grant_bytes = 4 << 20, .overcommit = 8, .unasked_bytes = 65536, .credit_bytes = 4 << 20, .window_packets = 128, .target_ns = 100000, .pto_min_ns = 200000000, .pto_max_ns = 400000000,
+            .slots = 1024, .messages_in = 4096, .peer_memory = 1u << 30, .all_memory = 1u << 30, .quantum_bytes = 65536, .grant_bytes = 4 << 20, .overcommit = 8, .unasked_bytes = 65536, .credit_bytes = 4 << 20, .window_packets = 128, .target_ns = 100000, .pto_min_ns = 200000000, .pto_max_ns = 400000000,
             .ack_delay_ns = 25000, .ack_every = 8, .hello_retry_ns = 2000000, .silence_ns = 1000000000, .session_seed = i + 1,
         };
         *e[i] = (struct end){.peer = e[1 - i], .addr = {.ip = i + 1, .port = 1}};

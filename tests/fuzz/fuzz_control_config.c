@@ -169,7 +169,8 @@ void fuzz_seeds(void (*emit)(const char *name, const void *data, size_t size))
               "control: {socket: /run/a.sock}\nmodules: {path: [/usr]}\n"
               "compose:\n  - {mod: echo, pool: 100.0, name: echo}\n  - {mod: perf, pool: 4294967295.1, name: perf}\n"
               "limits: {tasks: 16384, client_bulk: 256M, clients: 64, messages: 1024, window: 128, delay_target_us: 100, peer_silence_ms: 1000, pto_us: 200, "
-              "task_timeout_ms: 10000}\n");
+              "task_timeout_ms: 10000, ack_every: 8, ack_delay_us: 25, peer_memory: 1M, remote_memory: 2M, unasked: 0, credit: 4M, "
+              "grant_window: 2M, overcommit: 8, quantum: 64K}\n");
     emit_text(emit, "alias.yaml", "node: &a {id: 1, name: a}\nworkers: *a\n");
     emit_text(emit, "merge.yaml", HEAD "limits: {<<: {tasks: 4}}\n");
     emit_text(emit, "tag.yaml", HEAD "memory: !!map {size: !!str 64M}\n");

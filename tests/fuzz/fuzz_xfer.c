@@ -278,6 +278,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
                                   .slots = a & 0x40 ? 2 : 8,
                                   .messages_in = 1 + b % JOBS,
                                   .peer_memory = 1 << (10 + b % 12),
+                                  .all_memory = 1 << (10 + b % 13),
+                                  .quantum_bytes = 1 << (8 + b % 9),
                                   .grant_bytes = 1 << (9 + b % 10),
                                   .overcommit = 1 + b % 3,
                                   .unasked_bytes = (uint32_t)(b % 5) << 10,

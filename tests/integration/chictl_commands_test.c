@@ -42,9 +42,19 @@ static json_t *call_status(void *ctx, json_t *params, struct rpc_error *err)
 static json_t *call_peers(void *ctx, json_t *params, struct rpc_error *err)
 {
     (void)ctx, (void)params, (void)err;
-    return from_text("[{\"node\":2,\"name\":\"beta\",\"sent_bytes\":1536,\"srtt_ns\":850,\"tasks\":7},"
-                     "{\"node\":10,\"name\":\"g\\u00e4mma\",\"sent_bytes\":12,\"tasks\":123456,\"note\":\"x y\"}]");
+    return from_text("[{\"node\":2,\"name\":\"beta\",\"sent_bytes\":1536,\"srtt_ns\":850,\"open_in\":7,\"drops\":0},"
+                     "{\"node\":10,\"name\":\"g\\u00e4mma\",\"sent_bytes\":12,\"drops\":123456,\"note\":\"x y\"}]");
 }
+static json_t *call_peer(void *ctx, json_t *params, struct rpc_error *err)
+{
+    const char *peer = json_string_value(json_object_get(params, "peer"));
+    (void)ctx;
+    if (strcmp(peer, "beta") != 0)
+        return rpc_fail(err, RPC_INVALID_PARAMS, "there is no peer '%s'", peer);
+    return from_text("{\"node\":2,\"path\":{\"srtt_ns\":12345678,\"window_bytes\":0,\"bytes_tx\":2048,\"segment_bytes_rx\":5242880,"
+                     "\"megabytes\":7},\"drops\":{\"CRC\":0,\"NUMBER\":3,\"FORM\":0},\"sessions\":[]}");
+}
+static const struct rpc_param peer_params[] = {{"peer", RPC_STRING, true, ""}, {0}};
 static json_t *call_ports(void *ctx, json_t *params, struct rpc_error *err)
 {
     (void)ctx, (void)params, (void)err;
@@ -72,6 +82,7 @@ static json_t *call_stop(void *ctx, json_t *params, struct rpc_error *err)
 /* pool.list is not there: an older daemon. */
 static const struct rpc_method methods[] = {{"status", "", NULL, call_status},
                                             {"peer.list", "", NULL, call_peers},
+                                            {"peer.show", "", peer_params, call_peer},
                                             {"port.list", "", NULL, call_ports},
                                             {"stats", "", NULL, call_stats},
                                             {"worker.list", "", NULL, call_long},
@@ -191,10 +202,33 @@ static void chictl__renders_an_object(void **state)
 static void chictl__renders_a_table(void **state)
 {
     (void)state;
-    assert_string_equal(chictl("peer list")->out, "node  name   sent_bytes  srtt_ns   tasks  note\n"
-                                                  "   2  beta      1.5 KiB   850 ns       7  -\n"
-                                                  "  10  g\xc3\xa4mma        12 B        -  123456  x y\n");
+    assert_string_equal(chictl("peer list")->out, "node  name   srtt_ns  open_in   drops\n" /* what a person needs, in its order */
+                                                  "   2  beta    850 ns        7       0\n"
+                                                  "  10  g\xc3\xa4mma        -        -  123456\n");
     assert_string_equal(chictl("port list")->out, "(none)\n");
+}
+
+static void chictl__shows_one_peer(void **state)
+{
+    (void)state;
+    assert_ran("peer show beta", 0, "", "");
+    assert_string_equal(chictl("peer show beta")->out, "node: 2\n"
+                                                       "path:\n"
+                                                       "  srtt_ns:          12.35 ms\n"
+                                                       "  window_bytes:     0 B\n"
+                                                       "  bytes_tx:         2.0 KiB\n"
+                                                       "  segment_bytes_rx: 5.0 MiB\n"
+                                                       "  megabytes:        7\n"
+                                                       "drops:\n" /* those that happened */
+                                                       "  NUMBER: 3\n"
+                                                       "sessions:\n"
+                                                       "  (none)\n");
+    json_t *all = from_text(chictl("--json peer show beta")->out);
+    assert_int_equal(json_object_size(json_object_get(all, "drops")), 3);
+    json_decref(all);
+    assert_ran("peer show bet", 1, "", "chictl: there is no peer 'bet' (error -32602)");
+    assert_ran("peer show bet a", 1, "", "chictl: there is no peer 'bet a' (error -32602)");
+    assert_ran("peer show", 2, "", "chictl: 'peer show' needs one more word: which peer\n");
 }
 
 static void chictl__prints_raw_json(void **state)
@@ -211,7 +245,7 @@ static void chictl__prints_raw_json(void **state)
     }
     json_decref(want);
     json_t *help = from_text(chictl("help --json")->out);
-    assert_int_equal(json_array_size(help), 8);
+    assert_int_equal(json_array_size(help), 9);
     json_decref(help);
 }
 
@@ -237,7 +271,7 @@ static void chictl__names_the_nearest(void **state)
     assert_ran("status --sokcet x", 2, "", "did you mean --socket?");
     assert_ran("-s", 2, "", "missing argument");
     assert_ran("", 2, "",
-               "a command is missing; one of: status, worker list, port list, pool list, peer list, stats, stop, help");
+               "a command is missing; one of: status, worker list, port list, pool list, peer list, peer show, stats, stop, help");
     assert_ran("-t 0 status", 2, "", "--timeout is 0; right is");
     assert_ran("-t x status", 2, "", "x");
 }
@@ -329,6 +363,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(chictl__renders_an_object, setup, teardown),
         cmocka_unit_test_setup_teardown(chictl__renders_a_table, setup, teardown),
+        cmocka_unit_test_setup_teardown(chictl__shows_one_peer, setup, teardown),
         cmocka_unit_test_setup_teardown(chictl__prints_raw_json, setup, teardown),
         cmocka_unit_test_setup_teardown(chictl__takes_long_answers, setup, teardown),
         cmocka_unit_test_setup_teardown(chictl__names_the_nearest, setup, teardown),

@@ -139,6 +139,52 @@ static void perf__errors_are_counted(void **state)
     assert_int_equal(p.first_error, CHI_STATUS_NO_POOL);
 }
 
+/* chictl peer show of a peer's id or name, as JSON; new reference. */
+static json_t *shown(const struct node *n, const char *peer)
+{
+    static char out[65536];
+    const char *const argv[] = {CHI_BUILD_DIR "/bin/chictl", "-s", n->socket, "--json", "peer", "show", peer, NULL};
+    assert_int_equal(run_program(out, sizeof out, argv), 0);
+    json_t *j = json_loads(out, 0, NULL);
+    assert_non_null(j);
+    return j;
+}
+
+static uint64_t figure(const json_t *j, const char *group, const char *key)
+{
+    const json_t *v = json_object_get(json_object_get(j, group), key);
+    assert_true(json_is_integer(v));
+    return (uint64_t)json_integer_value(v);
+}
+
+/* All that happened before is in it, on both sides; and what no node 9 did is not. */
+static void peer_show__has_the_figures_of_what_went_there_and_back(void **state)
+{
+    (void)state;
+    json_t *to = shown(&one, "2"), *from = shown(&two, json_string_value(json_object_get(to, "name")) ? "1" : "");
+    const json_t *session = json_array_get(json_object_get(to, "sessions"), 0);
+    assert_string_equal(json_string_value(json_object_get(to, "state")), "ready");
+    assert_string_equal(json_string_value(json_object_get(to, "ip")), "10.40.0.2");
+    assert_true(figure(to, "path", "srtt_ns") >= figure(to, "path", "rtt_min_ns"));
+    assert_true(figure(to, "path", "window_bytes") > 0);
+    assert_true(figure(to, "traffic", "segment_bytes_tx") > 24000001 && figure(to, "traffic", "bytes_tx") > figure(to, "traffic", "segment_bytes_tx"));
+    assert_true(figure(to, "traffic", "acks_tx") > 0 && figure(to, "traffic", "acks_rx") > 0);
+    assert_int_equal(figure(to, "tasks", "tasks_out"), node_peer(&one, 2, "tasks_out"));
+    assert_true(figure(from, "room", "grants_tx") > 0 && figure(to, "room", "grants_rx") > 0); /* of the large regions */
+    assert_true(figure(from, "room", "memory_most_bytes") >= 24000001);
+    assert_int_equal(figure(to, "drops", "CRC"), 0);
+    assert_int_equal(json_array_size(json_object_get(to, "sessions")), 1);
+    assert_int_equal(json_integer_value(json_object_get(session, "packet_bytes")), 8972);
+    assert_true(json_is_true(json_object_get(session, "sends")));
+    json_decref(to);
+    json_decref(from);
+
+    char out[512];
+    const char *const argv[] = {CHI_BUILD_DIR "/bin/chictl", "-s", one.socket, "peer", "show", "21", NULL};
+    assert_int_equal(run_program(out, sizeof out, argv), 1);
+    assert_non_null(strstr(out, "there is no peer '21'; did you mean 2, "));
+}
+
 static bool nothing_open(void *arg)
 {
     (void)arg;
@@ -192,6 +238,7 @@ int main(void)
         cmocka_unit_test(perf__runs_between_the_daemons_and_verifies),
         cmocka_unit_test(perf__small_tasks_share_packets),
         cmocka_unit_test(perf__errors_are_counted),
+        cmocka_unit_test(peer_show__has_the_figures_of_what_went_there_and_back),
         cmocka_unit_test(afterwards__nothing_is_left_open),
         cmocka_unit_test(stop__the_daemons_end_well),
     };

@@ -90,6 +90,8 @@ static void fill_config(const struct endpoint *e, struct xfer_config *c)
         .slots = o->slots,
         .messages_in = o->messages_in,
         .peer_memory = o->peer_memory,
+        .all_memory = o->all_memory,
+        .quantum_bytes = o->quantum_bytes,
         .grant_bytes = o->grant_bytes,
         .overcommit = o->overcommit,
         .unasked_bytes = o->unasked_bytes,

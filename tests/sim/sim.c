@@ -84,6 +84,10 @@ static void draw_options(struct world *w)
     o->credit_bytes = (uint32_t)(sim_draw(w, 0, 3) ? sim_draw(w, 0, 400000) : 0);
     o->faulty_ns = sim_draw(w, 20, 300) * MS;
     draw_faults(w);
+    o->quantum_bytes = (uint32_t)sim_draw(w, 1, 100000);
+    /* Whatever a task may bring finds room, but not all of them at once. */
+    uint64_t largest = CHI_REGIONS_MAX * (o->memory_largest + 2) + CHI_FORM_BYTES_MAX;
+    o->all_memory = sim_draw(w, 0, 1) ? UINT64_MAX / 2 : sim_draw(w, largest, 2 * largest);
 }
 
 static void print_options(const struct world *w)

@@ -23,8 +23,8 @@ struct options { /* drawn from the seed */
     uint64_t delay_ns, jitter_ns, late_ns;
     uint32_t loss, twice, late, flip, cut, forge; /* chances in a million */
     uint32_t no_packet, no_memory;
-    uint64_t memory_bytes, memory_largest, peer_memory, grant_bytes;
-    uint32_t overcommit, unasked_bytes, credit_bytes;
+    uint64_t memory_bytes, memory_largest, peer_memory, all_memory, grant_bytes;
+    uint32_t overcommit, unasked_bytes, credit_bytes, quantum_bytes;
     uint32_t restarts, partitions, pauses;
     uint64_t silence_ns;
     uint32_t messages, region_max, form_max;

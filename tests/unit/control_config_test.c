@@ -161,6 +161,15 @@ static void config_load__has_defaults(void **state)
     assert_int_equal(c->limits.messages, 1024);
     assert_int_equal(c->limits.window, 128);
     assert_int_equal(c->limits.delay_target_us, 250);
+    assert_int_equal(c->limits.ack_every, 8);
+    assert_int_equal(c->limits.ack_delay_us, 25);
+    assert_int_equal(c->limits.remote_memory, 192 << 20); /* all of the bulk memory */
+    assert_int_equal(c->limits.peer_memory, 96 << 20);
+    assert_int_equal(c->limits.unasked, 64 << 10);
+    assert_int_equal(c->limits.credit, 4 << 20);
+    assert_int_equal(c->limits.grant_window, 2 << 20);
+    assert_int_equal(c->limits.overcommit, 8);
+    assert_int_equal(c->limits.quantum, 64 << 10);
     assert_int_equal(c->limits.peer_silence_ms, 1000);
     assert_int_equal(c->limits.pto_us, 200);
     assert_int_equal(c->limits.task_timeout_ms, 10000);
@@ -265,12 +274,26 @@ static const struct mistake mistakes[] = {
     {18, "limits: {pto_us: 200001}", "limits.pto_us is '200001'", 0},
     {18, "limits: {task_timeout_ms: 3600001}", "limits.task_timeout_ms is '3600001'", 0},
     {18, "limits: {client_bulk: 1K}", "limits.client_bulk is '1K'; right is a size from 1M to 1T", 0},
+    {18, "limits: {ack_every: 0}", "limits.ack_every is '0'; right is a number from 1 to 64", 0},
+    {18, "limits: {ack_every: 65}", "limits.ack_every is '65'", 0},
+    {18, "limits: {ack_delay_us: 0}", "limits.ack_delay_us is '0'; right is a number from 1 to 10000", 0},
+    {18, "limits: {ack_delay_us: 10001}", "limits.ack_delay_us is '10001'", 0},
+    {18, "limits: {peer_memory: 1023K}", "limits.peer_memory is '1023K'; right is a size from 1M to 1T", 0},
+    {18, "limits: {remote_memory: 1023K}", "limits.remote_memory is '1023K'; right is a size from 1M to 1T", 0},
+    {18, "limits: {unasked: 1025M}", "limits.unasked is '1025M'; right is a size from 0 to 1G", 0},
+    {18, "limits: {credit: 2G}", "limits.credit is '2G'; right is a size from 0 to 1G", 0},
+    {18, "limits: {grant_window: 4095}", "limits.grant_window is '4095'; right is a size from 4K to 1G", 0},
+    {18, "limits: {overcommit: 0}", "limits.overcommit is '0'; right is a number from 1 to 64", 0},
+    {18, "limits: {overcommit: 65}", "limits.overcommit is '65'", 0},
+    {18, "limits: {quantum: 1K}", "limits.quantum is '1K'; right is a size from 4K to 1G", 0},
     /* values against each other */
     {6, "  - {name: p0, device: net_ring1, ip: 10.41.0.1/16}",
      "ports[1].name is 'p0' like ports[0]; give each port its own name", 0},
     {6, "  - {name: p1, device: 'net_ring0,x=1', ip: 10.41.0.1/16}", "ports[1].device is 'net_ring0' like ports[0]", 0},
     {6, "  - {name: p1, device: net_ring1, ip: 10.40.0.1/16}",
      "ports[1].ip '10.40.0.1/16' lies in the subnet of ports[0]", 0},
+    {18, "limits: {remote_memory: 97M}", "limits.remote_memory is 97M, and 98304K of memory.size are bulk memory; lower it", 0},
+    {18, "limits: {remote_memory: 8M, peer_memory: 9M}", "limits.peer_memory is 9M, more than all peers together may hold", 0},
     {11, "    - {id: 1, name: beta, ip: 10.40.0.2}", "cluster.peers[0].id is 1, which is this node's own id", 0},
     {11, "    - {id: 2, name: alpha, ip: 10.40.0.2}", "cluster.peers[0].name is 'alpha', which is this node's own name",
      0},
@@ -293,6 +316,34 @@ static const struct mistake mistakes[] = {
     {19, "--- {}", "a second document", 0},
     {19, "x: [[[[[[[[[[1]]]]]]]]]]", "nested deeper than 8 levels", 0},
 };
+
+static void config_load__reads_what_bounds_the_peers(void **state)
+{
+    char text[4096];
+    (void)state;
+    write_file(text, good_with(text, sizeof(text), 18, "limits: {ack_every: 64, ack_delay_us: 9, peer_memory: 1M, remote_memory: 96M, unasked: 0, "
+                                                       "credit: 1G, grant_window: 4K, overcommit: 64, quantum: 4096}"));
+    struct config *c = load_ok(file);
+    assert_int_equal(c->limits.ack_every, 64);
+    assert_int_equal(c->limits.ack_delay_us, 9);
+    assert_int_equal(c->limits.peer_memory, 1 << 20);
+    assert_int_equal(c->limits.remote_memory, 96 << 20); /* just all of it */
+    assert_int_equal(c->limits.unasked, 0);
+    assert_int_equal(c->limits.credit, 1 << 30);
+    assert_int_equal(c->limits.grant_window, 4096);
+    assert_int_equal(c->limits.overcommit, 64);
+    assert_int_equal(c->limits.quantum, 4096);
+    config_free(c);
+    write_file(text, good_with(text, sizeof(text), 18, "limits: {remote_memory: 5M}"));
+    c = load_ok(file);
+    assert_int_equal(c->limits.peer_memory, 5 << 20); /* never more than that of all */
+    config_free(c);
+    if (sysconf(_SC_NPROCESSORS_ONLN) < 2)
+        return;
+    int n = snprintf(text, sizeof(text), "node: {id: 1, name: a}\nworkers: {cores: [0, 1]}\ncontrol: {socket: /c.sock}\n"
+                                         "limits:\n  remote_memory: 1M\n");
+    refused(text, (size_t)n, 5, "limits.remote_memory is 1024K, which 2 workers share; right is 1M for each at least");
+}
 
 static void config_load__names_line_and_cure(void **state)
 {
@@ -437,6 +488,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(config_load__fills_everything),
         cmocka_unit_test(config_load__has_defaults),
+        cmocka_unit_test(config_load__reads_what_bounds_the_peers),
         cmocka_unit_test(config_load__names_line_and_cure),
         cmocka_unit_test(config_load__knows_what_belongs_together),
         cmocka_unit_test(config_load__limits_the_lists),

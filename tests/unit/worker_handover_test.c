@@ -126,7 +126,9 @@ static struct runtime_options options(void)
 {
     return (struct runtime_options){.node_id = 1, .workers = 2, .cores = cores, .tasks = 64, .arena_bytes = 1 << 20,
                                     .task_timeout_ns = 1000000000, .nodes = nodes, .node_count = 1, .cluster = "test", .incarnation = 1,
-                                    .messages = 16, .window = 32, .pto_us = 321, .delay_target_us = 100, .peer_silence_ms = 1000, .peers_max = 1, .net = net, .udp_port = 7440};
+                                    .messages = 16, .window = 32, .pto_us = 321, .delay_target_us = 100, .peer_silence_ms = 1000, .peers_max = 1, .net = net, .udp_port = 7440,
+                                    .ack_every = 7, .ack_delay_us = 31, .unasked = 1000, .credit = 2000, .grant_window = 1 << 20, .overcommit = 5, .quantum = 65536,
+                                    .peer_memory = 1 << 19, .remote_memory = 1 << 20};
 }
 
 static void create__takes_the_options_and_an_unguessable_seed(void **state)
@@ -139,6 +141,15 @@ static void create__takes_the_options_and_an_unguessable_seed(void **state)
     assert_int_equal(c->window_packets, 32);
     assert_int_equal(c->messages_in, 32);
     assert_int_equal(c->pto_min_ns, 321000);
+    assert_int_equal(c->ack_every, 7);
+    assert_int_equal(c->ack_delay_ns, 31000);
+    assert_int_equal(c->unasked_bytes, 1000);
+    assert_int_equal(c->credit_bytes, 2000);
+    assert_int_equal(c->grant_bytes, 1 << 20);
+    assert_int_equal(c->overcommit, 5);
+    assert_int_equal(c->quantum_bytes, 65536);
+    assert_int_equal(c->peer_memory, 1 << 19);
+    assert_int_equal(c->all_memory, 1 << 20);
     assert_int_equal(c->packet_max, net_payload_max(net));
     assert_string_equal(c->cluster, "test");
     struct runtime_options o = options();

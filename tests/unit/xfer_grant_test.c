@@ -264,6 +264,127 @@ static void room__of_a_peer_is_bounded(void **state)
     script_close(&s);
 }
 
+static void offered(struct script *s, uint32_t slot, uint32_t size)
+{
+    assert_int_equal(offer(s, slot, 1, size, 0, CHI_EXPOSE), CHI_DROP_NONE);
+}
+static void give_back(struct script *s, struct xfer_in *in)
+{
+    struct xfer_event ev;
+    xfer_answer(s->x, in, &(struct xfer_answer){.status = CHI_STATUS_MODULE}, s->now);
+    struct wire_grant none;
+    while (next_grant(s, &none, false))
+        ;
+    script_event(s, XFER_ANSWERED, &ev);
+    assert_ptr_equal(ev.in, in);
+    script_no_event(s);
+    xfer_tick(s->x, s->now);
+}
+
+/* Who is called may not have more than others either: its message waits until all of it has room. */
+static void room__of_a_peer_is_bounded_for_a_called_message_too(void **state)
+{
+    (void)state;
+    struct script s;
+    struct wire_grant g;
+    struct xfer_event first, second, ev;
+    struct xfer_peer_stats st;
+    struct xfer_config c = config();
+    c.peer_memory = 2500;
+    live(&s, &c);
+    offered(&s, 0, 1000);
+    script_event(&s, XFER_TASK, &first);
+    offered(&s, 1, 1000);
+    script_event(&s, XFER_TASK, &second);
+    offered(&s, 2, 2000); /* half of it would have room now, and still when the first one is over */
+    give_back(&s, first.in);
+    assert_false(next_grant(&s, &g, false));
+    script_wait(&s, 500 * MS);
+    assert_false(next_grant(&s, &g, false));
+    give_back(&s, second.in);
+    expect_grant(&s, 2, 0, WIRE_GRANT_AGAIN);
+    offered(&s, 2, 2000);
+    script_event(&s, XFER_TASK, &ev);
+    xfer_stats(s.x, &st, 1);
+    assert_true(st.memory == 2000 && st.memory_most == 2000 && st.calls_tx == 1);
+    script_close(&s);
+}
+
+static void room__of_all_is_bounded_and_a_large_message_not_overtaken(void **state)
+{
+    (void)state;
+    struct script s;
+    struct wire_grant g;
+    struct xfer_event first, second, ev;
+    struct xfer_config c = config();
+    c.all_memory = 2500;
+    live(&s, &c);
+    offered(&s, 0, 1000);
+    script_event(&s, XFER_TASK, &first);
+    offered(&s, 1, 1000);
+    script_event(&s, XFER_TASK, &second);
+    offered(&s, 2, 2000);
+    offered(&s, 3, 100); /* would fit */
+    script_no_event(&s);
+    give_back(&s, first.in);
+    script_wait(&s, 500 * MS);
+    assert_false(next_grant(&s, &g, false));
+    give_back(&s, second.in);
+    expect_grant(&s, 2, 0, WIRE_GRANT_AGAIN);
+    offered(&s, 2, 2000);
+    script_event(&s, XFER_TASK, &ev);
+    expect_grant(&s, 3, 0, WIRE_GRANT_AGAIN);
+    offered(&s, 3, 100);
+    script_event(&s, XFER_TASK, &ev);
+    assert_true(s.memory_out == 2);
+    script_close(&s);
+}
+
+/* The one in the way goes: the next one is called, though nothing was given back. */
+static void room__is_had_when_the_first_in_line_is_cancelled(void **state)
+{
+    (void)state;
+    struct script s;
+    struct wire_grant g;
+    struct xfer_event ev;
+    struct xfer_config c = config();
+    c.all_memory = 2500;
+    live(&s, &c);
+    offered(&s, 0, 1000);
+    script_event(&s, XFER_TASK, &ev);
+    offered(&s, 1, 2000);
+    offered(&s, 2, 100);
+    script_wait(&s, 10 * MS);
+    assert_false(next_grant(&s, &g, false));
+    data_begin(&s);
+    s.at += wire_put_cancel(s.packet + s.at, &(struct wire_cancel){.slot = 1, .generation = 1});
+    assert_int_equal(data_end(&s), CHI_DROP_NONE);
+    script_wait(&s, 1 * MS);
+    expect_grant(&s, 2, 0, WIRE_GRANT_AGAIN);
+    script_close(&s);
+}
+
+static void room__beyond_that_of_all_is_refused(void **state)
+{
+    (void)state;
+    struct script s;
+    struct wire_header h;
+    struct wire_frame f;
+    struct xfer_event ev;
+    struct xfer_config c = config();
+    c.all_memory = 2500;
+    live(&s, &c);
+    offered(&s, 0, 2501);
+    script_tx(&s);
+    struct wire_cursor at = script_take_data(&s, &h);
+    while (script_frame(&at, &f) != WIRE_FRAME_TASK_OUT)
+        assert_int_equal(f.type, WIRE_FRAME_ACK);
+    assert_int_equal(f.task_out.status, CHI_STATUS_TOO_BIG);
+    offered(&s, 1, 2500);
+    script_event(&s, XFER_TASK, &ev);
+    script_close(&s);
+}
+
 static void cancel__stops_what_has_not_begun(void **state)
 {
     (void)state;
@@ -431,6 +552,10 @@ int main(void)
         cmocka_unit_test(room__keeps_the_place_of_one_that_finds_none_again),
         cmocka_unit_test(room__that_never_comes_ends_with_a_status),
         cmocka_unit_test(room__of_a_peer_is_bounded),
+        cmocka_unit_test(room__of_a_peer_is_bounded_for_a_called_message_too),
+        cmocka_unit_test(room__of_all_is_bounded_and_a_large_message_not_overtaken),
+        cmocka_unit_test(room__is_had_when_the_first_in_line_is_cancelled),
+        cmocka_unit_test(room__beyond_that_of_all_is_refused),
         cmocka_unit_test(cancel__stops_what_has_not_begun),
         cmocka_unit_test(origin__sends_as_much_as_it_may),
         cmocka_unit_test(origin__tells_that_a_message_ended),

@@ -97,7 +97,7 @@ SCRIPT struct xfer_config script_config(void)
 {
     return (struct xfer_config){
         .incarnation = SCRIPT_OWN_LIFE, .node = 1, .worker = 0, .workers = 1, .cluster = "unit", .packet_max = 1500,
-        .peers_max = 2, .slots = 4, .messages_in = 8, .peer_memory = 1 << 30, .grant_bytes = 1 << 20, .overcommit = 4,
+        .peers_max = 2, .slots = 4, .messages_in = 8, .peer_memory = 1 << 30, .all_memory = 1 << 30, .quantum_bytes = 65536, .grant_bytes = 1 << 20, .overcommit = 4,
         .unasked_bytes = 1 << 20, .credit_bytes = 1 << 24, .window_packets = 8, .target_ns = 10 * MS, .pto_min_ns = 1 * MS, .pto_max_ns = 16 * MS,
         .ack_delay_ns = 100000, .ack_every = 4, .hello_retry_ns = 5 * MS, .silence_ns = 1000000 * MS, .session_seed = 1};
 }

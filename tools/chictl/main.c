@@ -14,18 +14,21 @@
 enum { EXIT_REFUSED = 1, EXIT_USAGE = 2, EXIT_UNREACHABLE = 3, LINE_BYTES = 512 };
 #define DEFAULT_SOCKET "/run/chimaera/chimaera.sock"
 
-/* method NULL: answered here. */
+/* method NULL: answered here.  argument: the parameter of the method that one more word gives; NULL: none.  columns: of a table, those
+ * that a person needs; NULL: all. */
 static const struct command {
-    const char *words, *method, *help;
+    const char *words, *method, *help, *argument, *columns;
 } commands[] = {
-    {"status", "status", "the node, its cluster, how long it is up"},
-    {"worker list", "worker.list", "each worker and its counters"},
-    {"port list", "port.list", "each port and its counters"},
-    {"pool list", "pool.list", "each pool and its container here"},
-    {"peer list", "peer.list", "each other node: its state, packets, tasks, round-trip time"},
-    {"stats", "stats", "counters of all workers, and what was dropped, by reason"},
-    {"stop", "stop", "ends the daemon in order"},
-    {"help", NULL, "this list"},
+    {"status", "status", "the node, its cluster, how long it is up", NULL, NULL},
+    {"worker list", "worker.list", "each worker and its counters", NULL, NULL},
+    {"port list", "port.list", "each port and its counters", NULL, NULL},
+    {"pool list", "pool.list", "each pool and its container here", NULL, NULL},
+    {"peer list", "peer.list", "each other node: its state, round-trip time, tasks, losses", NULL,
+     "node name state srtt_ns open_out open_in retransmits drops"},
+    {"peer show", "peer.show", "all figures of one node, by its id or name", "peer", NULL},
+    {"stats", "stats", "counters of all workers, and what was dropped, by reason", NULL, NULL},
+    {"stop", "stop", "ends the daemon in order", NULL, NULL},
+    {"help", NULL, "this list", NULL, NULL},
 };
 enum { COMMANDS = sizeof(commands) / sizeof(commands[0]) };
 
@@ -79,16 +82,24 @@ static void join(const char **words, char *out, size_t cap)
         at += (size_t)snprintf(out + at, cap - at, "%s%s", at ? " " : "", *words);
 }
 
-static const struct command *find_command(const char *line)
+static const struct command *find_command(const char *line, const char **argument_out)
 {
     struct nearest near;
+    *argument_out = NULL;
     for (unsigned i = 0; i < COMMANDS; i++) {
-        if (strcmp(commands[i].words, line) == 0)
+        if (strcmp(commands[i].words, line) != 0)
+            continue;
+        if (!commands[i].argument)
             return &commands[i];
+        fprintf(stderr, "chictl: '%s' needs one more word: which %s\n", line, commands[i].argument);
+        return NULL;
     }
     for (unsigned i = 0; i < COMMANDS; i++) {
         size_t n = strlen(commands[i].words);
         if (strncmp(commands[i].words, line, n) == 0 && line[n] == ' ') {
+            *argument_out = line + n + 1;
+            if (commands[i].argument)
+                return &commands[i];
             fprintf(stderr, "chictl: '%s' takes no argument, but got '%s'; did you mean '%s'?\n", commands[i].words,
                     line + n + 1, commands[i].words);
             return NULL;
@@ -107,16 +118,62 @@ static unsigned terminal_width(void)
     return isatty(STDOUT_FILENO) && ioctl(STDOUT_FILENO, TIOCGWINSZ, &size) == 0 ? size.ws_col : 0;
 }
 
-static int ask(const struct arguments *a, const struct command *command)
+/* Of each row these columns. */
+static json_t *narrow(const json_t *rows, const char *columns)
+{
+    json_t *list = json_array(), *row;
+    size_t i;
+    json_array_foreach((json_t *)rows, i, row)
+    {
+        json_t *o = json_object();
+        for (const char *c = columns; *c; c += strcspn(c, " "), c += *c == ' ') {
+            char key[32];
+            snprintf(key, sizeof(key), "%.*s", (int)strcspn(c, " "), c);
+            json_t *value = json_object_get(row, key);
+            if (value)
+                json_object_set(o, key, value);
+        }
+        json_array_append_new(list, o);
+    }
+    return list;
+}
+
+/* A long list of reasons, most of which never happened. */
+static void leave_out_zeros(json_t *reasons)
+{
+    const char *key;
+    json_t *value;
+    void *next;
+    json_object_foreach_safe(reasons, next, key, value)
+    {
+        if (json_integer_value(value) == 0)
+            json_object_del(reasons, key);
+    }
+}
+
+static void show(const struct command *command, json_t *result)
+{
+    if (command->columns && json_is_array(result)) {
+        json_t *rows = narrow(result, command->columns);
+        render(stdout, rows, terminal_width());
+        json_decref(rows);
+        return;
+    }
+    if (command->argument)
+        leave_out_zeros(json_object_get(result, "drops"));
+    render(stdout, result, terminal_width());
+}
+
+static int ask(const struct arguments *a, const struct command *command, const char *argument)
 {
     const char *environment = getenv("CHI_SOCKET");
     const char *path = a->socket ? a->socket : environment && environment[0] ? environment : DEFAULT_SOCKET;
     char err[CALL_ERROR_BYTES];
-    json_t *result = NULL;
+    json_t *result = NULL, *params = argument ? json_pack("{s:s}", command->argument, argument) : NULL;
 
     const struct call_to to = {path, "daemon", "start chimaerad, or name another socket with -s"};
     enum call_result r =
-        call_method(&to, command->method, NULL, (unsigned)(a->timeout_s * 1000), &result, err, sizeof(err));
+        call_method(&to, command->method, params, (unsigned)(a->timeout_s * 1000), &result, err, sizeof(err));
     if (r) {
         fprintf(stderr, "chictl: %s\n", err);
         return r == CALL_REFUSED ? EXIT_REFUSED : EXIT_UNREACHABLE;
@@ -125,7 +182,7 @@ static int ask(const struct arguments *a, const struct command *command)
         json_dumpf(result, stdout, JSON_INDENT(2) | JSON_ENCODE_ANY);
         putchar('\n');
     } else
-        render(stdout, result, terminal_width());
+        show(command, result);
     json_decref(result);
     return EXIT_SUCCESS;
 }
@@ -156,11 +213,12 @@ static int run(poptContext ctx, const struct poptOption *options, struct argumen
         fputc('\n', stderr);
         return EXIT_USAGE;
     }
-    const struct command *command = find_command(line);
+    const char *argument;
+    const struct command *command = find_command(line, &argument);
     if (!command)
         return EXIT_USAGE;
     if (command->method)
-        return ask(a, command);
+        return ask(a, command, argument);
     if (a->json)
         print_json_help();
     else

@@ -43,6 +43,9 @@ static bool ends_with(const char *key, const char *end)
     return n >= m && strcmp(key + n - m, end) == 0;
 }
 
+/* Its words, between underscores, say what a number is: bytes, or at the end nanoseconds. */
+static bool is_bytes(const char *key) { return strncmp(key, "bytes_", 6) == 0 || strstr(key, "_bytes_") || ends_with(key, "_bytes"); }
+
 static void human_bytes(json_int_t v, char *out, size_t cap)
 {
     static const char *const units[] = {"B", "KiB", "MiB", "GiB", "TiB", "PiB", "EiB"};
@@ -78,7 +81,7 @@ bool render_value(const char *key, const json_t *value, char *out, size_t cap)
     char *dump;
     switch (json_typeof(value)) {
     case JSON_INTEGER:
-        if (v >= 0 && ends_with(key, "_bytes"))
+        if (v >= 0 && is_bytes(key))
             human_bytes(v, out, cap);
         else if (v >= 0 && ends_with(key, "_ns"))
             human_ns(v, out, cap);
@@ -204,6 +207,10 @@ static void render_object(FILE *to, const json_t *object, unsigned width, unsign
     const char *key;
     json_t *value;
     unsigned longest = 0;
+    if (json_object_size(object) == 0) {
+        pad(to, indent);
+        fputs("(none)\n", to);
+    }
     json_object_foreach((json_t *)object, key, value)
     {
         unsigned w = text_width(key);
