@@ -12,7 +12,7 @@ static const uint64_t DECIMAL = 1000000000; /* 10 ^ DECIMALS_MAX */
 
 const char *const impair_side_names[IMPAIR_SIDES] = {"a-b", "b-a"};
 
-enum kind { SHARE, COUNT, TIME, RATE, SIZE, REORDER, SWITCH, CLEAR };
+enum kind { SHARE, COUNT, TIME, RATE, SIZE, MTU, REORDER, SWITCH, CLEAR };
 
 /* Numbers of a kind: their units, largest first, and what is possible. */
 static const struct quantity {
@@ -37,6 +37,7 @@ static const struct quantity {
               1,
               IMPAIR_QUEUE_MAX_BYTES,
               "bytes from 1 to 1G (powers of 1024), like 256K"},
+    [MTU] = {{{"", 1}}, IMPAIR_MTU_MIN, IMPAIR_MTU_MAX, "bytes of an IP packet from 68 to 65535; 0: no limit"},
     [REORDER] = {.possible = "SHARE/TIME, a share of packets and how much later they leave, like 1%/50us; 0: none"},
     [SWITCH] = {.possible = "yes or no"},
     [CLEAR] = {.possible = "clear, without a value"},
@@ -59,6 +60,7 @@ static const struct setting {
     {"rate", RATE, offsetof(struct impair_settings, rate_bps), true},
     {"queue", SIZE, offsetof(struct impair_settings, queue_bytes), false},
     {"ecn", SIZE, offsetof(struct impair_settings, ecn_bytes), true},
+    {"mtu", MTU, offsetof(struct impair_settings, mtu_bytes), true},
     {"cut", SWITCH, offsetof(struct impair_settings, cut), false},
     {"clear", CLEAR, 0, false},
 };

@@ -54,7 +54,7 @@ static unsigned take_events(struct worker *w)
 static void receive(struct worker *w, struct net_packet *p)
 {
     struct xfer_addr from = {.ip = p->ip, .port = p->port};
-    (void)xfer_rx(w->xfer, &from, p->data, p->length, w->rctx.now_ns); /* a drop is counted there */
+    (void)xfer_rx(w->xfer, &from, p->data, p->length, p->ecn, w->rctx.now_ns); /* a drop is counted there */
     take_events(w); /* always: frames before the one that was dropped have been taken, and their bytes lie in this packet */
     net_packet_free(p);
 }

@@ -20,6 +20,7 @@ static json_t *sample(uint64_t ns) { return ns ? number(ns) : json_null(); } /* 
 /* X(field): counters and sums of struct xfer_peer_stats. */
 #define PEER_SUM_LIST(X)                                                                                                       \
     X(packets_tx) X(packets_rx) X(bytes_tx) X(bytes_rx) X(acks_tx) X(acks_rx) X(retransmits) X(spurious) X(probes) X(cuts)     \
+    X(marks_rx) X(marks_tx)                                                                                                   \
     X(pings) X(downs) X(duplicates) X(tasks_out) X(tasks_in) X(answers_out) X(answers_in) X(segment_bytes_tx)                  \
     X(segment_bytes_rx) X(grants_tx) X(grants_rx) X(calls_tx) X(calls_rx) X(cancels_tx) X(cancels_rx) X(window)                \
     X(in_flight_bytes) X(in_flight) X(memory) X(memory_most) X(open_out) X(open_in) X(waiting_out) X(waiting_in) X(waiting_turn)
@@ -35,6 +36,8 @@ static void add_peer(struct xfer_peer_stats *sum, const struct xfer_peer_stats *
         sum->state = s->state;
     if (s->incarnation > sum->incarnation)
         sum->incarnation = s->incarnation;
+    if (s->packet_bytes > sum->packet_bytes)
+        sum->packet_bytes = s->packet_bytes;
     if (s->srtt_ns > sum->srtt_ns)
         sum->srtt_ns = s->srtt_ns;
     if (s->rtt_min_ns && (!sum->rtt_min_ns || s->rtt_min_ns < sum->rtt_min_ns))
@@ -78,6 +81,7 @@ static json_t *list_entry(const struct config_peer *p, const struct xfer_peer_st
 #define PEER_JSON(field) json_object_set_new(o, #field, number(s->field));
     PEER_SUM_LIST(PEER_JSON)
 #undef PEER_JSON
+    json_object_set_new(o, "packet_bytes", number(s->packet_bytes));
     json_object_set_new(o, "drops", number(drops_of(s)));
     return o;
 }
@@ -178,7 +182,8 @@ static void group(json_t *to, const char *name, const struct figure *f, size_t n
 
 static void add_groups(json_t *o, const struct xfer_peer_stats *s)
 {
-    const struct figure path[] = {{"window_bytes", s->window}, {"in_flight_bytes", s->in_flight_bytes}, {"in_flight", s->in_flight}};
+    const struct figure path[] = {{"window_bytes", s->window}, {"in_flight_bytes", s->in_flight_bytes}, {"in_flight", s->in_flight},
+                                  {"packet_bytes", s->packet_bytes}, {"marks_rx", s->marks_rx}, {"marks_tx", s->marks_tx}};
     const struct figure traffic[] = {{"packets_tx", s->packets_tx}, {"packets_rx", s->packets_rx}, {"bytes_tx", s->bytes_tx},
                                      {"bytes_rx", s->bytes_rx}, {"segment_bytes_tx", s->segment_bytes_tx},
                                      {"segment_bytes_rx", s->segment_bytes_rx}, {"acks_tx", s->acks_tx}, {"acks_rx", s->acks_rx}};

@@ -1,6 +1,6 @@
 #include "impair/impair.h"
 
-enum { ETHER_TYPE = 12, IP = 14, IP_TOS = IP + 1, IP_SUM = IP + 10, IP_END = IP + 20, ECN_BITS = 3 };
+enum { ETHER_HEADER = 14, ETHER_TYPE = 12, IP = 14, IP_TOS = IP + 1, IP_SUM = IP + 10, IP_END = IP + 20, ECN_BITS = 3 };
 #define BIT UINT64_C(1000000000) /* one bit of backlog */
 #define BYTE (8 * BIT)
 
@@ -45,6 +45,8 @@ const char *impair_check(const struct impair_settings *s)
         return "rate is not from 1K to 1T";
     if (s->queue_bytes < 1 || s->queue_bytes > IMPAIR_QUEUE_MAX_BYTES)
         return "queue is not from 1 to 1G";
+    if (s->mtu_bytes && (s->mtu_bytes < IMPAIR_MTU_MIN || s->mtu_bytes > IMPAIR_MTU_MAX))
+        return "mtu is not from 68 to 65535";
     if (s->ecn_bytes && !s->rate_bps)
         return "ecn marks by the queue of a rate, and there is no rate";
     if (s->ecn_bytes >= s->queue_bytes)
@@ -138,6 +140,10 @@ unsigned impair_judge(struct impair *im, const uint8_t *bytes, uint32_t length, 
         return 0;
     }
     unsigned n = draw(im, length, fate);
+    if (im->set.mtu_bytes && length > im->set.mtu_bytes + ETHER_HEADER) {
+        impair_count(&s->over_mtu, 1);
+        return 0;
+    }
     if (im->line[IMPAIR_IN_ORDER].count + im->line[IMPAIR_HELD_BACK].count + n > im->held_max ||
         (im->set.rate_bps && !queue_enter(im, length, now_ns, &sent_ns, &over))) {
         impair_count(&s->queue_drops, 1);

@@ -1,7 +1,7 @@
 /* impair.h - a bad link: decides what becomes of each packet and when it leaves, and keeps those that are under way.
  * PURE: the time is an argument, the packets are the caller's, and so is carrying out what is decided.
  *
- * The link, in order: a cut; a queue that drains at a rate, with tail drop and ECN marks; then loss, duplication,
+ * The link, in order: a cut; an MTU; a queue that drains at a rate, with tail drop and ECN marks; then loss, duplication,
  * damage and delay. The same seed and the same lengths of packets give the same fates: nothing is drawn from the time,
  * and a packet that the queue drops has drawn what others draw. Thread: one at a time; counters may be read by others,
  * relaxed.  Memory: the caller's.  Limits: docs/LIMITS.md. */
@@ -12,6 +12,8 @@ enum {
     IMPAIR_COPIES_MAX = 2, /* what becomes of one packet at most */
     IMPAIR_FRAME_MIN = 15, /* a truncated frame keeps its Ethernet header and a byte: drivers refuse less */
     IMPAIR_BURST_MAX = 10000,
+    IMPAIR_MTU_MIN = 68, /* RFC 791 */
+    IMPAIR_MTU_MAX = 65535,
     IMPAIR_PPB = 1000000000, /* all packets */
 };
 #define IMPAIR_TIME_MAX_NS UINT64_C(10000000000)
@@ -31,10 +33,11 @@ struct impair_settings {
     uint64_t rate_bps;    /* bits a second of whole frames, 0: no limit */
     uint64_t queue_bytes; /* what may wait for the rate, 1..IMPAIR_QUEUE_MAX_BYTES */
     uint64_t ecn_bytes;   /* packets that find more waiting are marked, 0: none; below queue_bytes */
+    uint64_t mtu_bytes;   /* longer frames, without their Ethernet header, do not pass; IMPAIR_MTU_MIN.., 0: no limit */
 };
 extern const struct impair_settings impair_none;
 
-/* X(name): received + duplicated = sent + lost + queue_drops + cut + too_long + no_memory + unsent + what is held. */
+/* X(name): received + duplicated = sent + lost + queue_drops + cut + over_mtu + too_long + no_memory + unsent + what is held. */
 #define IMPAIR_STAT_LIST(X)                                                                 \
     X(received)                                                                             \
     X(sent) /* by the caller: passed on */                                                  \
@@ -46,6 +49,7 @@ extern const struct impair_settings impair_none;
     X(marked)                                                                               \
     X(queue_drops) /* no room in the queue of the rate, or for one packet more under way */ \
     X(cut)                                                                                  \
+    X(over_mtu)                                                                             \
     X(too_long)  /* by the caller: longer than a frame of the port may be */                \
     X(no_memory) /* by the caller: no packet free for a copy */                             \
     X(unsent)    /* by the caller: the port has no link */                                  \

@@ -58,6 +58,7 @@ static enum chi_drop ipv4_check(const struct frame_local *me, const uint8_t *p, 
         return CHI_DROP_LINK_TRUNCATED;
     if (!f->ip_checked && checksum_fold(checksum_add(0, ip, head)) != 0xffff)
         return CHI_DROP_IP_CHECKSUM;
+    f->ecn = ip[1] & 3;
     f->ip = be32_get(ip + 12);
     if (be32_get(ip + 16) != me->ip || !mac_is_ours(me, p) || !source_ok(me, f->ip))
         return CHI_DROP_IP_ADDRESS;
@@ -124,13 +125,14 @@ void frame_head_init(struct frame_head *h, const struct frame_local *me, uint32_
     h->sum = checksum_fold(checksum_add(0, q, FRAME_IP));
 }
 
-void frame_head_write(const struct frame_head *h, uint8_t *p, uint16_t from_port, uint16_t to_port, uint32_t length)
+void frame_head_write(const struct frame_head *h, uint8_t *p, uint16_t from_port, uint16_t to_port, uint32_t length, uint8_t ecn)
 {
     uint8_t *ip = p + FRAME_ETHER, *udp = ip + FRAME_IP;
     uint16_t total = (uint16_t)(FRAME_IP + FRAME_UDP + length);
     memcpy(p, h->bytes, FRAME_HEADERS);
+    ip[1] = ecn;
     be16_put(ip + 2, total);
-    be16_put(ip + 10, (uint16_t)~checksum_fold((uint64_t)h->sum + total));
+    be16_put(ip + 10, (uint16_t)~checksum_fold((uint64_t)h->sum + total + ecn));
     be16_put(udp, from_port);
     be16_put(udp + 2, to_port);
     be16_put(udp + 4, (uint16_t)(FRAME_UDP + length));

@@ -20,6 +20,7 @@ enum frame_kind { FRAME_IS_ARP, FRAME_IS_ECHO, FRAME_IS_UDP };
 struct frame_in {
     enum frame_kind kind;
     bool ip_checked, udp_checked; /* in: the port found these checksums good */
+    uint8_t ecn;                  /* the two bits of the IP header */
     uint32_t ip;                  /* of the sender */
     uint16_t port, local_port;
     uint32_t offset, length; /* UDP: the payload; echo: the ICMP message */
@@ -38,5 +39,6 @@ struct frame_head {
 };
 void frame_head_init(struct frame_head *h, const struct frame_local *me, uint32_t ip, const uint8_t mac[6]);
 
-/* Writes FRAME_HEADERS bytes for `length` bytes of payload.  The UDP checksum is 0: none (the payload has a CRC32C). */
-void frame_head_write(const struct frame_head *h, uint8_t *p, uint16_t from_port, uint16_t to_port, uint32_t length);
+/* Writes FRAME_HEADERS bytes for `length` bytes of payload; ecn: the two bits.  The UDP checksum is 0: none (the payload has a
+ * CRC32C). */
+void frame_head_write(const struct frame_head *h, uint8_t *p, uint16_t from_port, uint16_t to_port, uint32_t length, uint8_t ecn);

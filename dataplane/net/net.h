@@ -59,6 +59,7 @@ struct net_packet {
     uint32_t ip;         /* the other side, host order */
     uint16_t port;       /* the other side's UDP port */
     uint16_t local_port; /* came in: its destination port */
+    uint8_t ecn;         /* the two bits of the IP header */
 };
 
 /* Polls the ports of this worker.  Answers ARP and ICMP echo, learns neighbours, drops and counts what is malformed.  Returns up

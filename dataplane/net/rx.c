@@ -19,7 +19,7 @@ static struct net_packet *input(struct net_worker *w, struct port *p, struct rte
     if (CHI_LIKELY(drop == CHI_DROP_NONE && f.kind == FRAME_IS_UDP)) {
         struct net_packet *out = packet_of(m);
         *out = (struct net_packet){
-            .data = data + f.offset, .length = f.length, .ip = f.ip, .port = f.port, .local_port = f.local_port};
+            .data = data + f.offset, .length = f.length, .ip = f.ip, .port = f.port, .local_port = f.local_port, .ecn = f.ecn};
         return out;
     }
     bool reply = false;

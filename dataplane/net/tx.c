@@ -75,7 +75,7 @@ void net_send_st(struct net *n, unsigned worker, unsigned worker_from, struct ne
     }
     m->data_off = RTE_PKTMBUF_HEADROOM;
     frame_head_write(h, rte_pktmbuf_mtod(m, uint8_t *), (uint16_t)(n->udp_port + worker_from), packet->port,
-                     packet->length);
+                     packet->length, packet->ecn);
     m->data_len = (uint16_t)(FRAME_HEADERS + packet->length);
     m->pkt_len = m->data_len;
     port_tx_st(w, p, m);

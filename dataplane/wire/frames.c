@@ -103,6 +103,13 @@ size_t wire_put_grant(uint8_t *p, const struct wire_grant *f)
     return GRANT_END;
 }
 
+size_t wire_put_pad(uint8_t *p, uint16_t length)
+{
+    le32_put(p, WIRE_FRAME_PAD | (uint32_t)length << 8 * PAD_LENGTH);
+    memset(p + PAD_END, 0, length);
+    return PAD_END + (size_t)length;
+}
+
 /* The get functions find the frame's fixed bytes present, and `room` bytes from its type byte to the packet's end. Each
  * sets *size to the whole frame's when it returns NONE. */
 
@@ -219,6 +226,16 @@ static enum chi_drop get_grant(const uint8_t *p, struct wire_grant *f, size_t *s
     return reserved ? CHI_DROP_RESERVED : CHI_DROP_NONE;
 }
 
+static enum chi_drop get_pad(const uint8_t *p, size_t room, struct wire_pad *f, size_t *size)
+{
+    f->length = le16_get(p + PAD_LENGTH);
+    f->bytes = p + PAD_END;
+    if (p[PAD_ZERO])
+        return CHI_DROP_RESERVED;
+    *size = PAD_END + (size_t)f->length;
+    return *size <= room ? CHI_DROP_NONE : CHI_DROP_FRAME_LENGTH;
+}
+
 enum chi_drop wire_next_frame(struct wire_cursor *c, struct wire_frame *out)
 {
     static const uint8_t fixed[] = {
@@ -262,6 +279,9 @@ enum chi_drop wire_next_frame(struct wire_cursor *c, struct wire_frame *out)
         break;
     case WIRE_FRAME_GRANT:
         d = get_grant(p, &out->grant, &size);
+        break;
+    case WIRE_FRAME_PAD:
+        d = get_pad(p, room, &out->pad, &size);
         break;
     case WIRE_FRAME_END:
         break;

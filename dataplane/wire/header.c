@@ -7,7 +7,7 @@ void wire_put_header(uint8_t *p, const struct wire_header *h)
 {
     le64_put(p + AT_VERSION,
              (uint64_t)WIRE_VERSION | (uint64_t)h->kind << 8 * AT_KIND | (uint64_t)h->length << 8 * AT_LENGTH);
-    le64_put(p + AT_SESSION, h->session); /* AT_ZERO too */
+    le64_put(p + AT_SESSION, h->session | (uint64_t)h->capable << 32 | (uint64_t)h->marked << 48); /* to AT_MARKED */
     le64_put(p + AT_NUMBER, h->number);
 }
 
@@ -47,9 +47,9 @@ enum chi_drop wire_open(const uint8_t *p, size_t n, wire_crc32c_fn crc32c, struc
     uint16_t length = le16_get(p + AT_LENGTH);
     if (length < WIRE_HEADER_BYTES || length > n)
         return CHI_DROP_TRUNCATED;
-    uint32_t session = le32_get(p + AT_SESSION);
+    uint64_t session = le64_get(p + AT_SESSION); /* and the counts */
     uint64_t number = le64_get(p + AT_NUMBER);
-    if (le32_get(p + AT_ZERO) || (kind != WIRE_KIND_DATA && (session || number)))
+    if (kind != WIRE_KIND_DATA && (session || number))
         return CHI_DROP_RESERVED;
     uint32_t crc = le32_get(p + AT_CRC);
     if (crc != crc_of(p, length, crc32c))
@@ -57,7 +57,9 @@ enum chi_drop wire_open(const uint8_t *p, size_t n, wire_crc32c_fn crc32c, struc
     out->kind = kind;
     out->length = length;
     out->crc = crc;
-    out->session = session;
+    out->session = (uint32_t)session;
+    out->capable = (uint16_t)(session >> 32);
+    out->marked = (uint16_t)(session >> 48);
     out->number = number;
     return CHI_DROP_NONE;
 }

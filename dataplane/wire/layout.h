@@ -12,7 +12,8 @@ enum {
     AT_LENGTH = 2,  /* u16 */
     AT_CRC = 4,     /* u32 */
     AT_SESSION = 8, /* u32 */
-    AT_ZERO = 12,   /* u32, reserved */
+    AT_CAPABLE = 12, /* u16; HELLO and REFUSE: reserved, with the next one */
+    AT_MARKED = 14, /* u16 */
     AT_NUMBER = 16, /* u64 */
     AT_HEADER_END = 24,
 };
@@ -99,6 +100,10 @@ enum {
     GRANT_ZERO2 = 12, /* u32, reserved */
     GRANT_AMOUNT = 16, /* u64 */
     GRANT_END = 24,
+
+    PAD_ZERO = 1,   /* u8, reserved */
+    PAD_LENGTH = 2, /* u16 */
+    PAD_END = 4,
 };
 LAYOUT_SAME(IN_FORM_LENGTH + 4, IN_END);
 LAYOUT_SAME(IN_END, WIRE_BYTES_TASK_IN);
@@ -115,5 +120,7 @@ LAYOUT_SAME(CLOSE_END, WIRE_BYTES_CLOSE);
 LAYOUT_SAME(CANCEL_END, WIRE_BYTES_CANCEL);
 LAYOUT_SAME(GRANT_AMOUNT + 8, GRANT_END);
 LAYOUT_SAME(GRANT_END, WIRE_BYTES_GRANT);
+LAYOUT_SAME(PAD_LENGTH + 2, PAD_END);
+LAYOUT_SAME(PAD_END, WIRE_BYTES_PAD);
 CHI_STATIC_ASSERT((int)WIRE_HELLO_BYTES <= (int)WIRE_PACKET_MIN, "packets");
 CHI_STATIC_ASSERT((int)WIRE_PACKET_MAX <= (int)UINT16_MAX, "packets");

@@ -66,6 +66,8 @@ static void put_hello(struct text *t, const struct wire_hello *h)
         put_char(t, c >= ' ' && c <= '~' && c != '"' ? c : '.');
     }
     put_text(t, h->flags & WIRE_HELLO_REPLY_WANTED ? "\" reply_wanted" : "\"");
+    put_text(t, h->flags & WIRE_HELLO_ECN ? " ecn" : "");
+    put_text(t, h->flags & WIRE_HELLO_PAD ? " pad" : "");
 }
 
 static void put_refuse(struct text *t, const struct wire_refuse *r)
@@ -129,6 +131,10 @@ static void put_frame(struct text *t, const struct wire_frame *f)
     case WIRE_FRAME_GRANT:
         put_message(t, f->grant.flags & WIRE_GRANT_AGAIN ? "GRANT|AGAIN" : "GRANT", f->grant.slot, f->grant.generation);
         put_field(t, "bytes", f->grant.bytes);
+        break;
+    case WIRE_FRAME_PAD:
+        put_text(t, "PAD");
+        put_field(t, "length", f->pad.length);
         break;
     case WIRE_FRAME_END:
         break;
@@ -202,6 +208,10 @@ static void put_packet(struct text *t, const uint8_t *p, size_t n)
     } else {
         put_field(t, "session", le32_get(p + AT_SESSION));
         put_field(t, "number", le64_get(p + AT_NUMBER));
+        if (le32_get(p + AT_CAPABLE)) {
+            put_field(t, "capable", le16_get(p + AT_CAPABLE));
+            put_field(t, "marked", le16_get(p + AT_MARKED));
+        }
         put_frames(t, p, length);
     }
     if (d != CHI_DROP_NONE) {

@@ -36,7 +36,8 @@ enum wire_kind {
     X(PING, 5, 4)          \
     X(CLOSE, 6, 4)         \
     X(CANCEL, 7, 12)       \
-    X(GRANT, 8, 24)
+    X(GRANT, 8, 24)        \
+    X(PAD, 9, 4)
 enum wire_frame_type {
     WIRE_FRAME_END = 0, /* wire_next_frame: no more */
 #define WIRE_FRAME_ENUM(name, number, bytes) WIRE_FRAME_##name = number,
@@ -54,10 +55,13 @@ struct wire_header {
     uint16_t length;  /* of the whole packet; bytes after it (padding of short frames) are ignored */
     uint32_t crc;     /* CRC32C over `length` bytes with this field 0 */
     uint32_t session; /* the receiver's id of the session; 0 in HELLO and REFUSE */
+    uint16_t capable; /* DATA: so many packets of the receiver's came here ECN-capable (ECT(0), or CE) in this session, */
+    uint16_t marked;  /* and so many with CE; both modulo 2^16.  0 where ECN was not agreed on */
     uint64_t number;  /* packet number, from 1, never reused in a session; 0 in HELLO and REFUSE */
 };
 
-enum { WIRE_HELLO_REPLY_WANTED = 1 };
+/* ECN: the sender looks at the ECN bits of what comes, and tells in its headers.  PAD: it knows that frame. */
+enum { WIRE_HELLO_REPLY_WANTED = 1, WIRE_HELLO_ECN = 2, WIRE_HELLO_PAD = 4 };
 struct wire_hello {
     uint64_t incarnation;      /* of the sender: nanoseconds of its start, never 0 */
     uint64_t peer_incarnation; /* of the receiver as the sender knows it; 0: not yet */
@@ -118,6 +122,11 @@ struct wire_grant {
     uint32_t slot, generation;
     uint8_t flags;
 };
+/* Nothing, to make a packet as long as its sender wants to know whether it arrives. */
+struct wire_pad {
+    uint16_t length;
+    const uint8_t *bytes; /* sent as zero; they say nothing */
+};
 struct wire_range {
     uint64_t first, last; /* packet numbers, both included */
 };
@@ -137,6 +146,7 @@ struct wire_frame {
         struct wire_ack ack;
         struct wire_cancel cancel;
         struct wire_grant grant;
+        struct wire_pad pad;
         uint8_t close_reason; /* enum wire_close */
     };
 };
@@ -149,8 +159,8 @@ void wire_put_header(uint8_t *p, const struct wire_header *h);
 void wire_seal(uint8_t *p, size_t n, wire_crc32c_fn crc32c);
 
 /* Checks all of a packet but its frames or body.  Returns NONE, TRUNCATED, VERSION, KIND, RESERVED (also: HELLO or
- * REFUSE with a session or number) or CRC.  A REFUSE passes in any version: its layout never changes.  Session and
- * number of DATA are not judged here, 0 included. */
+ * REFUSE with anything of a session's) or CRC.  A REFUSE passes in any version: its layout never changes.  Session,
+ * number and counts of DATA are not judged here, 0 included. */
 CHI_MUST_CHECK enum chi_drop wire_open(const uint8_t *p, size_t n, wire_crc32c_fn crc32c, struct wire_header *out);
 /* The session that bytes name which wire_open refused, if they are long enough to; else 0. */
 uint32_t wire_peek_session(const uint8_t *p, size_t n);
@@ -177,6 +187,7 @@ size_t wire_put_ping(uint8_t *p);
 size_t wire_put_close(uint8_t *p, uint8_t reason);
 size_t wire_put_cancel(uint8_t *p, const struct wire_cancel *f);
 size_t wire_put_grant(uint8_t *p, const struct wire_grant *f);
+size_t wire_put_pad(uint8_t *p, uint16_t length); /* with its bytes: 4 + length */
 
 /* Walks the frames of an opened DATA packet.  Begin with at = WIRE_HEADER_BYTES and end = header.length. */
 struct wire_cursor {

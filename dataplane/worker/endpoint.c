@@ -25,6 +25,7 @@ static void packet_send(void *ctx, const struct xfer_addr *to, struct xfer_packe
     p->length = xp->length;
     p->ip = to->ip;
     p->port = to->port;
+    p->ecn = xp->ecn;
     int owner = net_route(w->rt->net, to->ip);
     if (owner < 0) {
         w->drops[CHI_DROP_NO_ROUTE]++;

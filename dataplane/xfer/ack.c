@@ -52,7 +52,7 @@ bool ack_fill(const struct xfer_session *s, struct wire_ack *a, unsigned ranges,
 
 void ack_sent(struct xfer_session *s)
 {
-    s->ack_due = false;
+    s->ack_due = s->path.probe_due;
     s->ack_count = 0;
     s->ack_ns = 0;
 }

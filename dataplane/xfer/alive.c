@@ -62,6 +62,6 @@ void alive_tick(struct xfer *x, struct xfer_peer *p, uint64_t now)
     p->pings++;
     p->stats.pings++;
     p->alive_ns = now + quarter(x);
-    s->ping_due = true;
+    s->ping_due = s->urgent = true;
     session_notice(s);
 }

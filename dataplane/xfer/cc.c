@@ -51,8 +51,9 @@ void cc_init(struct cc *c, uint64_t limit, uint32_t packet_bytes, uint64_t targe
     window_set(c, (uint64_t)CC_INITIAL * packet_bytes);
 }
 
-void cc_packet_bytes(struct cc *c, uint32_t bytes)
+void cc_packet_bytes(struct cc *c, uint64_t limit, uint32_t bytes)
 {
+    c->limit = limit;
     c->packet_bytes = bytes;
     window_set(c, c->window);
 }

@@ -76,5 +76,5 @@ void cc_lost(struct cc *c, uint32_t packets, uint64_t now);
 void cc_undo(struct cc *c);
 /* The so-manieth probe time-out in a row. */
 void cc_timeout(struct cc *c, uint32_t count, uint64_t now);
-/* Another packet size. */
-void cc_packet_bytes(struct cc *c, uint32_t bytes);
+/* Another packet size, and another limit. */
+void cc_packet_bytes(struct cc *c, uint64_t limit, uint32_t bytes);

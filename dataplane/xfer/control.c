@@ -56,6 +56,7 @@ unsigned control_tx(struct xfer *x, unsigned budget)
     while (n < budget && x->control_count && x->host.packet_get(x->host.ctx, &p)) {
         struct control *c = &x->controls[x->control_first];
         p.length = (uint32_t)(c->refuses ? wire_put_refuse(p.data, &c->refuse) : wire_put_hello(p.data, &c->hello));
+        p.ecn = XFER_NOT_ECT;
         wire_seal(p.data, p.length, x->host.crc32c);
         x->host.packet_send(x->host.ctx, &c->to, &p);
         x->control_first = (x->control_first + 1) % XFER_CONTROLS;

@@ -431,6 +431,25 @@ static void take_lost(struct xfer_session *s, struct pack *k)
     k->refs = ref;
 }
 
+/* No reference is left for a part of a lost segment: the flow goes back to it, and sends all from there once more. */
+static void go_back(struct xfer_session *s, struct flow *f, const struct frame_ref *r)
+{
+    uint8_t step = r->region ? r->region : (uint8_t)(regions_of(f) + 1);
+    if (step < f->step || (step == f->step && r->offset < f->offset)) {
+        f->step = step;
+        f->offset = r->offset;
+        f->over = false;
+        f->passed = 0;
+        for (uint32_t region = 1; region < step; region++)
+            f->passed += span_of(f, region).size;
+    }
+    if (!list_linked(&f->link))
+        list_push(&s->bulk, &f->link);
+    if (f->answer)
+        flow_in(f)->unacked--;
+    sentmap_ref_put(&s->sent, sentmap_lost_pop(&s->sent));
+}
+
 static enum flow_put segment_again(struct xfer_session *s, struct flow *f, struct frame_ref *r, struct pack *k)
 {
     uint32_t length = fitting(k, r->length);
@@ -443,8 +462,12 @@ static enum flow_put segment_again(struct xfer_session *s, struct flow *f, struc
         return FLOW_DONE;
     }
     uint32_t part = sentmap_ref_get(&s->sent);
-    if (part == SENTMAP_NONE)
+    if (part == SENTMAP_NONE && k->refs != k->base)
         return FLOW_FULL;
+    if (part == SENTMAP_NONE) {
+        go_back(s, f, r);
+        return FLOW_DONE;
+    }
     struct frame_ref first = *r;
     first.length = length;
     add_ref(s, f, k, part, &first);
@@ -454,10 +477,23 @@ static enum flow_put segment_again(struct xfer_session *s, struct flow *f, struc
     return FLOW_DONE;
 }
 
-static enum flow_put answer_again(struct xfer_session *s, struct msg_in *in, const struct frame_ref *r, struct pack *k)
+/* The rest of the body follows as segments, of which none went yet: they wait until the head is acknowledged. */
+static void answer_cut(struct flow *f, struct frame_ref *head, uint32_t inlined)
+{
+    head->length = f->inlined = inlined;
+    f->over = false;
+    if (f->step > regions_of(f)) {
+        f->step = (uint8_t)(regions_of(f) + 1);
+        f->offset = inlined;
+    }
+}
+
+static enum flow_put answer_again(struct xfer_session *s, struct msg_in *in, struct frame_ref *r, struct pack *k)
 {
     uint32_t fixed = WIRE_BYTES_TASK_OUT + 8 * answer_regions(in);
     uint8_t *p = k->p + k->at, *to = p + fixed;
+    if (fixed + r->length > k->limit) /* packets were longer when it went */
+        answer_cut(&in->flow, r, k->limit - fixed);
     uint32_t length = r->length;
     if (k->end - k->at < fixed + length)
         return FLOW_FULL;

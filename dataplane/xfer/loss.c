@@ -61,6 +61,7 @@ static bool lose(struct xfer_session *s, uint32_t position)
     uint32_t ref = sentmap_resolve(&s->sent, position);
     sentmap_mark_lost(&s->sent, position);
     cc_gone(&s->cc, sentmap_at(&s->sent, position)->bytes);
+    path_lost(s, sentmap_at(&s->sent, position)->bytes);
     while (ref != SENTMAP_NONE) {
         uint32_t next = s->sent.refs[ref].next;
         bool live = flow_ref_live(s, &s->sent.refs[ref]);
@@ -133,6 +134,8 @@ enum chi_drop loss_on_ack(struct xfer_session *s, const struct wire_ack *a, uint
     said.wanted = s->cc.window < s->cc.limit && window_wanted(s); /* before flows end by it */
     if (largest > s->largest_acked)
         s->largest_acked = largest;
+    if (CHI_UNLIKELY(now >= s->path.look_ns))
+        path_look(s, a, now);
     for (unsigned i = 0; i < a->count; i++) {
         for (uint32_t at = sentmap_find(&s->sent, a->r[i].first); at != s->sent.tail; at++) {
             const struct sent *p = sentmap_at(&s->sent, at);
@@ -156,6 +159,7 @@ enum chi_drop loss_on_ack(struct xfer_session *s, const struct wire_ack *a, uint
     }
     if (said.packets) {
         s->pto_count = 0;
+        said.marks = path_marks(s, said.packets);
         cc_acked(&s->cc, &said, now);
         detect(s, now);
     }
@@ -175,8 +179,10 @@ void loss_tick(struct xfer_session *s, uint64_t now)
         s->pto_count++;
     cc_timeout(&s->cc, s->pto_count, now);
     s->eliciting_ns = now;
+    s->urgent = true;
     /* The probe is the oldest packet's frames in a new packet; packets of which nobody wants anything are forgotten. */
     for (uint32_t i = s->sent.head; i != s->sent.tail; i++)
         if (sentmap_at(&s->sent, i)->out && lose(s, i))
             break;
+    path_timeout(s);
 }

@@ -43,6 +43,8 @@ int xfer_peer_set(struct xfer *x, uint32_t node, const struct xfer_addr *addr)
             return -ENOSPC;
         p = peer_add(x, node);
     }
+    if (p->addr.ip != addr->ip)
+        p->proved_bytes = 0;
     p->addr = *addr;
     for (struct link *l = p->sessions.next; l != &p->sessions; l = l->next)
         session_set_addr(LIST_ENTRY(l, struct xfer_session, of_peer));
@@ -187,6 +189,7 @@ static void fill_stats(const struct xfer_peer *p, struct xfer_peer_stats *out)
             out->srtt_ns = s->rtt.srtt_ns;
             out->rtt_min_ns = s->rtt.min_ns;
             out->window = s->cc.window;
+            out->packet_bytes = s->packet_bytes;
         }
     }
 }

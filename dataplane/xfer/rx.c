@@ -22,6 +22,7 @@ static enum chi_drop rx_frame(struct xfer_session *s, const struct wire_frame *f
     case WIRE_FRAME_GRANT:
         return out_grant(s, &f->grant);
     case WIRE_FRAME_PING:
+    case WIRE_FRAME_PAD:
     case WIRE_FRAME_END:
         break;
     }
@@ -82,7 +83,7 @@ static struct xfer_session *rx_session(struct xfer *x, const struct xfer_addr *f
 }
 
 static enum chi_drop rx_data(struct xfer *x, const struct xfer_addr *from, const uint8_t *p, const struct wire_header *h,
-                             uint64_t now)
+                             uint8_t ecn, uint64_t now)
 {
     enum chi_drop d;
     struct xfer_session *s = rx_session(x, from, h, now, &d);
@@ -93,11 +94,23 @@ static enum chi_drop rx_data(struct xfer *x, const struct xfer_addr *from, const
     peer->stats.bytes_rx += h->length;
     if (h->number == 0 || h->number >> 62)
         return session_drop(s, CHI_DROP_NUMBER);
+    if (CHI_UNLIKELY(!s->path.ecn_mask) && (h->capable || h->marked))
+        return session_drop(s, CHI_DROP_RESERVED);
     if (ack_seen(s, h->number)) {
         peer->stats.duplicates++;
         return session_drop(s, CHI_DROP_DUPLICATE);
     }
     alive_heard(peer, now);
+    ecn &= s->path.ecn_mask;
+    s->path.came.capable += ecn >> 1; /* ECT(0) and CE */
+    if (CHI_UNLIKELY(ecn == XFER_CE)) {
+        s->path.came.marked++;
+        peer->stats.marks_rx++;
+    }
+    if (h->number > s->path.said_number) {
+        s->path.said_number = h->number;
+        s->path.said = (struct path_counts){h->capable, h->marked};
+    }
     bool eliciting = false;
     d = rx_frames(s, p, h->length, &eliciting, now);
     if (!s->live) /* it ended by a CLOSE in it */
@@ -109,7 +122,7 @@ static enum chi_drop rx_data(struct xfer *x, const struct xfer_addr *from, const
     return d;
 }
 
-enum chi_drop xfer_rx(struct xfer *x, const struct xfer_addr *from, const uint8_t *p, size_t n, uint64_t now)
+enum chi_drop xfer_rx(struct xfer *x, const struct xfer_addr *from, const uint8_t *p, size_t n, uint8_t ecn, uint64_t now)
 {
     CHI_ASSERT(list_empty(&x->tasks)); /* their forms lay in the packet before */
     xfer_release(x);
@@ -125,7 +138,7 @@ enum chi_drop xfer_rx(struct xfer *x, const struct xfer_addr *from, const uint8_
         return drop_from(x, from, wire_peek_session(p, n), d);
     }
     if (h.kind == WIRE_KIND_DATA) {
-        d = rx_data(x, from, p, &h, now);
+        d = rx_data(x, from, p, &h, ecn, now);
         return xfer_has_events(x) ? CHI_DROP_NONE : d; /* a part of it was taken */
     }
     d = h.kind == WIRE_KIND_HELLO ? hello_rx(x, from, p, n, now) : refuse_rx(x, from, p, n, now);

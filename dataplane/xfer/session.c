@@ -90,7 +90,7 @@ static void clear(struct xfer_session *s, uint32_t out_slots)
     s->next_number = 1;
     s->largest_acked = s->eliciting_ns = s->loss_ns = s->floor = s->rx_largest = s->rx_largest_ns = s->ack_ns = 0;
     s->pto_count = s->ack_count = 0;
-    s->ack_due = s->close_due = s->ping_due = s->notices = false;
+    s->ack_due = s->close_due = s->ping_due = s->urgent = s->notices = false;
 }
 
 /* The other sessions with the node were those of another life. */
@@ -124,8 +124,7 @@ void session_establish(struct xfer_session *s, const struct wire_hello *h, uint6
     s->credit = h->credit;
     s->peer_session = h->session;
     s->peer_incarnation = h->incarnation;
-    s->packet_bytes = h->packet_max < x->config.packet_max ? h->packet_max : x->config.packet_max;
-    cc_init(&s->cc, (uint64_t)x->config.window_packets * s->packet_bytes, s->packet_bytes, x->config.target_ns);
+    path_init(s, h);
     if (s->hellos == 1)
         hello_sample(s, now - s->hello_ns);
     s->hellos = 0;

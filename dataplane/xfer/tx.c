@@ -110,7 +110,8 @@ static void seal_and_send(struct xfer_session *s, struct xfer_packet *p, const s
 {
     struct xfer *x = s->x;
     struct wire_header h = {
-        .kind = WIRE_KIND_DATA, .length = (uint16_t)k->at, .session = s->peer_session, .number = s->next_number++};
+        .kind = WIRE_KIND_DATA, .length = (uint16_t)k->at, .session = s->peer_session, .number = s->next_number++,
+        .capable = s->path.came.capable, .marked = s->path.came.marked};
     wire_put_header(k->p, &h);
     wire_seal(k->p, k->at, x->host.crc32c);
     p->length = k->at;
@@ -127,15 +128,19 @@ static enum tx_result session_tx(struct xfer_session *s, uint64_t now)
     struct xfer *x = s->x;
     struct xfer_packet p;
     list_remove(&s->link);
-    bool data = window_wanted(s) && window_open(s);
-    if (!data && !s->ack_due && !s->close_due)
+    bool wanted = window_wanted(s);
+    bool probe = CHI_UNLIKELY(s->path.probe_due) && !s->close_due && (s->sent.in_flight || !wanted); /* behind the first data */
+    bool data = !probe && wanted && window_open(s);
+    if (!data && !probe && !s->ack_due && !s->close_due)
         return TX_NOTHING;
     if (!x->host.packet_get(x->host.ctx, &p)) {
         list_push(&x->ready, &s->link);
         return TX_NO_PACKET;
     }
-    CHI_ASSERT(p.cap >= s->packet_bytes);
-    struct pack k = {.p = p.data, .at = WIRE_HEADER_BYTES, .end = s->packet_bytes, .refs = SENTMAP_NONE};
+    CHI_ASSERT(p.cap >= s->path.most);
+    p.ecn = data ? s->path.ecn : XFER_NOT_ECT;
+    struct pack k = {.p = p.data, .at = WIRE_HEADER_BYTES, .refs = SENTMAP_NONE};
+    k.end = CHI_UNLIKELY(s->ping_due) ? WIRE_PACKET_MIN : s->packet_bytes; /* a PING arrives where large packets do not */
     k.limit = k.end - k.at - XFER_ACK_ROOM;
     struct wire_ack ack;
     bool acked = ack_fill(s, &ack, data ? XFER_ACK_BESIDE : WIRE_ACK_RANGES, now);
@@ -145,12 +150,16 @@ static enum tx_result session_tx(struct xfer_session *s, uint64_t now)
         k.at += (uint32_t)wire_put_close(k.p + k.at, WIRE_CLOSE_SHUTDOWN);
     else if (data)
         pack_data(s, &k);
+    else if (probe)
+        path_probe(s, &k);
     if (k.at == WIRE_HEADER_BYTES) { /* what was lost is wanted no more */
         s->ack_due = false;
         x->host.packet_put(x->host.ctx, &p);
         session_wake(s);
         return TX_NOTHING;
     }
+    if (data)
+        s->urgent = false;
     if (k.refs != SENTMAP_NONE) {
         struct sent sent = {.number = s->next_number, .sent_ns = now, .refs = k.refs, .bytes = (uint16_t)k.at};
         sent.ack_largest = acked ? ack.r[0].last : 0;

@@ -9,11 +9,12 @@ static inline bool window_wanted(const struct xfer_session *s)
            s->notices;
 }
 
-/* True when one more packet with frames may be out.  A lost frame brings its own reference along. */
+/* True when one more packet with frames may be out.  A lost frame brings its own reference along.  What finds out whether the peer is
+ * there goes whatever the window says (RFC 9002, 7.5): else a window full of lost packets would keep it back. */
 static inline bool window_room(const struct xfer_session *s)
 {
     const struct sentmap *sm = &s->sent;
-    return sm->tail - sm->head < sm->window && (sm->free_count || sm->lost != SENTMAP_NONE) && cc_room(&s->cc);
+    return sm->tail - sm->head < sm->window && (sm->free_count || sm->lost != SENTMAP_NONE) && (cc_room(&s->cc) || s->urgent);
 }
 
 /* True when it may go now. */

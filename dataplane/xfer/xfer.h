@@ -15,11 +15,14 @@ struct xfer_addr { /* compared by bytes; the port layer gives it meaning: IPv4 a
     uint16_t port, zero;
 };
 
+enum xfer_ecn { XFER_NOT_ECT, XFER_ECT_1, XFER_ECT_0, XFER_CE }; /* the two bits of an IP header, RFC 3168 */
+
 /* A packet buffer of the host's: `data` has room for `cap` bytes of UDP payload. */
 struct xfer_packet {
     uint8_t *data;
     uint32_t cap;
     uint32_t length; /* set by xfer before packet_send */
+    uint8_t ecn;     /* the same: enum xfer_ecn, for the IP header */
     void *owner;     /* the host's, e.g. an mbuf */
 };
 
@@ -45,7 +48,7 @@ struct xfer_config {
     uint32_t node;
     uint16_t worker, workers;
     char cluster[WIRE_CLUSTER_MAX + 1];
-    uint16_t packet_max;    /* largest packet (UDP payload) that this node sends and takes */
+    uint16_t packet_max;    /* largest packet (UDP payload) that this node sends and takes; paths are probed up to it (path.c) */
     uint16_t peers_max;     /* nodes */
     uint32_t slots;         /* messages out at once per session, a power of two, 2..65536 */
     uint32_t messages_in;   /* incoming messages at once, over all sessions */
@@ -148,10 +151,10 @@ uint8_t *xfer_answer_room(struct xfer_in *in);
 /* Answers a message, once; regions' `used` says how much of each exposed one goes back. */
 void xfer_answer(struct xfer *x, struct xfer_in *in, const struct xfer_answer *a, uint64_t now);
 
-/* Takes one packet (UDP payload); the bytes are borrowed: they stay until the events
+/* Takes one packet (UDP payload); ecn: enum xfer_ecn, as its IP header came; the bytes are borrowed: they stay until the events
  * of this call are drained and their bytes no longer needed.  Returns NONE, or why it was dropped (already counted); of a packet
  * that was taken in part the rest is counted, and NONE returned when there are events.  Drain in any case. */
-enum chi_drop xfer_rx(struct xfer *x, const struct xfer_addr *from, const uint8_t *p, size_t n, uint64_t now);
+enum chi_drop xfer_rx(struct xfer *x, const struct xfer_addr *from, const uint8_t *p, size_t n, uint8_t ecn, uint64_t now);
 
 /* The next event; false when there is none.  Drain after each xfer_rx and xfer_tick. */
 bool xfer_next_event(struct xfer *x, struct xfer_event *out);
@@ -188,6 +191,8 @@ struct xfer_peer_stats {
     uint64_t cancels_tx, cancels_rx;
     uint64_t srtt_ns, rtt_min_ns;
     uint64_t window, in_flight_bytes;
+    uint64_t marks_rx, marks_tx; /* packets that came with CE; of ours, as the peer says */
+    uint32_t packet_bytes;    /* how long packets to it are, at most */
     uint64_t memory, memory_most; /* bytes that its messages hold here; and held, at most */
     uint32_t in_flight, open_out, open_in;
     uint32_t waiting_out;     /* for a session or a slot */

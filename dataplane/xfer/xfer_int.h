@@ -1,7 +1,7 @@
 /* xfer_int.h - the transport's own records, and what its files offer each other.  PURE.
  *
  * Files, outermost first: xfer.c (api) layout.c (memory) rx.c tx.c (packets) hello.c control.c (outside of a session) peer.c
- * session.c alive.c msg_out.c msg_in.c grant.c (messages) flow.c (frames of a message) loss.c ack.c window.h cc.c sentmap.c place.c timers.c list.h.
+ * session.c alive.c path.c msg_out.c msg_in.c grant.c (messages) flow.c (frames of a message) loss.c ack.c window.h cc.c sentmap.c place.c timers.c list.h.
  *
  * One record each: peer = a node; session = a peer's worker; out_slot = a message of ours that is out; msg_in = a message
  * of a peer's.  A frame that is in flight or lost names its message by slot and generation only, so that whatever ended in
@@ -144,6 +144,32 @@ struct rtt {
     uint64_t srtt_ns, var_ns, latest_ns, min_ns; /* srtt 0: no sample yet */
 };
 
+struct path_counts {
+    uint16_t capable, marked; /* packets that came ECN-capable; with CE; modulo 2^16 */
+};
+struct path { /* what the network between does to packets: path.c */
+    uint8_t ecn_mask;    /* of the bits that come: 3, or 0 where ECN was not agreed on */
+    uint8_t ecn;         /* enum xfer_ecn of packets that go */
+    bool ecn_proved;     /* one of ours came there capable and unmarked */
+    uint32_t tested;     /* until then: those that came marked */
+    uint64_t trial;      /* from this number on packets go without, until one that went before is known to have come; 0: no trial */
+    uint32_t ahead;      /* packets of ours that came capable, beyond those acknowledged */
+    struct path_counts came; /* of the peer's */
+    struct path_counts said; /* of ours: by the peer's newest header, which has this number, */
+    uint64_t said_number;
+    struct path_counts taken; /* and as far as they were taken */
+
+    bool probes;         /* the peer understands PAD */
+    bool probe_due;
+    uint8_t tries;       /* probes of probe_bytes that were lost */
+    uint8_t vanished;    /* large packets lost since one arrived */
+    uint16_t most;       /* largest packet that both sides take */
+    uint16_t probe_bytes;
+    uint64_t probe;      /* number of the one that is out; 0: none is */
+    uint64_t again_ns;   /* when to search again */
+    uint64_t look_ns;    /* acknowledgements from then on are looked at */
+};
+
 struct xfer_session { /* with one worker of a peer; live: both sides proved to know the other's id */
     struct xfer *x;
     struct xfer_peer *peer; /* NULL: the record is free */
@@ -152,8 +178,9 @@ struct xfer_session { /* with one worker of a peer; live: both sides proved to k
     struct xfer_addr addr;
     struct timer timer;
     uint16_t worker;
-    uint16_t packet_bytes; /* largest that both sides take */
+    uint16_t packet_bytes; /* how long packets are, at most, for now */
     bool live, ack_due, close_due, ping_due;
+    bool urgent;  /* one packet may go though the window is full: a probe time-out, or a PING */
     bool notices; /* a frame of flow_notices may be due */
     uint32_t live_id, offer_id; /* ours: in use; offered to whoever says HELLO next.  Never 0 but live_id when not live */
     uint32_t peer_session;
@@ -169,6 +196,7 @@ struct xfer_session { /* with one worker of a peer; live: both sides proved to k
     struct sentmap sent;
     struct cc cc;
     struct rtt rtt;
+    struct path path;
     uint32_t reordering; /* a packet counts as lost when one so many later was acknowledged */
     uint32_t lateness;   /* or so many eighths of a round trip later */
     uint64_t next_number, largest_acked;
@@ -193,6 +221,7 @@ struct xfer_peer {
     uint32_t node;
     struct xfer_addr addr; /* of its worker 0 */
     uint16_t workers;      /* 0: not known */
+    uint16_t proved_bytes; /* a packet so long arrived, the last time that it was tried; 0: none was */
     bool dialing, refused;
     bool watched; /* something is open, or was a moment ago: alive_ns is when to look */
     bool down;    /* until it says HELLO again */
@@ -326,6 +355,19 @@ static inline void alive_heard(struct xfer_peer *p, uint64_t now)
     p->pings = 0;
 }
 void alive_tick(struct xfer *x, struct xfer_peer *p, uint64_t now); /* at p->alive_ns */
+
+/* --- path.c */
+void path_init(struct xfer_session *s, const struct wire_hello *h);
+/* So many packets of ours were acknowledged; returns how many of them count as marked. */
+uint32_t path_marks(struct xfer_session *s, uint32_t packets);
+/* A packet that was counted as lost; and a probe time-out, not the first in a row. */
+void path_lost(struct xfer_session *s, uint32_t bytes);
+void path_timeout(struct xfer_session *s);
+/* An acknowledgement came at or after look_ns; before the packets that it covers are resolved. */
+void path_look(struct xfer_session *s, const struct wire_ack *a, uint64_t now);
+/* Fills the packet, which carries nothing that must arrive, up to the size that is to be tried. */
+struct pack;
+void path_probe(struct xfer_session *s, struct pack *k);
 
 /* --- hello.c, control.c */
 CHI_MUST_CHECK enum chi_drop hello_rx(struct xfer *x, const struct xfer_addr *from, const uint8_t *p, size_t n, uint64_t now);

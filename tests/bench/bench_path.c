@@ -116,7 +116,7 @@ static void turn(struct end *e)
 {
     uint8_t *frame;
     while ((frame = impair_release(&e->peer->to_peer, now))) {
-        (void)xfer_rx(e->x, &e->peer->addr, frame + HEADERS, *length_of(frame), now);
+        (void)xfer_rx(e->x, &e->peer->addr, frame + HEADERS, *length_of(frame), XFER_ECT_0, now);
         drain(e);
         frame_put(frame);
     }

@@ -48,7 +48,7 @@ static void packet_put(void *ctx, struct xfer_packet *p)
 static void packet_send(void *ctx, const struct xfer_addr *to, struct xfer_packet *p)
 {
     (void)ctx;
-    frame_head_write(&to_target, frame, UDP, to->port, p->length);
+    frame_head_write(&to_target, frame, UDP, to->port, p->length, p->ecn);
     if (!raw_send(far, frame, FRAME_HEADERS + p->length))
         die("the link is full", "");
 }
@@ -90,7 +90,7 @@ static void origin_turn(struct xfer *x)
         struct frame_in f;
         memcpy(me.mac, in, sizeof me.mac);
         if (frame_check(&me, in, n, &f) == CHI_DROP_NONE && f.kind == FRAME_IS_UDP)
-            (void)xfer_rx(x, &(struct xfer_addr){.ip = f.ip, .port = f.port}, in + f.offset, f.length, now);
+            (void)xfer_rx(x, &(struct xfer_addr){.ip = f.ip, .port = f.port}, in + f.offset, f.length, f.ecn, now);
         while (xfer_next_event(x, &ev)) {
             if (ev.kind == XFER_DONE && ev.status != CHI_STATUS_OK)
                 die("a ping failed", chi_status_text(ev.status));

@@ -105,7 +105,7 @@ static void turn(struct end *e)
 {
     while (e->head != e->tail) {
         struct xfer_packet *p = &e->ring[e->head++ % RING];
-        if (xfer_rx(e->x, &e->peer->addr, p->data, p->length, now) != CHI_DROP_NONE)
+        if (xfer_rx(e->x, &e->peer->addr, p->data, p->length, p->ecn, now) != CHI_DROP_NONE)
             abort();
         drain(e);
         free_packets[nfree++] = p->data;

@@ -42,11 +42,11 @@ void fuzz_seeds(void (*emit)(const char *name, const void *data, size_t size))
     } seeds[] = {
         {"all.txt", "both: loss=0.1% burst=3 dup=0.01% reorder=1%/50us corrupt=0.01% truncate=0 delay=20us jitter=5us "
                     "rate=10G queue=256K "
-                    "ecn=64K cut=no"},
+                    "ecn=64K mtu=9000 cut=no"},
         {"sides.txt", "a-b: cut=yes; b-a: clear delay=1.5ms;both:jitter=3ns"},
         {"units.txt", "delay=0.123456789s rate=1.5K queue=1G"},
         {"reorder_off.txt", "reorder=0/5us"},
-        {"bounds.txt", "loss=100% burst=10000 rate=1T queue=1 ecn=0"},
+        {"bounds.txt", "loss=100% burst=10000 rate=1T queue=1 ecn=0 mtu=68"},
         {"unknown.txt", "b-c: los=1"},
         {"burst_too_much.txt", "loss=90% burst=3"},
         {"numbers.txt", "rate=00000000000000000001.000000001T delay=99999999999999999999s"},

@@ -43,6 +43,9 @@ static size_t write_frame(uint8_t *p, const struct wire_frame *f)
     case WIRE_FRAME_GRANT:
         n = wire_put_grant(p, &f->grant);
         break;
+    case WIRE_FRAME_PAD:
+        n = wire_put_pad(p, f->pad.length) - f->pad.length, bytes = f->pad.length, from = f->pad.bytes;
+        break;
     case WIRE_FRAME_END:
         break;
     }
@@ -188,6 +191,7 @@ static void data_seeds(void (*emit)(const char *name, const void *data, size_t s
     seal_and_emit(emit, name, p, n)
     SEED("data_empty.bin", (void)0);
     SEED("data_ping.bin", n += wire_put_ping(p + n));
+    SEED("data_pad.bin", n += wire_put_pad(p + n, 300));
     SEED("data_close.bin", n += wire_put_close(p + n, WIRE_CLOSE_SHUTDOWN));
     SEED("data_task_in.bin", n += task_in(p + n, 64, 64));
     SEED("data_task_in_part.bin", n += task_in(p + n, 60000, 80));

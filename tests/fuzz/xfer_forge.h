@@ -12,7 +12,7 @@ static void make_hello(struct endpoint *e, uint32_t from, uint8_t how)
                            .session = 0x50000 + from,
                            .workers = 1,
                            .packet_max = WIRE_PACKET_MIN,
-                           .flags = how & 1,
+                           .flags = (how & 1) | (how & 16 ? 0 : WIRE_HELLO_ECN | WIRE_HELLO_PAD),
                            .cluster_length = 4,
                            .cluster = "fuzz"};
     if (how & 2) { /* echo */
@@ -128,6 +128,8 @@ static void make_data(struct endpoint *e, uint32_t from, uint8_t how)
     uint64_t *last = &seen[from][e->node].number;
     struct wire_header h = {.kind = WIRE_KIND_DATA, .session = seen[e->node][from].ids[how & 1 ? below(IDS) : 0]};
     h.number = how & 2 ? number() : ++*last;
+    h.capable = how & 8 ? (uint16_t)(how << 8) : (uint16_t)h.number;
+    h.marked = how & 4 ? h.capable : 0;
     wire_put_header(p, &h);
     size_t n = WIRE_HEADER_BYTES;
     for (uint32_t frames = 1 + how / 4 % 4; frames > 0; frames--) {
@@ -142,7 +144,7 @@ static void make_data(struct endpoint *e, uint32_t from, uint8_t how)
         else if (type < 13 && room > WIRE_ACK_BYTES_MAX)
             n += put_ack(p + n, seen[e->node][from].number);
         else if (type == 13 && room > WIRE_BYTES_PING)
-            n += wire_put_ping(p + n);
+            n += how & 0x40 && room > PAD ? wire_put_pad(p + n, PAD - WIRE_BYTES_PAD) : wire_put_ping(p + n);
         else if (type == 14 && room > WIRE_BYTES_CLOSE && how >= 0x80)
             n += wire_put_close(p + n, WIRE_CLOSE_SHUTDOWN);
         else

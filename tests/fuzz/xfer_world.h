@@ -24,6 +24,7 @@ enum {
     PORT = 7440,
     PACKET_MAX = 2000,
     ANSWER_MAX = 3000,
+    PAD = 200, /* that is made up */
     MEMORY_LARGEST = 32768,
     MEMORY_BYTES = 1 << 20,
     XFER_MEMORY = 1 << 20,

@@ -159,7 +159,7 @@ static void each_ran_once(struct counts since)
 static void nothing_is_missing(const json_t *stats)
 {
     static const char *const ends[] = {"sent",     "lost",      "queue_drops", "cut",
-                                       "too_long", "no_memory", "unsent",      "under_way"};
+                                       "too_long", "no_memory", "unsent",      "under_way", "over_mtu"};
     for (int side = A_B; side < SIDES; side++) {
         uint64_t in = field(stats, side, "received") + field(stats, side, "duplicated"), out = 0;
         for (size_t i = 0; i < sizeof ends / sizeof ends[0]; i++)
@@ -242,6 +242,56 @@ static void wire__small_queue_of_a_rate_drops_and_tasks_go_through(void **state)
     set("both: clear");
 }
 
+static bool packets_are(void *arg)
+{
+    uint64_t want = *(const uint64_t *)arg;
+    assert_int_equal(io_check(client, there, 70000, 70000, 6), CHI_STATUS_OK);
+    return node_peer(&one, 2, "packet_bytes") == want && node_peer(&two, 1, "packet_bytes") == want;
+}
+
+/* While tasks go on: what no longer passes goes in smaller packets, and in large ones when these pass again. */
+static void wire__mtu_that_changes_changes_the_packets(void **state)
+{
+    static const struct { const char *settings; uint64_t bytes; } steps[] = {
+        {"both: mtu=1500", 1472}, {"both: mtu=0", 8972}, {"a-b: mtu=4100; b-a: mtu=4100", 4000}, {"both: clear", 8972}};
+    uint64_t bytes = 8972;
+    (void)state;
+    until(packets_are, &bytes, "packets are as long as the ports take");
+    for (size_t i = 0; i < sizeof steps / sizeof steps[0]; i++) {
+        struct counts before = counts();
+        static struct echo_ping t[50];
+        for (int k = 0; k < 50; k++) {
+            t[k] = ping_to(there, (uint64_t)k);
+            assert_int_equal(chi_submit(client, &t[k].task), CHI_STATUS_PENDING);
+        }
+        set(steps[i].settings);
+        assert_int_equal(io_check(client, there, 3000000, 3000000, i), CHI_STATUS_OK);
+        for (int k = 0; k < 50; k++)
+            assert_int_equal(chi_wait(client, &t[k].task, LONG), CHI_STATUS_OK);
+        bytes = steps[i].bytes;
+        until(packets_are, &bytes, steps[i].settings);
+        each_ran_once(before);
+    }
+    assert_true(counter(A_B, "over_mtu") > 0 && counter(B_A, "over_mtu") > 0);
+    json_t *stats = ask(NULL);
+    nothing_is_missing(stats);
+    json_decref(stats);
+}
+
+/* A new session, whose window grows until there is a sign; delay is none here. */
+static void wire__marks_keep_the_queue_short(void **state)
+{
+    (void)state;
+    set("both: rate=400M queue=512K ecn=64K");
+    for (int i = 0; i < 2; i++)
+        assert_int_equal(io_check(client, there, 3000000, 1000, i), CHI_STATUS_OK);
+    assert_true(counter(A_B, "marked") > 0);
+    assert_int_equal(counter(A_B, "queue_drops"), 0);
+    assert_true(node_peer(&one, 2, "marks_tx") > 0);
+    assert_true(node_peer(&two, 1, "marks_rx") >= node_peer(&one, 2, "marks_tx"));
+    assert_true(node_peer(&one, 2, "cuts") > 0);
+}
+
 static void wire__a_wrong_setting_is_refused_and_changes_nothing(void **state)
 {
     char out[1024];
@@ -254,7 +304,7 @@ static void wire__a_wrong_setting_is_refused_and_changes_nothing(void **state)
     json_t *answer = ask("b-a: jitter=1us");
     assert_string_equal(
         json_string_value(json_object_get(answer, "a-b")),
-        "loss=0 burst=1 dup=0 reorder=0 corrupt=0 truncate=0 delay=3us jitter=0 rate=0 queue=256K ecn=0 cut=no");
+        "loss=0 burst=1 dup=0 reorder=0 corrupt=0 truncate=0 delay=3us jitter=0 rate=0 queue=256K ecn=0 mtu=0 cut=no");
     json_decref(answer);
     set("both: clear");
 }
@@ -299,10 +349,9 @@ static void wire__idle_uses_little(void **state)
     expect_idle(wire.pid);
 }
 
-static int setup(void **state)
+static int setup_with(void **state, const char *limits)
 {
-    static const struct node_options a = {.peer = 2, .wire = true, .limits = "task_timeout_ms: 60000, peer_silence_ms: 60000"},
-                                     b = {.peer = 1, .wire = true, .limits = "peer_silence_ms: 60000"};
+    const struct node_options a = {.peer = 2, .wire = true, .limits = limits}, b = {.peer = 1, .wire = true, .limits = limits};
     if (folder_setup(state))
         return -1;
     wire_start("both: clear", NULL);
@@ -312,6 +361,14 @@ static int setup(void **state)
     node_start(&two);
     client = node_connect(&one);
     return 0;
+}
+
+static int setup(void **state) { return setup_with(state, "task_timeout_ms: 60000, peer_silence_ms: 60000"); }
+
+/* With a round trip that no queue here reaches. */
+static int setup_without_target(void **state)
+{
+    return setup_with(state, "task_timeout_ms: 60000, peer_silence_ms: 60000, delay_target_us: 1000000");
 }
 
 static int teardown(void **state)
@@ -329,10 +386,15 @@ int main(void)
         cmocka_unit_test(wire__bad_both_ways_and_every_task_runs_once),
         cmocka_unit_test(wire__one_way_cut_ends_tasks_by_deadline_and_heals),
         cmocka_unit_test(wire__small_queue_of_a_rate_drops_and_tasks_go_through),
+        cmocka_unit_test(wire__mtu_that_changes_changes_the_packets),
         cmocka_unit_test(wire__a_wrong_setting_is_refused_and_changes_nothing),
         cmocka_unit_test(wire__ends_with_a_summary_and_comes_back),
         cmocka_unit_test(wire__daemon_that_dies_and_comes_back_is_joined_again),
         cmocka_unit_test(wire__idle_uses_little),
     };
-    return cmocka_run_group_tests(tests, setup, teardown);
+    const struct CMUnitTest marks[] = {
+        cmocka_unit_test(wire__marks_keep_the_queue_short),
+    };
+    int failed = cmocka_run_group_tests(tests, setup, teardown);
+    return failed + cmocka_run_group_tests(marks, setup_without_target, teardown);
 }

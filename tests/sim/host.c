@@ -33,7 +33,7 @@ static void packet_send(void *ctx, const struct xfer_addr *to, struct xfer_packe
     struct endpoint *e = ctx;
     e->did++;
     CHECK(e->w, p->length >= WIRE_HEADER_BYTES && p->length <= p->cap, p->length, p->cap);
-    net_send(e->w, e, to, p->data, p->length);
+    net_send(e->w, e, to, p);
     packet_put(ctx, p);
 }
 
@@ -203,7 +203,7 @@ void host_packet(struct world *w, struct event *ev)
         uint64_t before = 0, after = 0;
         for (int i = 1; i < CHI_DROP_COUNT; i++)
             before += e->drops[i];
-        enum chi_drop d = xfer_rx(e->x, &ev->from, ev->bytes, ev->length, w->now);
+        enum chi_drop d = xfer_rx(e->x, &ev->from, ev->bytes, ev->length, ev->ecn, w->now);
         for (int i = 1; i < CHI_DROP_COUNT; i++)
             after += e->drops[i];
         CHECK(w, (d == CHI_DROP_NONE || after > before) && e->drops[CHI_DROP_NONE] == 0, d, after - before);

@@ -65,16 +65,22 @@ static void forge(struct world *w, uint8_t *p, uint32_t n)
     wire_seal(p, n, sim_crc32c);
 }
 
-static void fly(struct world *w, const struct endpoint *from, const struct xfer_addr *to, const uint8_t *bytes, uint32_t length)
+static void fly(struct world *w, const struct endpoint *from, const struct xfer_addr *to, const struct xfer_packet *p)
 {
     const struct options *o = &w->o;
-    struct event e = {.kind = EV_PACKET, .to = *to, .length = length};
+    const uint8_t *bytes = p->data;
+    uint32_t length = p->length;
+    struct event e = {.kind = EV_PACKET, .to = *to, .length = length, .ecn = p->ecn};
     e.from = (struct xfer_addr){.ip = from->node, .port = (uint16_t)(SIM_PORT + from->worker)};
     e.when = w->now + o->delay_ns;
     uint32_t padding = 0;
     bool whole = true;
     if (w->faulty) {
         e.when += sim_draw(w, 0, o->jitter_ns);
+        if (e.ecn && prng_chance(&w->prng, o->ce))
+            e.ecn = XFER_CE;
+        if (prng_chance(&w->prng, o->bleach))
+            e.ecn = XFER_NOT_ECT;
         if (prng_chance(&w->prng, o->late))
             e.when += sim_draw(w, 0, o->late_ns);
         if (prng_chance(&w->prng, o->cut)) {
@@ -99,18 +105,18 @@ static void fly(struct world *w, const struct endpoint *from, const struct xfer_
     net_event(w, &e);
 }
 
-void net_send(struct world *w, const struct endpoint *from, const struct xfer_addr *to, uint8_t *bytes, uint32_t length)
+void net_send(struct world *w, const struct endpoint *from, const struct xfer_addr *to, const struct xfer_packet *p)
 {
     uint32_t crc;
-    memcpy(&crc, bytes + 4, sizeof crc);
-    sim_fold(w, w->now ^ (uint64_t)from->index << 56 ^ (uint64_t)length << 32 ^ crc);
+    memcpy(&crc, p->data + 4, sizeof crc);
+    sim_fold(w, w->now ^ (uint64_t)from->index << 56 ^ (uint64_t)p->length << 32 ^ crc ^ (uint64_t)p->ecn << 24);
     struct endpoint *e = host_find(w, to);
-    bool gone = !e || w->parted[from->node - 1][e->node - 1] || (w->faulty && prng_chance(&w->prng, w->o.loss));
+    bool gone = !e || p->length > w->mtu || w->parted[from->node - 1][e->node - 1] || (w->faulty && prng_chance(&w->prng, w->o.loss));
     if (gone)
         return;
-    fly(w, from, to, bytes, length);
+    fly(w, from, to, p);
     if (w->faulty && prng_chance(&w->prng, w->o.twice))
-        fly(w, from, to, bytes, length);
+        fly(w, from, to, p);
 }
 
 void net_clear(struct world *w)

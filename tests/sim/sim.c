@@ -48,6 +48,9 @@ static void draw_faults(struct world *w)
     o->restarts = sim_draw(w, 0, 1) ? (uint32_t)sim_draw(w, 0, 4) : 0;
     o->partitions = sim_draw(w, 0, 2) ? 0 : (uint32_t)sim_draw(w, 1, 4);
     o->pauses = sim_draw(w, 0, 2) ? 0 : (uint32_t)sim_draw(w, 1, 4);
+    o->mtus = sim_draw(w, 0, 1) ? 0 : (uint32_t)sim_draw(w, 1, 4);
+    o->ce = chance(w, 500000);
+    o->bleach = sim_draw(w, 0, 3) ? 0 : (uint32_t)sim_draw(w, 0, 1000000);
     /* So short that cuts and pauses of up to 200 ms are taken for the peer's end; or so long that nothing here may be. */
     o->silence_ns = sim_draw(w, 0, 2) ? SIM_SILENCE_LONG : sim_draw(w, 40, 300) * MS;
 }
@@ -105,10 +108,10 @@ static void print_options(const struct world *w)
            (unsigned long long)(o->delay_ns / US), (unsigned long long)(o->jitter_ns / US),
            (unsigned long long)(o->late_ns / US));
     printf("  ppm: loss %u twice %u late %u flip %u cut %u forge %u no_packet %u no_memory %u; memory %llu largest %llu; "
-           "restarts %u partitions %u pauses %u silence %llu ms messages %u region %u form %u faulty %llu us\n",
+           "restarts %u partitions %u pauses %u silence %llu ms mtus %u ce %u bleach %u messages %u region %u form %u faulty %llu us\n",
            o->loss, o->twice, o->late, o->flip, o->cut, o->forge, o->no_packet, o->no_memory,
            (unsigned long long)o->memory_bytes, (unsigned long long)o->memory_largest, o->restarts, o->partitions,
-           o->pauses, (unsigned long long)(o->silence_ns / MS), o->messages, o->region_max, o->form_max, (unsigned long long)(o->faulty_ns / US));
+           o->pauses, (unsigned long long)(o->silence_ns / MS), o->mtus, o->ce, o->bleach, o->messages, o->region_max, o->form_max, (unsigned long long)(o->faulty_ns / US));
 }
 
 /* --- events */
@@ -174,6 +177,9 @@ static void handle(struct world *w, struct event *e)
     case EV_PAUSE:
         w->paused_ns[e->node - 1] = w->now + sim_draw(w, 1, 200) * MS;
         return;
+    case EV_MTU:
+        w->mtu = (uint32_t)sim_draw(w, WIRE_PACKET_MIN, sim_draw(w, 0, 1) ? 1500 : 9000);
+        return;
     case EV_CUT:
     case EV_JOIN:
         w->parted[e->node - 1][e->other - 1] = e->kind == EV_CUT;
@@ -221,6 +227,8 @@ static void plan(struct world *w)
         e.when += sim_draw(w, 1, 200) * MS;
         net_event(w, &e);
     }
+    for (uint32_t i = 0; i < o->mtus; i++)
+        net_event(w, &(struct event){.kind = EV_MTU, .when = sim_draw(w, 0, o->faulty_ns)});
     for (uint32_t i = 0; i < o->pauses; i++)
         net_event(w, &(struct event){
                          .kind = EV_PAUSE, .node = (uint32_t)sim_draw(w, 1, o->nodes), .when = sim_draw(w, 0, o->faulty_ns)});
@@ -304,6 +312,7 @@ static bool run_seed(uint64_t seed, bool verbose, uint64_t *digest)
         abort();
     w->seed = seed;
     w->verbose = verbose;
+    w->mtu = UINT32_MAX;
     prng_init(&w->prng, seed);
     draw_options(w);
     if (verbose)

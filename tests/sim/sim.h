@@ -26,6 +26,8 @@ struct options { /* drawn from the seed */
     uint64_t memory_bytes, memory_largest, peer_memory, all_memory, grant_bytes;
     uint32_t overcommit, unasked_bytes, credit_bytes, quantum_bytes;
     uint32_t restarts, partitions, pauses;
+    uint32_t mtus;  /* how often the longest packet that passes changes; the last of them stays */
+    uint32_t ce, bleach; /* chances in a million: to be marked, if it may be; to come as not ECN-capable */
     uint64_t silence_ns;
     uint32_t messages, region_max, form_max;
     uint64_t faulty_ns; /* length of the first phase */
@@ -63,7 +65,7 @@ struct endpoint {
     uint64_t drops[CHI_DROP_COUNT];
 };
 
-enum event_kind { EV_PACKET = 1, EV_ANSWER, EV_SUBMIT, EV_RESTART, EV_START, EV_CUT, EV_JOIN, EV_PAUSE };
+enum event_kind { EV_PACKET = 1, EV_ANSWER, EV_SUBMIT, EV_RESTART, EV_START, EV_CUT, EV_JOIN, EV_PAUSE, EV_MTU };
 struct event {
     uint64_t when, sequence;
     enum event_kind kind;
@@ -71,6 +73,7 @@ struct event {
     struct xfer_addr from, to;
     uint8_t *bytes;
     uint32_t length;
+    uint8_t ecn;
     struct job *job;
 };
 
@@ -100,6 +103,7 @@ struct world {
     struct endpoint endpoint[SIM_ENDPOINTS_MAX];
     uint32_t endpoints;
     bool parted[SIM_NODES_MAX][SIM_NODES_MAX];
+    uint32_t mtu; /* longest packet that passes */
     uint64_t paused_ns[SIM_NODES_MAX]; /* until then the node neither looks nor acts */
     struct sub **subs;
     uint32_t sub_count, sub_room, open;
@@ -121,7 +125,7 @@ void sim_fold(struct world *w, uint64_t v);                      /* into the dig
 void net_event(struct world *w, const struct event *e);
 bool net_next(struct world *w, uint64_t until, struct event *out);
 uint64_t net_when(const struct world *w);
-void net_send(struct world *w, const struct endpoint *from, const struct xfer_addr *to, uint8_t *bytes, uint32_t length);
+void net_send(struct world *w, const struct endpoint *from, const struct xfer_addr *to, const struct xfer_packet *p);
 void net_clear(struct world *w);
 
 /* host.c - endpoints */

@@ -24,7 +24,7 @@ static void parse__takes_every_setting(void **state)
     (void)state;
     if (parse("both: loss=0.1% burst=3 dup=0.01% reorder=1%/50us corrupt=0.0000001% truncate=100% delay=20us "
               "jitter=5ns rate=10G queue=256K "
-              "ecn=64K cut=no"))
+              "ecn=64K mtu=1500 cut=no"))
         fail_msg("%s", err);
     for (int i = 0; i < IMPAIR_SIDES; i++) {
         const struct impair_settings *s = &set[i];
@@ -40,6 +40,7 @@ static void parse__takes_every_setting(void **state)
         assert_int_equal(s->rate_bps, 10000000000);
         assert_int_equal(s->queue_bytes, 256 << 10);
         assert_int_equal(s->ecn_bytes, 64 << 10);
+        assert_int_equal(s->mtu_bytes, 1500);
         assert_false(s->cut);
     }
 }
@@ -101,11 +102,12 @@ static void parse__leaves_what_it_does_not_name(void **state)
         assert_memory_equal(&set[i], &impair_none, sizeof impair_none);
 }
 
-#define ALL "(loss, burst, dup, reorder, corrupt, truncate, delay, jitter, rate, queue, ecn, cut, clear)"
+#define ALL "(loss, burst, dup, reorder, corrupt, truncate, delay, jitter, rate, queue, ecn, mtu, cut, clear)"
 #define SHARES "possible is a share from 0% to 100%, in steps of 0.0000001%, like 0.1%"
 #define TIMES "possible is a time from 0 to 10s in ns, us, ms or s, like 20us"
 #define RATES "possible is bits a second from 1K to 1T (powers of 1000), like 10G; 0: no limit"
 #define SIZES "possible is bytes from 1 to 1G (powers of 1024), like 256K"
+#define MTUS "possible is bytes of an IP packet from 68 to 65535; 0: no limit"
 #define REORDERS "possible is SHARE/TIME, a share of packets and how much later they leave, like 1%/50us; 0: none"
 
 static const struct {
@@ -153,6 +155,9 @@ static const struct {
     {"queue=2G", "both: queue=2G: " SIZES},
     {"queue=1.0001K", "both: queue=1.0001K: " SIZES},
     {"ecn=1T", "both: ecn=1T: " SIZES},
+    {"mtu=67", "both: mtu=67: " MTUS},
+    {"mtu=65536", "both: mtu=65536: " MTUS},
+    {"mtu=9K", "both: mtu=9K: " MTUS},
     {"reorder=1%", "both: reorder=1%: " REORDERS},
     {"reorder=1%/", "both: reorder=1%/: " REORDERS},
     {"reorder=1%/0", "both: reorder=1%/0: " REORDERS},
@@ -201,16 +206,16 @@ static void format__gives_back_what_parse_takes(void **state)
         const char *text, *all;
     } cases[] = {
         {"clear",
-         "loss=0 burst=1 dup=0 reorder=0 corrupt=0 truncate=0 delay=0 jitter=0 rate=0 queue=256K ecn=0 cut=no"},
+         "loss=0 burst=1 dup=0 reorder=0 corrupt=0 truncate=0 delay=0 jitter=0 rate=0 queue=256K ecn=0 mtu=0 cut=no"},
         {"loss=0.1% burst=3 dup=0.0000001% reorder=12.5%/1500ns corrupt=100% truncate=50.00% delay=1000us "
          "jitter=1234567ns rate=1500000 "
-         "queue=1000 ecn=999 cut=yes",
+         "queue=1000 ecn=999 mtu=65535 cut=yes",
          "loss=0.1% burst=3 dup=0.0000001% reorder=12.5%/1.5us corrupt=100% truncate=50% delay=1ms jitter=1234.567us "
          "rate=1.5M queue=1000 "
-         "ecn=999 cut=yes"},
+         "ecn=999 mtu=65535 cut=yes"},
         {"delay=10s rate=1T queue=1G ecn=1073741823",
          "loss=0 burst=1 dup=0 reorder=0 corrupt=0 truncate=0 delay=10s jitter=0 rate=1T "
-         "queue=1G ecn=1073741823 cut=no"},
+         "queue=1G ecn=1073741823 mtu=0 cut=no"},
     };
     (void)state;
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {

@@ -276,6 +276,27 @@ static void judge__jitter_spreads_and_keeps_the_order(void **state)
     }
 }
 
+/* A frame has 14 bytes more; and what it would have drawn is drawn all the same. */
+static void judge__what_is_longer_than_the_mtu_does_not_pass(void **state)
+{
+    struct impair_fate f[IMPAIR_COPIES_MAX];
+    struct impair_settings s = perfect();
+    (void)state;
+    s.loss_ppb = IMPAIR_PPB / 2;
+    bool lost[200];
+    link_make(3, &s);
+    for (unsigned i = 0; i < 200; i++)
+        lost[i] = impair_judge(&link, packet, LENGTH, i, f) == 0;
+    s.mtu_bytes = LENGTH - 14;
+    link_make(3, &s);
+    for (unsigned i = 0; i < 200; i++) {
+        uint32_t length = LENGTH + (i & 1);
+        assert_int_equal(impair_judge(&link, packet, length, i, f), length == LENGTH && !lost[i]);
+    }
+    assert_int_equal(link.stats.over_mtu, 100);
+    nothing_is_missing(link.stats.received - link.stats.over_mtu - link.stats.lost);
+}
+
 static void check__names_what_is_wrong(void **state)
 {
     struct impair_settings s;
@@ -305,6 +326,8 @@ static void check__names_what_is_wrong(void **state)
     REFUSED(s.queue_bytes = IMPAIR_QUEUE_MAX_BYTES + 1, "queue");
     REFUSED(s.ecn_bytes = 1, "rate");
     REFUSED((s.rate_bps = 1000, s.ecn_bytes = s.queue_bytes), "ecn");
+    REFUSED(s.mtu_bytes = IMPAIR_MTU_MIN - 1, "mtu");
+    REFUSED(s.mtu_bytes = IMPAIR_MTU_MAX + 1, "mtu");
 #undef REFUSED
     s = perfect();
     assert_null(impair_check(&s));
@@ -317,7 +340,8 @@ static void check__names_what_is_wrong(void **state)
                                  .jitter_ns = IMPAIR_TIME_MAX_NS,
                                  .rate_bps = IMPAIR_RATE_MAX_BPS,
                                  .queue_bytes = IMPAIR_QUEUE_MAX_BYTES,
-                                 .ecn_bytes = IMPAIR_QUEUE_MAX_BYTES - 1};
+                                 .ecn_bytes = IMPAIR_QUEUE_MAX_BYTES - 1,
+                                 .mtu_bytes = IMPAIR_MTU_MAX};
     assert_null(impair_check(&s));
 }
 
@@ -334,6 +358,7 @@ int main(void)
         cmocka_unit_test(apply__turns_one_bit_of_any),
         cmocka_unit_test(judge__truncates_to_any_length_that_is_a_frame),
         cmocka_unit_test(judge__jitter_spreads_and_keeps_the_order),
+        cmocka_unit_test(judge__what_is_longer_than_the_mtu_does_not_pass),
         cmocka_unit_test(check__names_what_is_wrong),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -36,17 +36,19 @@ static void ip_seal(struct bytes *f)
     be16_put(f->b + IP + 10, (uint16_t)~checksum_fold(checksum_add(0, f->b + IP, head)));
 }
 
-/* A datagram from the peer to us, to worker 1. */
-static struct bytes datagram(uint32_t length)
+static struct bytes datagram_with(uint32_t length, uint8_t ecn)
 {
     struct bytes f = {.n = FRAME_HEADERS + length};
     struct frame_head h;
     frame_head_init(&h, &peer, ME, me.mac);
-    frame_head_write(&h, f.b, 7000, UDP_FIRST + 1, length);
+    frame_head_write(&h, f.b, 7000, UDP_FIRST + 1, length, ecn);
     for (uint32_t i = 0; i < length; i++)
         f.b[FRAME_HEADERS + i] = (uint8_t)(i * 7);
     return f;
 }
+
+/* A datagram from the peer to us, to worker 1. */
+static struct bytes datagram(uint32_t length) { return datagram_with(length, 0); }
 
 /* The UDP checksum as RFC 768 has it, word by word. */
 static uint16_t udp_sum(const struct bytes *f)
@@ -105,6 +107,24 @@ static void frame_check__takes_a_datagram(void **state)
         assert_int_equal(in.offset, FRAME_HEADERS);
         assert_int_equal(in.length, length);
     }
+}
+
+static void frame_head_write__has_the_ecn_bits_and_their_checksum(void **state)
+{
+    (void)state;
+    for (uint8_t ecn = 0; ecn < 4; ecn++)
+        for (uint32_t length = 0; length < 1400; length += 7) {
+            struct bytes f = datagram_with(length, ecn);
+            struct frame_in in = {0};
+            assert_int_equal(f.b[IP + 1], ecn); /* no class of service beside them */
+            assert_int_equal(checksum_fold(checksum_add(0, f.b + IP, FRAME_IP)), 0xffff);
+            assert_int_equal(check(&f, &in), CHI_DROP_NONE);
+            assert_int_equal(in.ecn, ecn);
+            f.b[IP + 1] |= 0xb8; /* someone's class of service */
+            ip_seal(&f);
+            assert_int_equal(check(&f, &in), CHI_DROP_NONE);
+            assert_int_equal(in.ecn, ecn);
+        }
 }
 
 static void frame_check__ignores_padding_behind_the_packet(void **state)
@@ -328,6 +348,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(frame_check__takes_a_datagram),
+        cmocka_unit_test(frame_head_write__has_the_ecn_bits_and_their_checksum),
         cmocka_unit_test(frame_check__ignores_padding_behind_the_packet),
         cmocka_unit_test(frame_check__skips_ip_options),
         cmocka_unit_test(frame_check__truncated),

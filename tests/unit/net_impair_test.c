@@ -77,7 +77,7 @@ static void send(uint32_t number)
     uint8_t f[FRAME_HEADERS + PAYLOAD];
     struct frame_head h;
     frame_head_init(&h, &peer, ME, local.mac);
-    frame_head_write(&h, f, 4321, UDP, PAYLOAD);
+    frame_head_write(&h, f, 4321, UDP, PAYLOAD, 0);
     be32_put(f + FRAME_HEADERS, number);
     memset(f + FRAME_HEADERS + 4, (int)number & 255, PAYLOAD - 4);
     uint64_t until = net_now_ns() + WAIT_NS;

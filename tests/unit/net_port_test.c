@@ -115,7 +115,7 @@ static uint32_t datagram(uint8_t *f, uint16_t to_port, uint32_t length)
 {
     struct frame_head h;
     frame_head_init(&h, &peer, ME, local.mac);
-    frame_head_write(&h, f, 4321, to_port, length);
+    frame_head_write(&h, f, 4321, to_port, length, 0);
     for (uint32_t i = 0; i < length; i++)
         f[FRAME_HEADERS + i] = (uint8_t)(i * 31 + 1);
     return FRAME_HEADERS + length;

@@ -251,13 +251,30 @@ static void wire_next_frame__ping_and_close(void **state)
     assert_int_equal(first_frame(p, 4, &f), CHI_DROP_FRAME_VALUE);
 }
 
+static void wire_next_frame__pad_takes_its_bytes_along(void **state)
+{
+    (void)state;
+    uint8_t p[64];
+    struct wire_frame f;
+    memset(p, 0xee, sizeof p);
+    assert_int_equal(wire_put_pad(p, 20), 24);
+    static const uint8_t want[25] = {9, 0, 20, [24] = 0xee};
+    assert_memory_equal(p, want, sizeof want); /* zeros: nothing of the buffer's past goes out */
+    assert_int_equal(first_frame(p, 24, &f), CHI_DROP_NONE);
+    assert_int_equal(f.type, WIRE_FRAME_PAD);
+    assert_int_equal(f.pad.length, 20);
+    assert_int_equal(first_frame(p, 23, &f), CHI_DROP_FRAME_LENGTH);
+    assert_int_equal(wire_put_pad(p, 0), 4);
+    assert_int_equal(first_frame(p, 4, &f), CHI_DROP_NONE);
+}
+
 static void wire_next_frame__unknown_type(void **state)
 {
     (void)state;
     uint8_t p[64] = {0};
     struct wire_frame f;
     for (unsigned type = 0; type < 256; type++) {
-        if (type >= WIRE_FRAME_TASK_IN && type <= WIRE_FRAME_GRANT)
+        if (type >= WIRE_FRAME_TASK_IN && type <= WIRE_FRAME_PAD)
             continue;
         p[0] = (uint8_t)type;
         assert_int_equal(first_frame(p, sizeof p, &f), CHI_DROP_FRAME_TYPE);
@@ -317,7 +334,7 @@ static void wire_next_frame__reserved_bytes(void **state)
     /* sample, first reserved byte, how many; the lowest bit of the flags is taken */
     static const struct {
         unsigned which, at, bytes;
-    } zero[] = {{3, 18, 2}, {6, 13, 3}, {11, 1, 3}, {12, 2, 2}, {12, 12, 4}, {SAMPLE_TWO, 1, 3}};
+    } zero[] = {{3, 18, 2}, {6, 13, 3}, {11, 1, 3}, {12, 2, 2}, {12, 12, 4}, {13, 1, 1}, {SAMPLE_TWO, 1, 3}};
     uint8_t p[SAMPLE_MAX];
     struct wire_frame f;
     for (unsigned i = 0; i < sizeof zero / sizeof zero[0]; i++) {
@@ -380,7 +397,7 @@ static void wire_next_frame__many_in_a_packet(void **state)
         n += sample_frame(p + n, i);
     struct wire_cursor c = {p, WIRE_HEADER_BYTES, n};
     struct wire_frame f;
-    static const uint8_t want[] = {1, 1, 1, 2, 2, 2, 3, 3, 4, 4, 4, 7, 8, 5, 6, WIRE_FRAME_END, WIRE_FRAME_END};
+    static const uint8_t want[] = {1, 1, 1, 2, 2, 2, 3, 3, 4, 4, 4, 7, 8, 9, 5, 6, WIRE_FRAME_END, WIRE_FRAME_END};
     for (unsigned i = 0; i < sizeof want; i++) {
         assert_int_equal(wire_next_frame(&c, &f), CHI_DROP_NONE);
         assert_int_equal(f.type, want[i]);
@@ -440,6 +457,7 @@ int main(void)
         cmocka_unit_test(wire_put__what_cannot_be_panics),
         cmocka_unit_test(wire_next_frame__ack_values),
         cmocka_unit_test(wire_next_frame__ping_and_close),
+        cmocka_unit_test(wire_next_frame__pad_takes_its_bytes_along),
         cmocka_unit_test(wire_next_frame__unknown_type),
         cmocka_unit_test(wire_next_frame__every_prefix_is_refused),
         cmocka_unit_test(wire_next_frame__reserved_bytes),

@@ -31,7 +31,7 @@ static void hello__asked_is_live_only_after_the_echo(void **state)
     assert_int_equal(reply.peer_session, h.session);
     assert_int_equal(reply.peer_incarnation, h.incarnation);
     assert_int_equal(reply.incarnation, SCRIPT_OWN_LIFE);
-    assert_int_equal(reply.flags, WIRE_HELLO_REPLY_WANTED);
+    assert_int_equal(reply.flags, WIRE_HELLO_REPLY_WANTED | WIRE_HELLO_ECN | WIRE_HELLO_PAD);
     assert_int_equal(s.sent[0].to.ip, 2);
     assert_int_equal(s.sent[0].to.port, SCRIPT_PORT);
     script_no_event(&s);
@@ -97,7 +97,7 @@ static void hello__answered_sends_what_waited(void **state)
     assert_int_equal(script_say_hello(&s, &reply), CHI_DROP_NONE);
     script_take_hello(&s, &h); /* wanted, and before the data */
     assert_int_equal(h.peer_session, SCRIPT_PEER_SESSION);
-    assert_int_equal(h.flags, 0);
+    assert_false(h.flags & WIRE_HELLO_REPLY_WANTED);
     struct wire_cursor c = script_take_data(&s, &header);
     assert_int_equal(header.number, 1);
     assert_int_equal(script_frame(&c, &f), WIRE_FRAME_TASK_IN);
@@ -418,7 +418,7 @@ static void hello__of_the_live_session_is_answered_with_its_id(void **state)
     assert_int_equal(script_say_hello(&s, &h), CHI_DROP_NONE); /* no echo: it never got our answer */
     script_take_hello(&s, &reply);
     assert_int_equal(reply.session, s.session);
-    assert_int_equal(reply.flags, 0);
+    assert_false(reply.flags & WIRE_HELLO_REPLY_WANTED);
     h.peer_session = s.session;
     h.peer_incarnation = SCRIPT_OWN_LIFE;
     assert_int_equal(script_say_hello(&s, &h), CHI_DROP_NONE);

@@ -473,6 +473,46 @@ static void lost_answers_and_inputs__do_not_share_a_packet(void **state)
     script_close(&s);
 }
 
+static void window__full_of_lost_packets_keeps_back_neither_probes_nor_pings(void **state)
+{
+    (void)state;
+    struct script s;
+    struct xfer_out m;
+    struct chi_ar_region r = {.ptr = bulk, .size = sizeof bulk, .flags = CHI_WRITE};
+    struct xfer_config c = script_config();
+    struct wire_header h;
+    struct wire_frame f;
+    unsigned pings = 0, repeated = 0;
+    uint64_t largest = 0;
+    c.pto_min_ns = 30 * MS;
+    c.pto_max_ns = 100 * MS;
+    c.silence_ns = 40 * MS;
+    script_open_with(&s, &c);
+    script_handshake(&s);
+    send_form(&s, &m, 10, &r);
+    script_tx(&s);
+    ack(&s, 1, 1); /* the task is there; nothing of what follows */
+    script_tx(&s);
+    for (int i = 0; i < 200; i++) { /* what is heard are the peer's packets, and no acknowledgement */
+        if (i % 3 == 2)
+            ping(&s, ++s.number);
+        script_wait(&s, 5 * MS);
+    }
+    while (s.taken < s.sent_count) {
+        struct wire_cursor cursor = script_take_data(&s, &h);
+        while (script_frame(&cursor, &f) != WIRE_FRAME_END) {
+            pings += f.type == WIRE_FRAME_PING;
+            if (f.type == WIRE_FRAME_SEGMENT && f.segment.offset < largest)
+                repeated++;
+            else if (f.type == WIRE_FRAME_SEGMENT)
+                largest = f.segment.offset;
+        }
+    }
+    assert_true(repeated >= 8); /* a time-out in 100 ms */
+    assert_true(pings > 8);
+    script_close(&s);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -492,6 +532,7 @@ int main(void)
         cmocka_unit_test(bulk__shares_by_quantum),
         cmocka_unit_test(lost_head__goes_again_alone_and_segments_wait_for_its_ack),
         cmocka_unit_test(lost_answers_and_inputs__do_not_share_a_packet),
+        cmocka_unit_test(window__full_of_lost_packets_keeps_back_neither_probes_nor_pings),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

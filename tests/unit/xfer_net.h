@@ -22,7 +22,8 @@ struct flight { /* a packet that is on its way */
     struct flight *next;
     uint64_t when;
     uint32_t from, length;
-    uint8_t bytes[];
+    uint8_t ecn;
+    _Alignas(8) uint8_t bytes[]; /* not in the padding that an assignment of the struct may write */
 };
 
 struct net;
@@ -78,7 +79,7 @@ static void net_packet_send(void *ctx, const struct xfer_addr *to, struct xfer_p
     struct end *target = &n->end[to->ip - 1];
     if (n->look)
         n->look(e, to->ip, p->data, p->length);
-    *f = (struct flight){.from = e->node, .length = p->length};
+    *f = (struct flight){.from = e->node, .length = p->length, .ecn = p->ecn};
     f->when = net_link(&target->came_ns, net_link(&e->sent_ns, n->now, p->length, n) + n->delay_ns, p->length, n);
     if (target->first)
         target->last->next = f;
@@ -194,7 +195,7 @@ static void net_turn(struct end *e)
         struct flight *f = e->first;
         struct xfer_addr from = {.ip = f->from, .port = NET_PORT};
         e->first = f->next;
-        (void)xfer_rx(e->x, &from, f->bytes, f->length, n->now);
+        (void)xfer_rx(e->x, &from, f->bytes, f->length, f->ecn, n->now);
         net_drain(e);
         free(f);
     }

@@ -29,7 +29,7 @@ struct script {
     void *memory;
     struct xfer_config config;
     uint64_t now;
-    struct { uint8_t *bytes; uint32_t length; struct xfer_addr to; } sent[SCRIPT_SENT];
+    struct { uint8_t *bytes; uint32_t length; uint8_t ecn; struct xfer_addr to; } sent[SCRIPT_SENT];
     unsigned sent_count, taken;
     int packets_out, memory_out; /* that the endpoint holds */
     void *blocks[SCRIPT_BLOCKS]; /* memory_out of them */
@@ -38,6 +38,8 @@ struct script {
     uint64_t drops[CHI_DROP_COUNT];
     uint32_t session;     /* the endpoint's id, as its HELLO said */
     uint64_t number;      /* the peer's last packet number */
+    uint8_t ecn;          /* with which its packets come, and what their headers say of the endpoint's */
+    uint16_t capable, marked;
     uint8_t packet[9000]; /* under construction */
     size_t at;
 };
@@ -70,6 +72,7 @@ SCRIPT void script_packet_send(void *ctx, const struct xfer_addr *to, struct xfe
     s->packets_out--;
     s->sent[s->sent_count].bytes = p->data;
     s->sent[s->sent_count].length = p->length;
+    s->sent[s->sent_count].ecn = p->ecn;
     s->sent[s->sent_count++].to = *to;
 }
 SCRIPT void *script_memory_get(void *ctx, uint64_t size)
@@ -191,7 +194,7 @@ SCRIPT int script_frame(struct wire_cursor *c, struct wire_frame *f)
 SCRIPT enum chi_drop script_rx(struct script *s, uint32_t ip, const uint8_t *p, size_t n)
 {
     struct xfer_addr from = {.ip = ip, .port = SCRIPT_PORT};
-    return xfer_rx(s->x, &from, p, n, s->now);
+    return xfer_rx(s->x, &from, p, n, s->ecn, s->now);
 }
 
 SCRIPT struct wire_hello script_hello(void)
@@ -258,7 +261,8 @@ SCRIPT void script_live(struct script *s)
 SCRIPT void data_begin(struct script *s) { s->at = WIRE_HEADER_BYTES; }
 SCRIPT enum chi_drop data_end_number(struct script *s, uint64_t number)
 {
-    struct wire_header h = {.kind = WIRE_KIND_DATA, .length = (uint16_t)s->at, .session = s->session, .number = number};
+    struct wire_header h = {.kind = WIRE_KIND_DATA, .length = (uint16_t)s->at, .session = s->session, .number = number,
+                            .capable = s->capable, .marked = s->marked};
     wire_put_header(s->packet, &h);
     wire_seal(s->packet, s->at, script_crc);
     return script_rx(s, 2, s->packet, s->at);

@@ -254,7 +254,7 @@ static json_t *direction_json(const struct forward *f, unsigned side)
     IMPAIR_STAT_LIST(STAT_JSON)
 #undef STAT_JSON
     /* Read while it counts: what is under way is about that. */
-    int64_t held = (int64_t)(s.received + s.duplicated - s.sent - s.lost - s.queue_drops - s.cut - s.too_long -
+    int64_t held = (int64_t)(s.received + s.duplicated - s.sent - s.lost - s.queue_drops - s.cut - s.over_mtu - s.too_long -
                              s.no_memory - s.unsent);
     json_object_set_new(o, "under_way", number(held > 0 ? (uint64_t)held : 0));
     return o;

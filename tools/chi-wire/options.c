@@ -38,7 +38,7 @@ static void print_help(poptContext ctx)
     printf("\nSETTINGS: [a-b:|b-a:|both:] WORD... [; ...], a WORD is one of\n"
            "  loss=SHARE  burst=MEAN  dup=SHARE  reorder=SHARE/TIME  corrupt=SHARE  truncate=SHARE  delay=TIME  "
            "jitter=TIME\n"
-           "  rate=BITS/S  queue=BYTES  ecn=BYTES  cut=yes|no  clear\n"
+           "  rate=BITS/S  queue=BYTES  ecn=BYTES  mtu=BYTES  cut=yes|no  clear\n"
            "like 'both: delay=20us; a-b: loss=0.1%% burst=3 rate=10G queue=256K'\n\n"
            "chi-wire --control s.sock -a net_memif0,role=server,socket=a.sock -b net_memif1,role=server,socket=b.sock\n"
            "chi-wire --control s.sock --set 'a-b: cut=yes' --stats\n\n"
