@@ -46,30 +46,60 @@ static enum chi_status run_io(struct echo_io *t)
     return CHI_STATUS_OK;
 }
 
+/* Byte i gets byte i % 8 of the key. */
+static void mask(uint8_t *to, const uint8_t *from, uint64_t i, uint64_t end, uint64_t key)
+{
+    for (; i < end && i & 7; i++)
+        to[i] = from[i] ^ (uint8_t)(key >> 8 * (i & 7));
+    for (; i + 8 <= end; i += 8) {
+        uint64_t v;
+        memcpy(&v, from + i, 8);
+        v ^= key; /* on a little-endian machine */
+        memcpy(to + i, &v, 8);
+    }
+    for (; i < end; i++)
+        to[i] = from[i] ^ (uint8_t)(key >> 8 * (i & 7));
+}
+
 static enum chi_status run_digest(struct echo_digest *t)
 {
     if (t->back.size < t->in.size)
         return CHI_STATUS_INVALID;
-    const uint8_t *from = t->in.ptr;
-    uint8_t *to = t->back.ptr;
-    uint64_t i = 0;
-    t->digest = XXH64(from, t->in.size, 0);
-    for (; i + 8 <= t->in.size; i += 8) {
-        uint64_t v;
-        memcpy(&v, from + i, 8);
-        v ^= t->key; /* byte i gets byte i % 8 of the key, on a little-endian machine */
-        memcpy(to + i, &v, 8);
-    }
-    for (; i < t->in.size; i++)
-        to[i] = from[i] ^ (uint8_t)(t->key >> 8 * (i & 7));
+    t->digest = XXH64(t->in.ptr, t->in.size, 0);
+    mask(t->back.ptr, t->in.ptr, 0, t->in.size, t->key);
     t->back.used = t->in.size;
     return CHI_STATUS_OK;
 }
 
+/* Takes what is there, sends what came of it, and waits for more. */
+static enum chi_status go_on(struct chi_container *c, struct chi_task *task, struct chi_rctx *r, enum chi_status st)
+{
+    struct echo_stream *t = (struct echo_stream *)task;
+    uint64_t all = t->stop && t->stop < t->in.size ? t->stop : t->in.size;
+    uint64_t ready = chi_bulk_ready(r, task, &t->in), end = ready < all ? ready : all;
+    (void)c;
+    if (st != CHI_STATUS_OK)
+        return st;
+    t->early += end > t->done && ready < t->in.size;
+    t->sum += sum_bytes((const uint8_t *)t->in.ptr + t->done, end - t->done);
+    mask(t->back.ptr, t->in.ptr, t->done, end, t->key);
+    t->done = t->back.used = end;
+    if (end == all)
+        return CHI_STATUS_OK;
+    st = chi_bulk_push(r, task, &t->back, end);
+    if (st != CHI_STATUS_OK)
+        return st;
+    chi_bulk_wait(r, task, &t->in, t->step < all - end ? end + (t->step ? t->step : 1) : all, go_on);
+    return CHI_STATUS_PENDING;
+}
+
+static enum chi_status run_stream(struct chi_container *c, struct echo_stream *t, struct chi_rctx *r)
+{
+    return t->back.size < t->in.size ? CHI_STATUS_INVALID : go_on(c, &t->task, r, CHI_STATUS_OK);
+}
+
 static enum chi_status echo_run(struct chi_container *c, struct chi_task *task, struct chi_rctx *r)
 {
-    (void)c;
-    (void)r;
     switch (task->method->id) {
     case ECHO_PING: /* the value goes back as it came */
         return CHI_STATUS_OK;
@@ -77,12 +107,14 @@ static enum chi_status echo_run(struct chi_container *c, struct chi_task *task, 
         return run_io((struct echo_io *)task);
     case ECHO_DIGEST:
         return run_digest((struct echo_digest *)task);
+    case ECHO_STREAM:
+        return run_stream(c, (struct echo_stream *)task, r);
     default:
         return CHI_STATUS_NO_METHOD;
     }
 }
 
-static struct chi_method *const methods[] = {&echo_ping_method, &echo_io_method, &echo_digest_method};
+static struct chi_method *const methods[] = {&echo_ping_method, &echo_io_method, &echo_digest_method, &echo_stream_method};
 static const struct chi_chimod echo = {
     .abi = CHI_CHIMOD_ABI,
     .size = sizeof(struct chi_chimod),

@@ -40,6 +40,9 @@ static unsigned take_events(struct worker *w)
         case XFER_CANCELLED:
             worker_cancelled_st(w, ev.in);
             break;
+        case XFER_MORE:
+            worker_more_st(w, ev.in);
+            break;
         case XFER_PEER_UP:
             trace_put(&w->trace, w->rctx.now_ns, "peer up", ev.node, ev.incarnation);
             break;

@@ -101,7 +101,7 @@ void chi_ar_bulk(struct chi_archive *ar, void **ptr, uint64_t *size, unsigned fl
 {
     if (ar->status != CHI_STATUS_OK)
         return;
-    if (flags == 0 || flags > (CHI_WRITE | CHI_EXPOSE)) {
+    if (!ar_bulk_flags_ok(flags)) {
         ar->status = CHI_STATUS_INVALID;
         return;
     }

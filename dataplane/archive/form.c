@@ -1,6 +1,7 @@
 /* form.c - the serialised form of a task: head, region table, body. */
 #include "form.h"
 
+#include "scalar.h"
 #include "wire/le.h"
 #include "wire/wire.h"
 
@@ -17,7 +18,7 @@ static enum chi_drop region_decode(const uint8_t *p, struct form_region *r)
     r->place = le64_get(p + 8);
     uint64_t flags = le64_get(p + 16); /* one byte, then 7 that must be zero */
     r->flags = (uint32_t)flags;
-    return r->size > INT64_MAX || flags == 0 || flags > (CHI_WRITE | CHI_EXPOSE) ? CHI_DROP_FORM : CHI_DROP_NONE;
+    return r->size > INT64_MAX || !ar_bulk_flags_ok(flags) ? CHI_DROP_FORM : CHI_DROP_NONE;
 }
 
 enum chi_drop form_regions(const uint8_t *p, size_t have, struct form_head *out)

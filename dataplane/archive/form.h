@@ -18,7 +18,7 @@ enum { FORM_PREFIX_MAX = FORM_HEAD_BYTES + FORM_REGION_BYTES * CHI_REGIONS_MAX }
 
 struct form_region {
     uint64_t size, place;
-    uint32_t flags; /* CHI_WRITE, CHI_EXPOSE or both */
+    uint32_t flags; /* of struct chi_ar_region */
 };
 struct form_head {
     struct chi_pool_id pool;

@@ -11,6 +11,13 @@ static inline void ar_fail(struct chi_archive *ar, enum chi_status s)
         ar->status = s;
 }
 
+/* WRITE, EXPOSE or both; STREAM beside WRITE. */
+static inline bool ar_bulk_flags_ok(uint64_t flags)
+{
+    return flags & (CHI_WRITE | CHI_EXPOSE) && flags <= (CHI_WRITE | CHI_EXPOSE | CHI_STREAM) &&
+           (flags & CHI_WRITE || !(flags & CHI_STREAM));
+}
+
 /* Takes the next n > 0 bytes; NULL, with the status set, when they are not there or an error came before. */
 static inline uint8_t *ar_next(struct chi_archive *ar, uint64_t n)
 {

@@ -14,7 +14,14 @@ struct worker;
 
 enum task_origin { TASK_CLIENT = 1, TASK_MODULE, TASK_REMOTE };
 /* The life of a task; every transition is asserted, so that none ends twice or is lost unseen. */
-enum task_state { TASK_FREE, TASK_NEW, TASK_QUEUED, TASK_RUNNING, TASK_AWAY, TASK_ENDED, TASK_ANSWERED };
+enum task_state { TASK_FREE, TASK_NEW, TASK_QUEUED, TASK_RUNNING, TASK_WAITING, TASK_AWAY, TASK_ENDED, TASK_ANSWERED };
+
+struct task_wait { /* WAITING, in chi_bulk_wait */
+    chi_more_fn fn;
+    const struct chi_bulk *bulk;
+    uint64_t bytes;
+    bool waits; /* of a task from another node: its home worker looks at what comes */
+};
 
 struct task {
     struct lane_item link; /* first: lanes, overflow lists, ended lists */
@@ -35,7 +42,10 @@ struct task {
         struct { chi_done_fn done; void *arg; } module;
         struct { struct xfer_in *in; } remote;
     } from;
-    struct xfer_out out;
+    union {
+        struct xfer_out out;   /* goes to another node */
+        struct task_wait wait; /* runs here */
+    };
 } __attribute__((aligned(CHI_CACHE_LINE)));
 
 static inline struct chi_task *task_public(struct task *t) { return (struct chi_task *)(t + 1); }

@@ -151,11 +151,15 @@ unsigned ended_callbacks(struct worker *w)
     while (l) {
         struct task *t = task_of_link(l);
         l = l->next;
+        n++;
+        if (t->state == TASK_WAITING) {
+            stream_call_back(w, t);
+            continue;
+        }
         chi_done_fn done = t->from.module.done;
         t->state = TASK_NEW; /* the callback owns it: it deletes it or submits it again */
         let_go(t);
         done(&w->rctx, task_public(t), t->from.module.arg);
-        n++;
     }
     return n;
 }
@@ -164,8 +168,10 @@ void worker_cancelled_st(struct worker *w, struct xfer_in *in)
 {
     struct task *t = in->user;
     CHI_ASSERT(w == worker_current());
-    if (t) /* it may be on another worker's lane */
-        __atomic_store_n(&t->cancelled, true, __ATOMIC_RELAXED);
+    if (!t)
+        return;
+    __atomic_store_n(&t->cancelled, true, __ATOMIC_RELAXED); /* it may be on another worker's lane */
+    stream_cancelled(w, t);
 }
 
 void worker_answered_st(struct worker *w, struct xfer_in *in)

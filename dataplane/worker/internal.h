@@ -23,9 +23,19 @@ enum chi_status route_task(struct worker *w, struct task *t, const struct sched_
 enum chi_status route_local(struct worker *w, struct task *t, struct chi_container *c); /* LOCAL_SCHEDULE and push */
 enum chi_status route_away(struct worker *w, struct task *t, uint32_t node);            /* onto the remote_queue lane */
 
+void route_wait(struct worker *w, struct task *t, uint32_t to);             /* a task that waits, to that worker (RING_WAIT) */
+/* RING_PUSH to the home worker; when its ring is full, nothing: the bytes go with the next push, or with the answer. */
+void route_push_bytes(struct worker *w, struct task *t, uint32_t region, uint64_t bytes);
+
+/* stream.c */
+void stream_item(struct worker *w, struct task *t);      /* RING_WAIT came */
+void stream_call_back(struct worker *w, struct task *t); /* lane's worker: what it waited for is there, or does not come */
+void stream_cancelled(struct worker *w, struct task *t); /* home worker: its origin waits no longer */
+void stream_push(struct worker *w, struct task *t, uint32_t region, uint64_t bytes); /* home worker */
+
 /* ended.c */
 void ended_finish(struct worker *w, struct task *t); /* home worker: answers whoever waits, frees the record */
-unsigned ended_callbacks(struct worker *w);          /* done callbacks that are due */
+unsigned ended_callbacks(struct worker *w);          /* done callbacks that are due, and those of chi_bulk_wait */
 void ended_free(struct worker *w, struct task *t);
 
 /* accept.c */

@@ -15,6 +15,9 @@ void worker_returned_st(struct worker *w, struct task *t, enum chi_status status
 /* The origin of a task that came in waits no longer: it is not run if it has not begun. */
 void worker_cancelled_st(struct worker *w, struct xfer_in *in);
 
+/* More is there of a region that streams, of a task that came in. */
+void worker_more_st(struct worker *w, struct xfer_in *in);
+
 /* The answer of a task that came in has arrived there: its record can go. */
 void worker_answered_st(struct worker *w, struct xfer_in *in);
 

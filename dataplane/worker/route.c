@@ -6,7 +6,7 @@
 
 static bool put_task(struct worker *w, uint32_t to, struct task *t)
 {
-    struct ring_item it = {.kind = t->state == TASK_ENDED ? RING_DONE : RING_RUN, .a = t->lane, .b = t};
+    struct ring_item it = {.kind = t->state == TASK_ENDED ? RING_DONE : t->state == TASK_WAITING ? RING_WAIT : RING_RUN, .a = t->lane, .b = t};
     struct ring *r = rcu_dereference(w->rt->worker[to]->in[w->index]);
     if (!ring_try_put(r, &it))
         return false;
@@ -88,6 +88,12 @@ static void take_item(struct worker *w, const struct ring_item *it)
     case RING_DONE:
         ended_finish(w, t);
         return;
+    case RING_WAIT:
+        stream_item(w, t);
+        return;
+    case RING_PUSH:
+        stream_push(w, t, it->arg, (uint64_t)(uintptr_t)it->a);
+        return;
     case RING_PACKET_IN:
         packet_in(w, it->b);
         return;
@@ -150,6 +156,15 @@ void route_home(struct worker *w, struct task *t)
         ended_finish(w, t);
     else
         send_task(w, t->home->index, t);
+}
+
+void route_wait(struct worker *w, struct task *t, uint32_t to) { send_task(w, to, t); }
+
+void route_push_bytes(struct worker *w, struct task *t, uint32_t region, uint64_t bytes)
+{
+    struct ring_item it = {.kind = RING_PUSH, .arg = region, .a = (void *)(uintptr_t)bytes, .b = t};
+    if (ring_try_put(rcu_dereference(t->home->in[w->index]), &it))
+        w->rung |= 1ULL << t->home->index;
 }
 
 enum chi_status route_local(struct worker *w, struct task *t, struct chi_container *c)

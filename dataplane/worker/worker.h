@@ -71,7 +71,7 @@ struct worker {
     struct runtime *rt;
     uint32_t index, core;
     struct ready_list ready;
-    struct lane_item *ended, **ended_tail; /* tasks of modules whose done is due */
+    struct lane_item *ended, **ended_tail; /* tasks of modules whose done is due, tasks whose wait for a region is over */
     struct ring *in[WORKERS_MAX + 1];      /* RCU pointers; [workers]: from the control thread */
     struct overflow overflow[WORKERS_MAX];
     uint64_t rung; /* bit k: worker k got something in this turn */

@@ -27,6 +27,13 @@ void flow_init(struct flow *f, bool answer)
     f->round = 0;
 }
 
+void flow_rewind(struct flow *f)
+{
+    f->step = 1;
+    f->passed = 0;
+    f->offset = flow_in(f)->part[0].sent;
+}
+
 static inline const struct out_slot *const_out(const struct flow *f) { return flow_out((struct flow *)f); }
 static inline const struct msg_in *const_in(const struct flow *f) { return flow_in((struct flow *)f); }
 
@@ -43,6 +50,8 @@ static struct span span_of(const struct flow *f, uint32_t region)
         if (region == 0)
             return (struct span){in->answer.body, in->answer.write ? 0 : in->answer.body_length};
         const struct chi_ar_region *r = &in->region[region - 1];
+        if (in->state == IN_RUNNING)
+            return (struct span){r->ptr, in->part[region - 1].pushed};
         bool goes = (r->flags & CHI_EXPOSE) && in->answer.status == CHI_STATUS_OK;
         return (struct span){r->ptr, goes ? r->used : 0};
     }
@@ -54,6 +63,12 @@ static struct span span_of(const struct flow *f, uint32_t region)
 }
 
 static inline uint32_t region_of(uint32_t step, uint32_t n) { return step <= n ? step : 0; }
+
+/* Where a step begins. */
+static inline uint64_t begin_of(const struct flow *f, uint32_t step, uint32_t n)
+{
+    return step > n ? f->inlined : f->answer ? const_in(f)->part[step - 1].sent : 0;
+}
 
 /* The rest of a form finds no place at the peer before its head; an answer's head can be refused for lack of memory. */
 static inline bool form_may_go(const struct flow *f) { return f->answer ? f->head_acked : f->head_sent; }
@@ -70,7 +85,7 @@ bool flow_left_now(struct flow *f)
         if (f->step <= n)
             f->passed += size;
         f->step++;
-        f->offset = f->step == n + 1 ? f->inlined : 0;
+        f->offset = begin_of(f, f->step, n);
     }
     return false;
 }
@@ -81,7 +96,7 @@ uint64_t flow_rest(const struct flow *f)
     uint64_t sum = 0;
     for (uint32_t step = f->step; step <= n + form_may_go(f); step++) {
         uint64_t size = span_of(f, region_of(step, n)).size;
-        uint64_t from = step == f->step ? f->offset : step == n + 1 ? f->inlined : 0;
+        uint64_t from = step == f->step ? f->offset : begin_of(f, step, n);
         if (from < size)
             sum += size - from + WIRE_BYTES_SEGMENT;
     }
@@ -160,6 +175,8 @@ bool flow_segment(struct xfer_session *s, struct flow *f, struct pack *k)
     add_ref(s, f, k, ref, &r);
     write_segment(s, k, &s->sent.refs[ref], span.base);
     f->offset += length;
+    if (f->answer && region)
+        flow_in(f)->part[region - 1].sent = f->offset;
     f->turn_bytes += length;
     return true;
 }
@@ -284,7 +301,7 @@ static bool notice_live(struct xfer_session *s, const struct frame_ref *r)
     if (slot->generation != r->generation)
         return false;
     if (slot->in)
-        return slot->in->state == IN_RECEIVING && slot->in->granted == r->offset;
+        return in_receives(slot->in) && slot->in->granted == r->offset;
     return slot == s->x->called && !s->x->call_due;
 }
 
@@ -296,7 +313,7 @@ bool flow_ref_live(struct xfer_session *s, const struct frame_ref *r)
         return notice_live(s, r);
     if (r->answer) {
         const struct msg_in *in = s->in[r->slot].in;
-        return in && in->generation == r->generation && in->state == IN_ANSWERING;
+        return in && in->generation == r->generation && in->state >= IN_RUNNING; /* running: pushed */
     }
     const struct out_slot *o = &s->out[r->slot];
     return o->m && o->generation == r->generation && o->flow.round == r->round && !o->answered;
@@ -435,6 +452,8 @@ static void take_lost(struct xfer_session *s, struct pack *k)
 static void go_back(struct xfer_session *s, struct flow *f, const struct frame_ref *r)
 {
     uint8_t step = r->region ? r->region : (uint8_t)(regions_of(f) + 1);
+    if (f->answer && r->region && r->offset < flow_in(f)->part[r->region - 1].sent)
+        flow_in(f)->part[r->region - 1].sent = r->offset; /* a later push begins there too */
     if (step < f->step || (step == f->step && r->offset < f->offset)) {
         f->step = step;
         f->offset = r->offset;

@@ -152,8 +152,7 @@ static void give(struct msg_in *in)
     if (most <= in->granted)
         return;
     in->granted = most;
-    in->stamp_ns = x->now_ns; /* its origin was not to send before */
-    list_to_tail(&x->idle, &in->link);
+    in_moved(x, in, x->now_ns); /* its origin was not to send before */
     if (!list_linked(&in->grant))
         list_push(&in->session->grants, &in->grant);
     session_notice(in->session);

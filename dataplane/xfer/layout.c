@@ -129,6 +129,7 @@ struct xfer *xfer_init(void *mem, const struct xfer_config *c, const struct xfer
     prng_init(&x->prng, c->session_seed);
     list_init(&x->ready);
     list_init(&x->tasks);
+    list_init(&x->more);
     list_init(&x->cancelled);
     list_init(&x->hungry);
     list_init(&x->aged);

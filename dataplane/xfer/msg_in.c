@@ -44,6 +44,26 @@ static void end(struct xfer *x, struct msg_in *in)
     list_push(&x->ended, &in->link);
 }
 
+/* The first thing that goes or comes while its consumer has it. */
+static void early_begin(struct msg_in *in)
+{
+    if (in->early)
+        return;
+    in->early = true;
+    list_init(&in->more);
+    flow_init(&in->flow, true);
+}
+
+/* What came or went beside its consumer stops.  Not inlined: the others' answer needs no registers for it. */
+__attribute__((noinline, cold)) static void early_end(struct xfer *x, struct msg_in *in)
+{
+    grant_end(in);
+    place_forget(x, &in->tracks);
+    list_remove(&in->more);
+    list_remove(&in->flow.link);
+    list_remove(&in->link);
+}
+
 void in_orphan(struct msg_in *in, struct xfer *x)
 {
     grant_end(in);
@@ -57,8 +77,14 @@ void in_orphan(struct msg_in *in, struct xfer *x)
     case IN_ANSWERING:
         end(x, in);
         return;
-    case IN_QUEUED:
     case IN_RUNNING:
+        if (!in->early)
+            return;
+        early_end(x, in);
+        if (in->streaming) /* its consumer may wait for more */
+            list_push(&x->cancelled, &in->link);
+        return;
+    case IN_QUEUED:
     case IN_ENDED:
         return; /* its consumer still has it, or will */
     }
@@ -81,24 +107,49 @@ void in_answer(struct xfer *x, struct msg_in *in, const struct xfer_answer *a, u
     if (status == CHI_STATUS_OK && a->body_length > CHI_FORM_BYTES_MAX)
         status = CHI_STATUS_TOO_BIG;
     for (uint32_t i = 0; i < in->pub.nregions; i++)
-        if ((in->region[i].flags & CHI_EXPOSE) && in->region[i].used > in->region[i].size && status == CHI_STATUS_OK)
+        if ((in->region[i].flags & CHI_EXPOSE) && status == CHI_STATUS_OK &&
+            (in->region[i].used > in->region[i].size || in->region[i].used < in->part[i].pushed))
             status = CHI_STATUS_INVALID;
     in->answer = (struct xfer_answer){.status = status};
     if (status == CHI_STATUS_OK)
         in->answer = *a;
+    if (CHI_UNLIKELY(in->early))
+        early_end(x, in);
     in->state = IN_ANSWERING;
     in->stamp_ns = now;
     list_push(&x->idle, &in->link);
     flow_init(&in->flow, true);
+    if (CHI_UNLIKELY(in->early))
+        flow_rewind(&in->flow);
     list_push(&s->fresh, &in->flow.link);
     in->peer->stats.answers_out++;
     session_wake(s);
 }
 
+void in_push(struct msg_in *in, uint32_t region, uint64_t bytes)
+{
+    CHI_ASSERT(in->state == IN_RUNNING && region < in->pub.nregions);
+    const struct chi_ar_region *r = &in->region[region];
+    struct in_part *part = &in->part[region];
+    CHI_ASSERT((r->flags & CHI_EXPOSE) && bytes <= r->size && (!(r->flags & CHI_WRITE) || bytes <= part->have));
+    if (bytes <= part->pushed)
+        return;
+    part->pushed = bytes;
+    if (!in->session)
+        return;
+    early_begin(in);
+    flow_rewind(&in->flow);
+    if (!list_linked(&in->flow.link))
+        list_push(&in->session->bulk, &in->flow.link);
+    session_wake(in->session);
+}
+
 void in_frame_acked(struct msg_in *in, struct xfer *x, uint64_t now)
 {
     in->unacked--;
-    if (in->unacked == 0 && in->flow.head_sent && !flow_left(&in->flow)) {
+    if (CHI_UNLIKELY(!in->flow.head_sent)) /* it may still run */
+        return;
+    if (in->unacked == 0 && !flow_left(&in->flow)) {
         end(x, in);
         return;
     }
@@ -130,11 +181,10 @@ void in_tick(struct xfer *x, uint64_t now)
 
 static void deliver(struct xfer *x, struct msg_in *in, const uint8_t *form)
 {
-    for (uint32_t i = 0; i < in->pub.nregions; i++)
-        in->region[i].used = 0;
     in->form = form;
     in->state = IN_QUEUED;
-    grant_end(in);
+    if (CHI_LIKELY(!in->streaming))
+        grant_end(in);
     list_remove(&in->link);
     list_push(&x->tasks, &in->link);
     in->peer->stats.tasks_in++;
@@ -155,7 +205,8 @@ static struct msg_in *record_new(struct xfer_session *s, const struct wire_task_
     list_init(&in->link);
     list_init(&in->grant);
     list_init(&in->flow.link);
-    in->scheduled = false;
+    in->scheduled = in->early = false;
+    in->streaming = 0;
     in->held = in->total = in->arrived = in->granted = 0;
     in->turn.place = 0;
     in->stamp_ns = now;
@@ -211,9 +262,16 @@ static bool regions_get(struct xfer *x, struct msg_in *in, const struct form_hea
         if (!p)
             return false;
         in->region[i] = (struct chi_ar_region){.ptr = p, .size = r->size, .flags = r->flags};
+        in->part[i] = (struct in_part){0};
         in->pub.nregions = i + 1;
         in->exposed += (r->flags & CHI_EXPOSE) != 0;
-        in->missing += (r->flags & CHI_WRITE) && r->size;
+        bool comes = (r->flags & CHI_WRITE) && r->size;
+        if (comes && (r->flags & CHI_STREAM)) {
+            early_begin(in);
+            in->streaming++;
+        } else {
+            in->missing += comes;
+        }
         in->total += r->flags & CHI_WRITE ? r->size : 0;
         hold(in, r->size);
     }
@@ -265,7 +323,7 @@ static bool accept(struct xfer_session *s, struct in_slot *slot, const struct wi
         return true;
     }
     bool room = regions_get(x, in, head);
-    bool whole = room && in->missing == 0 && f->inline_length == f->form_length;
+    bool whole = room && in->missing == 0 && !in->streaming && f->inline_length == f->form_length;
     if (room && !whole)
         room = form_keep(x, in, f) == CHI_DROP_NONE;
     if (!room && x->starved >= XFER_STARVED && x->held == in->held) {
@@ -285,6 +343,8 @@ static bool accept(struct xfer_session *s, struct in_slot *slot, const struct wi
     list_push(&x->idle, &in->link);
     if (f->flags & WIRE_TASK_WAITS)
         grant_begin(in);
+    if (in->missing == 0) /* the rest streams */
+        deliver(x, in, in->form);
     return true;
 }
 
@@ -320,7 +380,7 @@ void in_forget(struct xfer_session *s, struct in_slot *slot)
         in->peer->stats.tasks_in--;
         in_free(x, in);
     } else if (running) {
-        list_push(&x->cancelled, &in->link);
+        list_to_tail(&x->cancelled, &in->link);
     }
 }
 
@@ -366,6 +426,21 @@ enum chi_drop in_cancel(struct xfer_session *s, const struct wire_cancel *f)
     return CHI_DROP_NONE;
 }
 
+/* Bytes came of a region that streams. */
+static void streamed(struct xfer *x, struct msg_in *in, bool whole)
+{
+    in->streaming -= whole;
+    if (in->state == IN_RECEIVING)
+        return;
+    if (in->streaming == 0) {
+        grant_end(in);
+        if (in->state == IN_RUNNING)
+            list_remove(&in->link);
+    }
+    if (in->state == IN_RUNNING && !list_linked(&in->more))
+        list_push(&x->more, &in->more);
+}
+
 enum chi_drop in_segment(struct xfer_session *s, const struct wire_segment *f, uint64_t now)
 {
     struct xfer *x = s->x;
@@ -380,7 +455,7 @@ enum chi_drop in_segment(struct xfer_session *s, const struct wire_segment *f, u
         session_drop(s, CHI_DROP_NO_MEMORY); /* it comes again when the message is called */
         return CHI_DROP_NONE;
     }
-    if (newer < 0 || !in || in->state != IN_RECEIVING) {
+    if (newer < 0 || !in || !in_receives(in) || (f->region == 0 && in->state != IN_RECEIVING)) {
         if (newer < 0)
             session_drop(s, CHI_DROP_SLOT_STALE);
         else
@@ -388,6 +463,7 @@ enum chi_drop in_segment(struct xfer_session *s, const struct wire_segment *f, u
         return CHI_DROP_NONE;
     }
     struct place to = {.tracks = &in->tracks, .region = f->region};
+    bool streams = false;
     if (f->region == 0) {
         to.base = form_bytes(in);
         to.size = in->form_length;
@@ -398,21 +474,25 @@ enum chi_drop in_segment(struct xfer_session *s, const struct wire_segment *f, u
         struct chi_ar_region *r = &in->region[f->region - 1];
         to.base = r->ptr;
         to.size = r->size;
-        to.have = &r->used; /* until the message is whole */
+        to.have = &in->part[f->region - 1].have;
+        streams = r->flags & CHI_STREAM;
     }
-    bool was_whole = *to.have == to.size;
+    uint64_t had = *to.have;
     enum chi_drop d = place_bytes(x, &to, f->offset, f->bytes, f->length);
     if (d != CHI_DROP_NONE)
         return d;
     s->peer->stats.segment_bytes_rx += f->length;
-    in->stamp_ns = now;
-    list_to_tail(&x->idle, &in->link);
+    in_moved(x, in, now);
     if (f->region) {
         in->arrived = in->total - in->arrived > f->length ? in->arrived + f->length : in->total;
         grant_arrived(in);
     }
-    in->missing -= !was_whole && *to.have == to.size;
-    if (in->missing == 0)
+    bool whole = had < to.size && *to.have == to.size;
+    if (!streams)
+        in->missing -= whole;
+    else if (*to.have > had)
+        streamed(x, in, whole);
+    if (in->state == IN_RECEIVING && in->missing == 0)
         deliver(x, in, in->form);
     return CHI_DROP_NONE;
 }

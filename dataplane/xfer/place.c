@@ -30,7 +30,7 @@ static void advance(struct xfer *x, const struct place *to, uint64_t end)
     }
     if (t && !t->ranges.count)
         track_put(x, to->tracks, t);
-    *to->have = end;
+    __atomic_store_n(to->have, end, __ATOMIC_RELEASE); /* after the bytes: pairs with xfer_ready */
 }
 
 /* Notes a span behind a hole. */

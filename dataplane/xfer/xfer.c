@@ -33,6 +33,19 @@ void xfer_send(struct xfer *x, uint32_t node, struct xfer_out *m, uint64_t now)
 
 uint8_t *xfer_answer_room(struct xfer_in *in) { return LIST_ENTRY(in, struct msg_in, pub)->small; }
 
+uint64_t xfer_ready(const struct xfer_in *in, uint32_t region)
+{
+    const struct msg_in *m = LIST_ENTRY(in, struct msg_in, pub);
+    const struct chi_ar_region *r = &m->region[region];
+    return r->flags & CHI_WRITE ? __atomic_load_n(&m->part[region].have, __ATOMIC_ACQUIRE) : r->size;
+}
+
+void xfer_push(struct xfer *x, struct xfer_in *in, uint32_t region, uint64_t bytes, uint64_t now)
+{
+    x->now_ns = now;
+    in_push(LIST_ENTRY(in, struct msg_in, pub), region, bytes);
+}
+
 void xfer_answer(struct xfer *x, struct xfer_in *in, const struct xfer_answer *a, uint64_t now)
 {
     x->now_ns = now;
@@ -58,6 +71,10 @@ static void event_task(struct xfer *x, struct xfer_event *e)
     struct msg_in *in = LIST_ENTRY(x->tasks.next, struct msg_in, link);
     list_remove(&in->link);
     in->state = IN_RUNNING;
+    if (CHI_UNLIKELY(in->streaming)) {
+        in->stamp_ns = x->now_ns;
+        list_push(in->session ? &x->idle : &x->cancelled, &in->link);
+    }
     *e = (struct xfer_event){
         .kind = XFER_TASK, .node = in->pub.node, .in = &in->pub, .bytes = in->form, .length = in->form_length};
 }
@@ -98,6 +115,10 @@ bool xfer_next_event(struct xfer *x, struct xfer_event *out)
         x->gone = LIST_ENTRY(x->ended.next, struct msg_in, link);
         list_remove(&x->gone->link);
         *out = (struct xfer_event){.kind = XFER_ANSWERED, .node = x->gone->pub.node, .in = &x->gone->pub};
+    } else if (!list_empty(&x->more)) {
+        struct msg_in *in = LIST_ENTRY(x->more.next, struct msg_in, more);
+        list_remove(&in->more);
+        *out = (struct xfer_event){.kind = XFER_MORE, .node = in->pub.node, .in = &in->pub};
     } else {
         return false;
     }

@@ -97,7 +97,7 @@ struct xfer_out {
 
 /* A task that came in: xfer's record, from XFER_TASK until XFER_ANSWERED. */
 struct xfer_in {
-    struct chi_ar_region *regions; /* buffers of the host's memory: WRITE ones filled, EXPOSE ones undefined */
+    struct chi_ar_region *regions; /* buffers of the host's memory: WRITE ones filled, STREAM ones as far as xfer_ready says, EXPOSE ones undefined */
     uint32_t nregions;
     uint32_t node;     /* who sent it */
     void *user;        /* the consumer's */
@@ -118,7 +118,8 @@ enum xfer_event_kind {
     XFER_TASK = 1,  /* in, bytes, length: the form, whole and decodable (form_decode passed) */
     XFER_DONE,      /* out, status, bytes, length: the answer's body; `used` of the regions is set */
     XFER_ANSWERED,  /* in: the answer, not a `last` one, arrived, or nobody waits for it; the record and its buffers are gone after this event */
-    XFER_CANCELLED, /* in: its origin waits no longer; what was not begun need not be, and is answered all the same */
+    XFER_CANCELLED, /* in: its origin waits no longer; what was not begun need not be, and is answered all the same.  No XFER_MORE follows */
+    XFER_MORE,      /* in: more is there of a region with STREAM, since its XFER_TASK or the last one of these */
     XFER_PEER_UP,   /* node, incarnation */
     XFER_PEER_DOWN, /* the same; what was open with it ends in the events behind */
 };
@@ -148,7 +149,18 @@ void xfer_send(struct xfer *x, uint32_t node, struct xfer_out *m, uint64_t now);
 /* XFER_ANSWER_SMALL bytes in xfer's record of the message, for the body of its last answer. */
 uint8_t *xfer_answer_room(struct xfer_in *in);
 
-/* Answers a message, once; regions' `used` says how much of each exposed one goes back. */
+/* How many bytes of a region are there, from its start without a hole.  All of them but for one with STREAM, before its last
+ * XFER_MORE.  Any thread to which the consumer gave the record (acquire: pairs with the release in place_bytes). */
+uint64_t xfer_ready(const struct xfer_in *in, uint32_t region);
+
+/* The first `bytes` bytes of an exposed region are as they stay: they go to the origin before the answer.  Again with more; less than
+ * before says nothing.  Pre: not answered; bytes <= its size, and of a region that comes in too <= xfer_ready, as the origin sends
+ * from the same memory. */
+void xfer_push(struct xfer *x, struct xfer_in *in, uint32_t region, uint64_t bytes, uint64_t now);
+
+/* Answers a message, once; regions' `used` says how much of each exposed one goes back: not less than was pushed, else it becomes
+ * INVALID.  When inputs are still to come, they are not waited for, and stored no more.  An origin whose answer is not OK may find in its
+ * buffer what was pushed, with `used` 0. */
 void xfer_answer(struct xfer *x, struct xfer_in *in, const struct xfer_answer *a, uint64_t now);
 
 /* Takes one packet (UDP payload); ecn: enum xfer_ecn, as its IP header came; the bytes are borrowed: they stay until the events

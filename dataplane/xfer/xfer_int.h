@@ -47,7 +47,7 @@ struct track { /* what came behind a hole of one region */
 struct place {
     uint8_t *base;
     uint64_t size;
-    uint64_t *have;        /* bytes from the start without a hole */
+    uint64_t *have;        /* bytes from the start without a hole; others may read it (xfer_ready) */
     struct track **tracks; /* of the message */
     uint32_t region;
 };
@@ -104,20 +104,24 @@ struct msg_in {
     struct xfer_in pub;
     struct xfer_session *session; /* NULL: orphaned, its origin waits no longer */
     struct xfer_peer *peer;
-    struct link link;             /* RECEIVING, ANSWERING: x->idle; QUEUED: x->tasks; RUNNING: x->cancelled; ENDED: x->ended */
-    struct flow flow;             /* the answer's */
+    struct link link;             /* RECEIVING, ANSWERING, RUNNING while it streams: x->idle; QUEUED: x->tasks; RUNNING: x->cancelled;
+                                     ENDED: x->ended */
+    struct flow flow;             /* the answer's; before it, of what is pushed */
     uint64_t stamp_ns;            /* when something of it moved last */
     uint32_t slot, generation;
     uint8_t state;     /* enum in_state */
     bool internal;     /* its consumer never saw it, or gave it up with a last answer */
     uint8_t exposed;
     bool scheduled;    /* x->active has it, or x->schedule */
-    uint32_t missing;  /* regions, the form among them, that are not whole yet */
+    bool early;        /* has a region that streams, or pushed: `more` is in use */
+    uint8_t streaming; /* regions with STREAM that are not whole yet */
+    uint32_t missing;  /* the others, the form among them, that are not whole yet */
     uint64_t held;     /* bytes of the host's memory */
     uint64_t total, arrived, granted; /* bytes of its WRITE regions; arrived: and again, where the network repeats */
     struct timer turn; /* in x->schedule: by what remains */
     struct link age;   /* of x->aged, while it is in x->schedule */
     struct link grant; /* of its session's grants: one must be sent */
+    struct link more;  /* of x->more: an XFER_MORE is due */
     uint32_t unacked;  /* frames of the answer in flight or lost */
     uint32_t form_length;
     const uint8_t *form;
@@ -126,8 +130,18 @@ struct msg_in {
     struct track *tracks;
     struct xfer_answer answer;
     struct chi_ar_region region[CHI_REGIONS_MAX];
+    struct in_part {
+        uint64_t have;   /* of what comes in: bytes from the start without a hole */
+        uint64_t pushed; /* of what goes back: bytes that may go before the answer, */
+        uint64_t sent;   /* and that went */
+    } part[CHI_REGIONS_MAX];
     uint8_t small[XFER_FORM_SMALL]; /* the form until it is whole; the body of a last answer */
 };
+/* True while bytes of it are still stored. */
+static inline bool in_receives(const struct msg_in *in)
+{
+    return in->state == IN_RECEIVING || (in->state < IN_ANSWERING && in->streaming);
+}
 struct in_slot { /* of the peer's slots */
     uint32_t generation; /* newest that came; 0: none yet */
     bool waiting;        /* for room: nothing of it was kept */
@@ -257,7 +271,7 @@ struct xfer {
     bool closed;
     struct link ready; /* live sessions that can send now */
     struct link spare; /* shared ones that are not live, longest unused first */
-    struct link tasks, cancelled, ended;
+    struct link tasks, more, cancelled, ended;
     struct link news;  /* peers that came up or went down */
     struct link idle;  /* messages that wait for their peer, longest first */
     struct xfer_out *done, *done_last;
@@ -304,7 +318,8 @@ static inline enum chi_drop session_drop(struct xfer_session *s, enum chi_drop d
 void xfer_release(struct xfer *x);
 static inline bool xfer_has_events(const struct xfer *x)
 {
-    return x->done || !list_empty(&x->tasks) || !list_empty(&x->cancelled) || !list_empty(&x->ended) || !list_empty(&x->news);
+    return x->done || !list_empty(&x->tasks) || !list_empty(&x->more) || !list_empty(&x->cancelled) || !list_empty(&x->ended) ||
+           !list_empty(&x->news);
 }
 
 /* --- peer.c */
@@ -392,6 +407,14 @@ CHI_MUST_CHECK enum chi_drop in_task(struct xfer_session *s, const struct wire_t
 CHI_MUST_CHECK enum chi_drop in_segment(struct xfer_session *s, const struct wire_segment *f, uint64_t now);
 CHI_MUST_CHECK enum chi_drop in_cancel(struct xfer_session *s, const struct wire_cancel *f);
 void in_answer(struct xfer *x, struct msg_in *in, const struct xfer_answer *a, uint64_t now);
+void in_push(struct msg_in *in, uint32_t region, uint64_t bytes);
+/* Something of it moved, or may move only now. */
+static inline void in_moved(struct xfer *x, struct msg_in *in, uint64_t now)
+{
+    in->stamp_ns = now;
+    if (in->state != IN_QUEUED)
+        list_to_tail(&x->idle, &in->link);
+}
 void in_orphan(struct msg_in *in, struct xfer *x);
 /* Nobody waits for the slot's message any more: what was not handed on is dropped, else its consumer is told. */
 void in_forget(struct xfer_session *s, struct in_slot *slot);
@@ -436,6 +459,8 @@ enum flow_put { FLOW_DONE, FLOW_FULL, FLOW_TOO_BIG };
 static inline struct out_slot *flow_out(struct flow *f) { return LIST_ENTRY(f, struct out_slot, flow); }
 static inline struct msg_in *flow_in(struct flow *f) { return LIST_ENTRY(f, struct msg_in, flow); }
 void flow_init(struct flow *f, bool answer);
+/* Of the answer's flow of a message with regions: looks at them from the first on, each from where it went. */
+void flow_rewind(struct flow *f);
 /* Writes the head, with the form or its first part. */
 enum flow_put flow_head(struct xfer_session *s, struct flow *f, struct pack *k);
 /* Writes a segment of what is left; false: the packet is full, or nothing is left that may go now. */

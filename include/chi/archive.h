@@ -17,11 +17,6 @@
 
 enum chi_ar_kind { CHI_AR_OUTPUT_IN = 1, CHI_AR_INPUT_IN = 2, CHI_AR_OUTPUT_OUT = 3, CHI_AR_INPUT_OUT = 4 };
 
-enum chi_bulk_flags {
-    CHI_WRITE = 1,  /* bytes go to the other side with this archive */
-    CHI_EXPOSE = 2, /* the other side may write back into this buffer */
-};
-
 /* chi_ar_region.used before INPUT_OUT where the transport's count is not at hand, as in libchi: the length is then checked against
  * the region's size alone. */
 #define CHI_USED_UNKNOWN UINT64_MAX
@@ -31,7 +26,7 @@ struct chi_ar_region {
     void *ptr;
     uint64_t size;  /* declared by the origin */
     uint64_t used;  /* EXPOSE: bytes that came or go back, at most size; else 0 */
-    uint32_t flags; /* CHI_WRITE, CHI_EXPOSE or both */
+    uint32_t flags; /* CHI_WRITE, CHI_EXPOSE or both; with CHI_WRITE also CHI_STREAM */
 };
 
 struct chi_archive {

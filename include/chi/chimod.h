@@ -99,6 +99,31 @@ CHI_API void chi_task_submit(struct chi_rctx *r, struct chi_task *task, chi_done
 /* Ends a task whose run returned PENDING, or that run_many got. */
 CHI_API void chi_complete(struct chi_rctx *r, struct chi_task *task, enum chi_status status);
 
+/* --- regions that come in and go back while the task runs.  For a task that runs here, by the worker that runs it; b is a bulk field
+ * of the task, with ptr and size as they were when it began.  A task of this node has its submitter's own memory: all of it is there,
+ * and what is written is in its place. */
+
+/* How many bytes of the region are there now, from its start without a hole; never less than before.  All of them, but of a region
+ * with CHI_STREAM.  The bytes behind may come at any time: they are neither read nor written. */
+CHI_API uint64_t chi_bulk_ready(struct chi_rctx *r, struct chi_task *task, const struct chi_bulk *b);
+
+/* Parks the task until `bytes` bytes of the region (at most its size) are there; run, or the callback, then returns PENDING.  The runtime
+ * calls fn once, never before this returns, on the same worker and between two tasks as if it were `run`, with
+ *   OK        chi_bulk_ready is `bytes` or more, or
+ *   DEADLINE  they do not come: the origin waits no longer (its deadline passed, it or its node ended, the session is over, this daemon
+ *             stops).  What is there stays, and so do all buffers until the task ends; its status and outputs go nowhere.
+ * What fn returns ends the task, but PENDING: the task waits again, or is ended by chi_complete.  Until fn is called the task is the
+ * runtime's: to end it, to push or to wait a second time is a bug that ends the daemon.  Any number of tasks wait at once; b stays. */
+typedef enum chi_status (*chi_more_fn)(struct chi_container *c, struct chi_task *task, struct chi_rctx *r, enum chi_status status);
+CHI_API void chi_bulk_wait(struct chi_rctx *r, struct chi_task *task, const struct chi_bulk *b, uint64_t bytes, chi_more_fn fn);
+
+/* The first `bytes` bytes of a region that goes back are as they stay: they go to the origin now, while the task runs.  A hint:
+ * under load they may go with the next push, or with the answer.  The task then ends with `used` not less than what was pushed, else
+ * with INVALID.  One that does not end with OK has `used` 0 at its origin, whose buffer may hold what was pushed.
+ * Returns OK; INVALID, with nothing done, for more than the size, for a region that does not go back, and for more than is there of
+ * one that comes in too, as its origin still sends from the same memory. */
+CHI_API CHI_MUST_CHECK enum chi_status chi_bulk_push(struct chi_rctx *r, struct chi_task *task, const struct chi_bulk *b, uint64_t bytes);
+
 /* Bulk memory of this worker, 64-byte aligned, for regions of tasks that a module submits.  NULL when there is none. */
 CHI_API void *chi_mem_get(struct chi_rctx *r, uint64_t size);
 CHI_API void chi_mem_put(struct chi_rctx *r, void *p, uint64_t size);

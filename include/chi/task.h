@@ -50,6 +50,12 @@ struct chi_bulk {
 
 enum chi_dir { CHI_DIR_IN = 1, CHI_DIR_OUT = 2, CHI_DIR_INOUT = 3 };
 
+enum chi_bulk_flags { /* of a region */
+    CHI_WRITE = 1,  /* bytes go to the other side with this archive */
+    CHI_EXPOSE = 2, /* the other side may write back into this buffer */
+    CHI_STREAM = 4, /* with WRITE: the task may start before all of its bytes are there */
+};
+
 /* X(name, width in bytes).  Arrays of any of them by giving an array member. */
 #define CHI_SCALAR_LIST(X) X(U8, 1) X(U16, 2) X(U32, 4) X(U64, 8) X(I8, 1) X(I16, 2) X(I32, 4) X(I64, 8) X(F32, 4) X(F64, 8) X(BOOL, 1)
 enum chi_field_type {
@@ -71,7 +77,7 @@ struct chi_field {
     const char *name;
     uint32_t offset; /* in the method's struct */
     uint32_t count;  /* scalars: elements; STR and BYTES: capacity in bytes; BULK: 1 */
-    uint8_t dir;     /* enum chi_dir */
+    uint8_t dir;     /* enum chi_dir; BULK that comes in: with CHI_STREAM or without */
     uint8_t type;    /* enum chi_field_type */
 };
 
@@ -89,6 +95,11 @@ struct chi_field {
 #define CHI_BULK_IN(s, m) {#m, offsetof(s, m), 1, CHI_DIR_IN, CHI_T_BULK}
 #define CHI_BULK_OUT(s, m) {#m, offsetof(s, m), 1, CHI_DIR_OUT, CHI_T_BULK}
 #define CHI_BULK_INOUT(s, m) {#m, offsetof(s, m), 1, CHI_DIR_INOUT, CHI_T_BULK}
+/* The same for a task that starts before the region's bytes are all there (chi_bulk_ready).  Regions travel in the table's order, and
+ * before them what of the form fits into the first packet, behind them the rest: so it starts early when this is the last region that
+ * comes in, and the form is short. */
+#define CHI_BULK_IN_STREAM(s, m) {#m, offsetof(s, m), 1, CHI_DIR_IN | CHI_STREAM, CHI_T_BULK}
+#define CHI_BULK_INOUT_STREAM(s, m) {#m, offsetof(s, m), 1, CHI_DIR_INOUT | CHI_STREAM, CHI_T_BULK}
 
 /* Serialises one direction of a task, whichever way the archive goes; the archive keeps the first error. */
 typedef void (*chi_serialize_fn)(struct chi_archive *ar, struct chi_task *task);
@@ -116,7 +127,7 @@ struct chi_method {
 
 CHI_BEGIN
 
-/* The hash that travels with each task: over id, field names, types, directions and counts; with a function of its own for
+/* The hash that travels with each task: over id, field names, types, directions with CHI_STREAM, and counts; with a function of its own for
  * either direction over the method's name too.  Never 0.
  * Computed at the first call and kept in m->hash (and m->run beside it).  Any thread. */
 CHI_API uint32_t chi_method_hash(struct chi_method *m);

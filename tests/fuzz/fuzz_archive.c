@@ -18,13 +18,13 @@ struct mixed {
     CHI_STR_T(21) text;
     CHI_BYTES_T(300) blob;
     double d[2];
-    struct chi_bulk in, out, both;
+    struct chi_bulk in, out, both, stream;
 };
 CHI_FIELDS(mixed_fields) = {
     CHI_INOUT(U8, struct mixed, a),       CHI_INOUT(BOOL, struct mixed, flag), CHI_INOUT(U16, struct mixed, b),
     CHI_INOUT(F32, struct mixed, f),      CHI_INOUT(U64, struct mixed, c),     CHI_STR(INOUT, struct mixed, text),
     CHI_BYTES(INOUT, struct mixed, blob), CHI_INOUT(F64, struct mixed, d),     CHI_BULK_IN(struct mixed, in),
-    CHI_BULK_OUT(struct mixed, out),      CHI_BULK_INOUT(struct mixed, both),
+    CHI_BULK_OUT(struct mixed, out),      CHI_BULK_INOUT(struct mixed, both), CHI_BULK_INOUT_STREAM(struct mixed, stream),
 };
 CHI_METHOD_VAR(mixed_method) = CHI_METHOD(1, struct mixed, mixed_fields);
 
@@ -224,13 +224,14 @@ void fuzz_seeds(emit_fn emit)
 {
     static uint8_t memory[64];
     struct mixed m = {.a = 1, .flag = {true, false, true}, .c = 77, .text = {5, "hello"}, .blob = {300, {9}}};
-    m.in = m.out = m.both = (struct chi_bulk){memory, 64, 0};
+    m.in = m.out = m.both = m.stream = (struct chi_bulk){memory, 64, 0};
     emit_task(emit, "mixed_in.bin", 0, &mixed_method, &m.task);
     m.out.used = 64;
     m.both.used = 1;
     const struct form_head h = {.query = chi_local(),
-                                .regions = 3,
-                                .region = {{64, 0, CHI_WRITE}, {64, 0, CHI_EXPOSE}, {64, 0, CHI_WRITE | CHI_EXPOSE}}};
+                                .regions = 4,
+                                .region = {{64, 0, CHI_WRITE}, {64, 0, CHI_EXPOSE}, {64, 0, CHI_WRITE | CHI_EXPOSE},
+                                           {64, 0, CHI_WRITE | CHI_EXPOSE | CHI_STREAM}}};
     emit_out(emit, "mixed_out.bin", 0, &mixed_method, &m.task, &h);
     struct word w = {.value = 5};
     emit_task(emit, "word_in.bin", 1, &word_method, &w.task);

@@ -193,6 +193,7 @@ enum op { /* even; the lowest bit says which endpoint */
           OP_RESTART = 30, /* or the peer moves */
           OP_JOIN = 32,
           OP_DATA = 34,
+          OP_PUSH = 36,
           OPS = 40 /* the others: OP_DATA too */
 };
 
@@ -259,6 +260,9 @@ static void step(void)
     case OP_JOIN:
         other_joins(e);
         return;
+    case OP_PUSH:
+        push(e, how);
+        return;
     case OP_DATA:
     case OPS:
         break;
@@ -320,6 +324,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 #define JOIN OP_JOIN, 0
 #define TASK_IN 0, 0, 1, 0, 0 /* slot 0, generation 1, no region, whole */
 #define DATA OP_DATA, 0
+#define STREAM_IN(shape) DATA, 0, 0, 0, 1, shape, 137, 200, 0, 0 /* slot 0, one region of 200 bytes with STREAM; it is not answered at once */
+#define PIECE(offset, length) DATA, 0, 7, 0, 1, 2, offset, (length)-1
 
 static void join_seeds(void (*emit)(const char *name, const void *data, size_t size))
 {
@@ -344,6 +350,12 @@ static void join_seeds(void (*emit)(const char *name, const void *data, size_t s
     SEED("join_numbers", CONFIG, JOIN, DATA, 2, 0, 13, DATA, 2, 224, 64, 0, 13, DATA, 2, 222, 13);
     SEED("join_acks", CONFIG, JOIN, OP_SEND, 0, 4, 0, OP_REST, 0, 9, DATA, 0, 11, 9, 0, 0, 0, OP_REST, 0, 41);
     SEED("join_dialed", CONFIG, OP_SEND, 0, 4, 8, OP_REST, 0, 9, OP_HELLO, 0, 3, OP_REST, 0, 9);
+    SEED("join_stream", CONFIG, JOIN, STREAM_IN(0x84), PIECE(0, 100), PIECE(150, 50), PIECE(100, 50), OP_ANSWER, 0, 2, OP_REST, 0, 40);
+    SEED("join_stream_answered_early", CONFIG, JOIN, STREAM_IN(0x84), PIECE(0, 100), OP_ANSWER, 0, 2, PIECE(100, 100), OP_REST, 0, 40);
+    SEED("join_stream_forgotten", CONFIG, JOIN, STREAM_IN(0x84), PIECE(50, 50), DATA, 0, 0, 0, 2, 0, 0, 0, PIECE(0, 50), OP_REST, 0, 40);
+    SEED("join_push", CONFIG, JOIN, STREAM_IN(0x80), PIECE(0, 100), OP_PUSH, 200, OP_REST, 0, 40, PIECE(100, 100), OP_PUSH, 255, OP_ANSWER, 0,
+         16, OP_REST, 0, 40);
+    SEED("join_push_too_much", CONFIG, JOIN, STREAM_IN(0x80), PIECE(0, 100), OP_PUSH, 255, OP_ANSWER, 0, 0, OP_REST, 0, 40);
     SEED("join_refused", CONFIG, OP_SEND, 0, 4, 8, OP_REST, 0, 9, OP_REFUSE, 0, 2);
 }
 
@@ -353,6 +365,7 @@ void fuzz_seeds(void (*emit)(const char *name, const void *data, size_t size))
     SEED("echo", CONFIG, LIVE);
     SEED("echo_writers", CONFIG, OP_SEND, 0, 16, 8, OP_ARRIVE, 2, 0x15, OP_ARRIVE, 2);
     SEED("regions", CONFIG, OP_SEND, 0, 0, 12, 4, 11, 18, 20, OP_ARRIVE, 2, 0x27, OP_ARRIVE, 2, OP_ARRIVE, 2);
+    SEED("stream", CONFIG, OP_SEND, 0, 0, 6, 149, OP_ARRIVE, 2, OP_ARRIVE, 2, 0, OP_ARRIVE, 2, OP_ARRIVE, 2, OP_ANSWER + 1, 0, 2, OP_ARRIVE, 2);
     SEED("long_form", 0x80, 0x17, OP_SEND, 0, 0, 56, OP_ARRIVE, 2, OP_ARRIVE, 2, 0x0f, OP_ARRIVE, 2, OP_ARRIVE, 2);
     SEED("workers", 0x06, 0x07, ECHO, OP_ARRIVE, 2, OP_SEND + 1, 0, 0, 8, OP_ARRIVE, 2, 7, OP_ARRIVE, 2);
     SEED("both_ways", CONFIG, LIVE, OP_SEND + 1, 0, 0, 9, 13, OP_ARRIVE, 2, 0x27, OP_ARRIVE, 2);

@@ -53,10 +53,13 @@ static void make_refuse(struct endpoint *e, uint32_t from)
 /* A form's first bytes with up to 16 regions, into `still`; returns how many there are. */
 static uint32_t make_form(void)
 {
-    uint8_t shape = byte();
-    struct form_head h = {.query = {CHI_QUERY_LOCAL, 0, 0}, .regions = shape & 0x80 ? byte() % 17 : shape % 4};
-    for (uint32_t k = 0; k < h.regions; k++)
+    uint8_t shape = byte(), many = shape & 0x80 ? byte() : shape % 4;
+    struct form_head h = {.query = {CHI_QUERY_LOCAL, 0, 0}, .regions = many % 17};
+    for (uint32_t k = 0; k < h.regions; k++) {
         h.region[k] = (struct form_region){.size = number(), .flags = 1 + (shape / 4 + k) % 3};
+        if (many & 0x80 && h.region[k].flags & CHI_WRITE)
+            h.region[k].flags |= CHI_STREAM;
+    }
     uint32_t n = (uint32_t)form_encode(still, &h);
     if (shape & 0x40)
         still[number() % n] ^= byte();

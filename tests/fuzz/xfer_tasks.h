@@ -24,6 +24,8 @@ static void region_fill(struct sub *s, uint32_t k)
     uint8_t b = byte();
     struct chi_ar_region *r = &s->region[k];
     *r = (struct chi_ar_region){.size = sizes[b % 8], .flags = 1 + b / 8 % 3};
+    if (b & 0x80 && r->flags & CHI_WRITE)
+        r->flags |= CHI_STREAM;
     s->buffer[k] = malloc(r->size + 2 * GUARD);
     memset(s->buffer[k], FILL_BYTE, r->size + 2 * GUARD);
     r->ptr = s->buffer[k] + GUARD;
@@ -134,6 +136,30 @@ static void answer(struct endpoint *e, struct job *j, uint8_t how)
     }
 }
 
+/* What is there of the inputs. */
+static void inputs(const struct xfer_in *in)
+{
+    for (uint32_t k = 0; k < in->nregions; k++) {
+        const struct chi_ar_region *r = &in->regions[k];
+        uint64_t ready = xfer_ready(in, k);
+        CHI_ASSERT(ready == r->size || (ready < r->size && r->flags & CHI_STREAM));
+        touch(r->ptr, ready);
+    }
+}
+
+static void push(struct endpoint *e, uint8_t how)
+{
+    struct job *j = e->jobs;
+    while (j < e->jobs + JOBS && (!j->in || j->answered))
+        j++;
+    for (uint32_t k = 0; j < e->jobs + JOBS && k < j->in->nregions; k++)
+        if (j->in->regions[k].flags & CHI_EXPOSE) {
+            uint64_t most = xfer_ready(j->in, k);
+            memset(j->in->regions[k].ptr, FILL_BYTE, most);
+            xfer_push(e->x, j->in, k, most * how / 255, now);
+        }
+}
+
 static void task(struct endpoint *e, const struct xfer_event *ev)
 {
     struct form_head h;
@@ -149,6 +175,7 @@ static void task(struct endpoint *e, const struct xfer_event *ev)
         CHI_ASSERT(r->size == h.region[k].size && r->flags == h.region[k].flags && r->size <= MEMORY_LARGEST);
         CHI_ASSERT(r->ptr && r->used == 0);
     }
+    inputs(ev->in);
     *j = (struct job){.in = ev->in};
     ev->in->user = j;
     uint8_t how = byte();
@@ -180,6 +207,10 @@ static void drain(struct endpoint *e)
             continue;
         case XFER_CANCELLED:
             CHI_ASSERT(((struct job *)ev.in->user)->in == ev.in && !((struct job *)ev.in->user)->answered);
+            continue;
+        case XFER_MORE:
+            CHI_ASSERT(((struct job *)ev.in->user)->in == ev.in && !((struct job *)ev.in->user)->answered);
+            inputs(ev.in);
             continue;
         case XFER_PEER_UP:
         case XFER_PEER_DOWN:

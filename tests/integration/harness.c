@@ -319,6 +319,36 @@ enum chi_status io_check(struct chi_client *c, struct chi_query q, uint64_t in, 
     return st;
 }
 
+uint64_t stream_check(struct chi_client *c, struct chi_query q, uint64_t size, uint64_t stop, uint64_t seed)
+{
+    const uint8_t guard = 0xa5;
+    uint64_t end = stop && stop < size ? stop : size, sum = 0;
+    uint8_t *from = chi_bulk_alloc(c, size), *to = chi_bulk_alloc(c, size + 64);
+    assert_true(from && to);
+    for (uint64_t i = 0; i < size; i++)
+        from[i] = (uint8_t)(seed * 31 + i * 7 + i / 509);
+    for (uint64_t i = 0; i < end; i++)
+        sum += from[i];
+    memset(to, guard, size + 64);
+    struct echo_stream t = {.task = {.pool = ECHO, .query = q, .method = &echo_stream_method}, .key = seed * UINT64_C(0x9e3779b97f4a7c15),
+                            .step = 100001, .stop = stop};
+    t.in = (struct chi_bulk){.ptr = from, .size = size};
+    t.back = (struct chi_bulk){.ptr = to, .size = size};
+    chi_submit(c, &t.task);
+    assert_int_equal(chi_wait(c, &t.task, 3 * LIMIT_S * INT64_C(1000000000)), CHI_STATUS_OK);
+    assert_int_equal(t.sum, sum);
+    assert_int_equal(t.back.used, end);
+    for (uint64_t i = 0; i < end; i++)
+        if (to[i] != (from[i] ^ (uint8_t)(t.key >> 8 * (i & 7))))
+            fail_msg("byte %llu of %llu is %u", (unsigned long long)i, (unsigned long long)end, to[i]);
+    for (uint64_t i = end; i < size + 64; i++)
+        if (to[i] != guard)
+            fail_msg("byte %llu behind %llu changed", (unsigned long long)i, (unsigned long long)end);
+    chi_bulk_free(c, from);
+    chi_bulk_free(c, to);
+    return t.early;
+}
+
 static uint64_t cpu_ns(pid_t pid)
 {
     clockid_t clock;

@@ -85,3 +85,6 @@ extern const struct chi_pool_id ECHO;
 struct echo_ping ping_to(struct chi_query q, uint64_t value);
 /* An io task of both directions with fresh buffers, checked to the byte; fails the test when wrong.  Returns its status. */
 enum chi_status io_check(struct chi_client *c, struct chi_query q, uint64_t in, uint64_t out, uint64_t seed);
+/* A stream task of `size` bytes, which ends after `stop` of them (0: all), checked to the byte; fails the test when wrong, or when it does
+ * not end with OK.  Returns how often the module worked while bytes were still to come. */
+uint64_t stream_check(struct chi_client *c, struct chi_query q, uint64_t size, uint64_t stop, uint64_t seed);

@@ -85,6 +85,13 @@ static void digest__gives_bytes_back_under_the_key(void **state)
     chi_bulk_free(client, back);
 }
 
+static void stream__of_this_node_is_whole_from_the_start(void **state)
+{
+    (void)state;
+    for (uint64_t size = 0; size < 2000000; size = size * 7 + 1)
+        assert_int_equal(stream_check(client, chi_local(), size, size / 3, size), 0);
+}
+
 static void submit__window_full_says_busy_and_loses_nothing(void **state)
 {
     (void)state;
@@ -158,6 +165,7 @@ int main(void)
         cmocka_unit_test(ping__unknown_method_and_other_table_are_refused),
         cmocka_unit_test(io__every_pair_of_sizes_is_exact),
         cmocka_unit_test(digest__gives_bytes_back_under_the_key),
+        cmocka_unit_test(stream__of_this_node_is_whole_from_the_start),
         cmocka_unit_test(submit__window_full_says_busy_and_loses_nothing),
         cmocka_unit_test(disconnect__channels_are_given_back),
         cmocka_unit_test(stop__the_daemon_ends_well),

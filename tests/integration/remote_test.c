@@ -78,6 +78,16 @@ static void io__a_large_region_each_way_is_exact(void **state)
     assert_int_equal(io_check(client, there, 24000001, 24000001, 9), CHI_STATUS_OK);
 }
 
+static void stream__starts_before_it_is_whole(void **state)
+{
+    (void)state;
+    static const uint64_t sizes[] = {0, 1, 8000, 70000, 500003};
+    for (size_t i = 0; i < sizeof sizes / sizeof sizes[0]; i++)
+        stream_check(client, there, sizes[i], 0, i);
+    assert_true(stream_check(client, there, 16 << 20, 0, 7) > 0);
+    assert_true(stream_check(client, there, 16 << 20, 1 << 20, 8) > 0); /* answered before it is whole */
+}
+
 static void io__a_region_beyond_the_memory_there_is_refused(void **state)
 {
     (void)state;
@@ -234,6 +244,7 @@ int main(void)
         cmocka_unit_test(ping__thousands_at_once_come_back_each),
         cmocka_unit_test(io__every_pair_of_sizes_is_exact),
         cmocka_unit_test(io__a_large_region_each_way_is_exact),
+        cmocka_unit_test(stream__starts_before_it_is_whole),
         cmocka_unit_test(io__a_region_beyond_the_memory_there_is_refused),
         cmocka_unit_test(perf__runs_between_the_daemons_and_verifies),
         cmocka_unit_test(perf__small_tasks_share_packets),

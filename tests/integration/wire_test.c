@@ -216,6 +216,18 @@ static void wire__bad_both_ways_and_every_task_runs_once(void **state)
     assert_true(node_peer(&one, 2, "retransmits") > 0);
 }
 
+/* A part is there long before the whole: the module works on it, and sends what came of it. */
+static void wire__stream_starts_early_whatever_is_lost(void **state)
+{
+    struct counts before = counts();
+    (void)state;
+    set("both: loss=1% dup=1% reorder=1%/300us");
+    assert_true(stream_check(client, there, 16 << 20, 0, 1) > 0);
+    assert_true(stream_check(client, there, 16 << 20, 5 << 20, 2) > 0); /* answered when a third is there */
+    set("both: clear");
+    each_ran_once(before);
+}
+
 static void wire__one_way_cut_ends_tasks_by_deadline_and_heals(void **state)
 {
     static const char *const cuts[SIDES] = {"a-b: cut=yes", "b-a: cut=yes"};
@@ -384,6 +396,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(wire__perfect_passes_all_as_it_came),
         cmocka_unit_test(wire__bad_both_ways_and_every_task_runs_once),
+        cmocka_unit_test(wire__stream_starts_early_whatever_is_lost),
         cmocka_unit_test(wire__one_way_cut_ends_tasks_by_deadline_and_heals),
         cmocka_unit_test(wire__small_queue_of_a_rate_drops_and_tasks_go_through),
         cmocka_unit_test(wire__mtu_that_changes_changes_the_packets),

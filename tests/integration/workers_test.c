@@ -50,6 +50,19 @@ static void io__regions_are_exact_on_both_endpoints(void **state)
     }
 }
 
+/* The endpoint's worker is not always the lane's. */
+static void stream__on_both_nodes_and_all_lanes(void **state)
+{
+    (void)state;
+    struct chi_client *c[2] = {node_connect(&one), node_connect(&one)};
+    uint64_t early = 0;
+    for (uint64_t hash = 0; hash < 16; hash++)
+        early += stream_check(c[hash % 2], chi_hash(hash), 3 << 20, 0, hash);
+    assert_true(early > 0);
+    chi_disconnect(c[0]);
+    chi_disconnect(c[1]);
+}
+
 /* The value of a line "KEY:\tVALUE" of a thread's file in /proc, or its first line when key is NULL. */
 static void thread_says(pid_t pid, const char *tid, const char *file, const char *key, char *out, size_t cap)
 {
@@ -127,6 +140,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(ping__lanes_of_both_workers_answer),
         cmocka_unit_test(io__regions_are_exact_on_both_endpoints),
+        cmocka_unit_test(stream__on_both_nodes_and_all_lanes),
         cmocka_unit_test(workers__run_each_on_its_core),
         cmocka_unit_test(perf__runs_from_both_workers),
         cmocka_unit_test(stop__the_daemons_end_well),

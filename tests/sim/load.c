@@ -94,6 +94,8 @@ static void draw_region(struct world *w, struct sub *s, uint32_t k)
     static const uint64_t likely[] = {0, 1, 63, 64, 1000};
     struct chi_ar_region *r = &s->region[k];
     r->flags = (uint32_t)sim_draw(w, 1, 3);
+    if ((r->flags & CHI_WRITE) && mix(s->id, 500 + k) % 3 == 0)
+        r->flags |= CHI_STREAM;
     uint64_t limit = sim_draw(w, 0, 3) ? 4000 : w->o.region_max;
     r->size = sim_draw(w, 0, 2) ? sim_draw(w, 0, limit) : likely[sim_draw(w, 0, 4)];
     if (sim_draw(w, 0, 400) == 0)
@@ -303,9 +305,61 @@ static void check_task(struct world *w, const struct xfer_event *ev, const struc
     CHECK(w, s->from->node == ev->node && ev->length == s->form_length, id, ev->length);
     uint32_t prefix = form_prefix_bytes(h->regions);
     CHECK(w, filled(ev->bytes + prefix, ev->length - prefix, key_body(~id)), id, ev->length);
-    for (uint32_t k = 0; k < h->regions; k++)
-        if (h->region[k].flags & CHI_WRITE)
-            CHECK(w, filled(ev->in->regions[k].ptr, h->region[k].size, key_in(id, k)), id, k);
+}
+
+/* True when all inputs are there; what is there is right. */
+static bool check_inputs(struct world *w, const struct job *j)
+{
+    bool whole = true;
+    for (uint32_t k = 0; k < j->in->nregions; k++) {
+        const struct chi_ar_region *r = &j->in->regions[k];
+        uint64_t ready = xfer_ready(j->in, k);
+        whole &= ready == r->size;
+        CHECK(w, ready == r->size || (ready < r->size && r->flags & CHI_STREAM), ready, r->size);
+        if (r->flags & CHI_WRITE && !w->o.forge)
+            CHECK(w, filled(r->ptr, ready, key_in(j->hash, k)), j->hash, k);
+    }
+    return whole;
+}
+
+/* Sends a part of the outputs; of a region that comes in too only when nothing more comes. */
+static void push(struct job *j, bool whole)
+{
+    for (uint32_t k = 0; k < j->in->nregions; k++) {
+        struct chi_ar_region *r = &j->in->regions[k];
+        if (!(r->flags & CHI_EXPOSE) || (r->flags & CHI_WRITE && !whole))
+            continue;
+        uint64_t used = own_used(j->hash, k, r->size);
+        fill(r->ptr, used, key_out(j->hash, k));
+        xfer_push(j->at->x, j->in, k, mix(j->hash, 600 + k) % (used + 1), j->at->w->now);
+    }
+}
+
+/* Answers now, or later, or waits for more of the inputs; now and then it needs no more. */
+static void go_on(struct job *j, bool whole)
+{
+    struct world *w = j->at->w;
+    if (sim_draw(w, 0, 1))
+        push(j, whole);
+    if (!whole && sim_draw(w, 0, 15))
+        return;
+    if (sim_draw(w, 0, 1)) {
+        load_answer(j);
+        return;
+    }
+    struct event later = {.kind = EV_ANSWER, .job = j, .when = w->now + sim_draw(w, 0, sim_draw(w, 0, 9) ? 300000 : 30000000)};
+    j->scheduled = true;
+    net_event(w, &later);
+}
+
+static void more(struct endpoint *e, const struct xfer_event *ev)
+{
+    struct job *j = ev->in->user;
+    if (!CHECK(e->w, j->at == e && !j->answered && j->in == ev->in, j->hash, j->answered))
+        return;
+    bool whole = check_inputs(e->w, j);
+    if (!j->scheduled)
+        go_on(j, whole);
 }
 
 static void task(struct endpoint *e, const struct xfer_event *ev)
@@ -331,19 +385,13 @@ static void task(struct endpoint *e, const struct xfer_event *ev)
     j->next->prev = j;
     e->jobs.next = j;
     ev->in->user = j;
-    if (sim_draw(w, 0, 1)) {
-        load_answer(j);
-        return;
-    }
-    struct event later = {.kind = EV_ANSWER, .job = j, .when = w->now + sim_draw(w, 0, sim_draw(w, 0, 9) ? 300000 : 30000000)};
-    j->scheduled = true;
-    net_event(w, &later);
+    go_on(j, check_inputs(w, j));
 }
 
 static void cancelled(struct endpoint *e, const struct xfer_event *ev)
 {
     struct job *j = ev->in->user;
-    if (CHECK(e->w, j->at == e && !j->answered && j->in == ev->in, j->hash, j->answered) && sim_draw(e->w, 0, 1))
+    if (CHECK(e->w, j->at == e && !j->answered && j->in == ev->in, j->hash, j->answered) && (!j->scheduled || sim_draw(e->w, 0, 1)))
         load_answer(j); /* not run, but its answer is due all the same */
 }
 
@@ -368,6 +416,9 @@ void load_event(struct endpoint *e, const struct xfer_event *ev)
         return;
     case XFER_CANCELLED:
         cancelled(e, ev);
+        return;
+    case XFER_MORE:
+        more(e, ev);
         return;
     case XFER_PEER_DOWN: /* no false alarm */
         e->w->downs++;

@@ -166,6 +166,29 @@ static void ar_task__wrong_tables(void **state)
     }
 }
 
+/* The words of a region that streams; a region that only goes back cannot. */
+static void ar_task__stream_words(void **state)
+{
+    (void)state;
+    struct streams {
+        struct chi_task task;
+        struct chi_bulk in, both;
+    } t = {.in = {memory[0], 32, 0}, .both = {memory[1], 16, 0}};
+    const struct chi_field good[] = {CHI_BULK_IN_STREAM(struct streams, in), CHI_BULK_INOUT_STREAM(struct streams, both)};
+    const struct chi_field bad[] = {{"in", offsetof(struct streams, in), 1, CHI_DIR_OUT | CHI_STREAM, CHI_T_BULK}};
+    struct chi_method m = {"STREAMS", good, NULL, NULL, sizeof t, 0, 2, 1, {0}};
+    struct chi_ar_region r[CHI_REGIONS_MAX];
+    struct chi_archive ar;
+    chi_ar_init(&ar, CHI_AR_OUTPUT_IN, NULL, 0, r, 0);
+    assert_int_equal(chi_ar_task(&ar, &m, &t.task), CHI_STATUS_OK);
+    assert_int_equal(r[0].flags, CHI_WRITE | CHI_STREAM);
+    assert_int_equal(r[1].flags, CHI_WRITE | CHI_EXPOSE | CHI_STREAM);
+    m.fields = bad;
+    m.nfields = 1;
+    chi_ar_init(&ar, CHI_AR_OUTPUT_IN, NULL, 0, r, 0);
+    assert_int_equal(chi_ar_task(&ar, &m, &t.task), CHI_STATUS_INVALID);
+}
+
 static void ar_task__wrong_methods(void **state)
 {
     (void)state;
@@ -326,7 +349,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(ar_task__runs),
         cmocka_unit_test(ar_task__four_archives), cmocka_unit_test(ar_task__every_byte_is_needed),
-        cmocka_unit_test(ar_task__wrong_tables),  cmocka_unit_test(ar_task__wrong_methods),
+        cmocka_unit_test(ar_task__wrong_tables),  cmocka_unit_test(ar_task__stream_words), cmocka_unit_test(ar_task__wrong_methods),
         cmocka_unit_test(ar_task__largest_method), cmocka_unit_test(ar_task__no_fields),     cmocka_unit_test(ar_task__by_hand),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

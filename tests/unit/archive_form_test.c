@@ -74,7 +74,7 @@ static void form_decode__refuses_each_field(void **state)
         {11, 17},   {11, 255},                      /* regions */
         {12, 1},                                    /* count of a query that is no range */
         {39, 0x80},                                 /* size above 2^63 - 1 */
-        {48, 0},    {48, 4},   {48, 255},           /* flags */
+        {48, 0},    {48, 4},   {48, 6},   {48, 8}, {48, 255}, /* flags; STREAM comes with WRITE alone */
         {49, 1},    {52, 1},   {55, 0x80}, {79, 1}, /* padding */
     };
     struct form_head h = example(), back;
@@ -98,13 +98,15 @@ static void form_decode__takes_the_ends_of_each_range(void **state)
     (void)state;
     struct form_head h = {.regions = CHI_REGIONS_MAX}, back;
     for (uint32_t i = 0; i < CHI_REGIONS_MAX; i++)
-        h.region[i] = (struct form_region){INT64_MAX - i, UINT64_MAX, CHI_WRITE + i % 3};
+        h.region[i] = (struct form_region){INT64_MAX - i, UINT64_MAX, (uint8_t[]){1, 2, 3, 5, 7}[i % 5]};
     uint8_t p[FORM_PREFIX_MAX];
     for (h.query.kind = CHI_QUERY_LOCAL; h.query.kind <= CHI_QUERY_DYNAMIC; h.query.kind++) {
         assert_int_equal(form_encode(p, &h), sizeof p);
         assert_int_equal(form_decode(p, sizeof p, &back), CHI_DROP_NONE);
         assert_int_equal(back.query.kind, h.query.kind);
         assert_true(back.regions == CHI_REGIONS_MAX && back.region[0].size == INT64_MAX);
+        for (uint32_t i = 0; i < CHI_REGIONS_MAX; i++)
+            assert_int_equal(back.region[i].flags, h.region[i].flags);
         assert_true(back.region[CHI_REGIONS_MAX - 1].size == INT64_MAX - (CHI_REGIONS_MAX - 1));
     }
 }

@@ -33,7 +33,7 @@ static void method_hash__covers_each_property(void **state)
     assert_int_not_equal(hash_of(base, 2, 8), h);
     assert_int_not_equal(hash_of(base, 1, 7), h);
     struct chi_field f[2];
-    for (unsigned change = 0; change < 5; change++) {
+    for (unsigned change = 0; change < 6; change++) {
         f[0] = base[0];
         f[1] = base[1];
         if (change == 0)
@@ -44,6 +44,8 @@ static void method_hash__covers_each_property(void **state)
             f[1].type = CHI_T_I8;
         else if (change == 3)
             f[1].count = 5;
+        else if (change == 4)
+            f[0].dir = CHI_DIR_IN | CHI_STREAM;
         else
             f[0] = base[1], f[1] = base[0]; /* their order */
         assert_int_not_equal(hash_of(f, 2, 7), h);

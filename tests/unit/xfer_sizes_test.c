@@ -279,7 +279,7 @@ static void inputs_skip(struct net *n, struct net_task *t)
         in = peer_find(n->end[1].x, 1)->send->in[o->index].in;
     } while (!in || in->arrived < unasked);
     place_forget(n->end[1].x, &in->tracks);
-    in->region[0].used = in->arrived = SKIPPED + unasked;
+    in->part[0].have = in->arrived = SKIPPED + unasked;
     grant_arrived(in);
     n->end[1].when = n->now;
 }
