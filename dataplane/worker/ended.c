@@ -59,10 +59,13 @@ static bool keep_extra(struct worker *w, struct task *t, const uint8_t *p, uint3
     return true;
 }
 
+/* Called with too little room too, which saves no lengths: those of prepare_answer stay, the regions go by them. */
 static size_t write_body(struct xfer_in *in, uint8_t *dst, size_t cap)
 {
+    struct chi_ar_region regions[CHI_REGIONS_MAX];
     enum chi_status st;
-    return save_body(in->user, dst, cap, in->regions, &st);
+    memcpy(regions, in->regions, in->nregions * sizeof regions[0]);
+    return save_body(in->user, dst, cap, regions, &st);
 }
 
 /* True when the answers of tasks without regions fit into the endpoint's record.  What a field table writes is never longer than its

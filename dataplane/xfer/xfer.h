@@ -103,7 +103,8 @@ struct xfer_in {
     void *user;        /* the consumer's */
 };
 
-/* The answer's body: bytes that stay until XFER_ANSWERED, or a writer as above; of one that finds no room nothing goes. */
+/* The answer's body: bytes that stay until XFER_ANSWERED, or a writer as above, which leaves the regions as they
+ * are; of one that finds no room nothing goes. */
 enum { XFER_ANSWER_SMALL = 128 };
 struct xfer_answer {
     enum chi_status status; /* not OK: no body, and nothing of the regions goes back */

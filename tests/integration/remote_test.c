@@ -72,6 +72,31 @@ static void io__every_pair_of_sizes_is_exact(void **state)
             assert_int_equal(io_check(client, there, sizes[i], sizes[k], i * n + k), CHI_STATUS_OK);
 }
 
+/* Two answers, of which the first leaves less and less room in its packet: also when the head of the second one does not fit, or
+ * only without its body, its region comes. */
+static void io__answers_that_share_a_packet_bring_their_regions(void **state)
+{
+    (void)state;
+    enum { FIRST = 8600, LAST = 8900, STEP = 4, SECOND = 100 };
+    for (uint64_t size = FIRST; size < LAST; size += STEP) {
+        struct echo_io t[2];
+        for (uint64_t i = 0; i < 2; i++) {
+            uint64_t n = i ? SECOND : size;
+            t[i] = (struct echo_io){.task = {.pool = ECHO, .query = there, .method = &echo_io_method}, .seed = size + i};
+            t[i].out = (struct chi_bulk){.ptr = chi_bulk_alloc(client, n), .size = n};
+            memset(t[i].out.ptr, 0, n);
+        }
+        for (int i = 0; i < 2; i++)
+            assert_int_equal(chi_submit(client, &t[i].task), CHI_STATUS_PENDING);
+        for (int i = 0; i < 2; i++) {
+            assert_int_equal(chi_wait(client, &t[i].task, INT64_C(60000000000)), CHI_STATUS_OK);
+            for (uint64_t k = 0; k < t[i].out.size; k++)
+                assert_int_equal(((uint8_t *)t[i].out.ptr)[k], (uint8_t)(t[i].seed + k));
+            chi_bulk_free(client, t[i].out.ptr);
+        }
+    }
+}
+
 static void io__a_large_region_each_way_is_exact(void **state)
 {
     (void)state;
@@ -243,6 +268,7 @@ int main(void)
         cmocka_unit_test(ping__statuses_come_back),
         cmocka_unit_test(ping__thousands_at_once_come_back_each),
         cmocka_unit_test(io__every_pair_of_sizes_is_exact),
+        cmocka_unit_test(io__answers_that_share_a_packet_bring_their_regions),
         cmocka_unit_test(io__a_large_region_each_way_is_exact),
         cmocka_unit_test(stream__starts_before_it_is_whole),
         cmocka_unit_test(io__a_region_beyond_the_memory_there_is_refused),
