@@ -451,6 +451,8 @@ enum chi_drop in_segment(struct xfer_session *s, const struct wire_segment *f, u
     if (newer > 0)
         return CHI_DROP_REGION_UNKNOWN; /* its TASK_IN is not here yet */
     struct msg_in *in = slot->in;
+    if (slot->waiting && slot == x->called && newer == 0)
+        return CHI_DROP_REGION_UNKNOWN; /* it overtook the TASK_IN with which its message begins again */
     if (slot->waiting && newer == 0) {
         session_drop(s, CHI_DROP_NO_MEMORY); /* it comes again when the message is called */
         return CHI_DROP_NONE;

@@ -179,6 +179,41 @@ static void room__is_waited_for_in_order_and_called(void **state)
     script_close(&s);
 }
 
+/* A called message begins again, and its segments overtake its TASK_IN: they are not taken for those of before, which nobody
+ * needs, but come again. */
+static void room__of_a_called_message_whose_segments_come_first(void **state)
+{
+    (void)state;
+    struct script s;
+    struct wire_ack a;
+    struct wire_header h;
+    struct wire_frame f;
+    struct xfer_event ev;
+    struct xfer_config c = config();
+    live(&s, &c);
+    s.no_memory = true;
+    assert_int_equal(offer(&s, 0, 1, 1500, 0, CHI_WRITE), CHI_DROP_NONE);
+    bring(&s, 0, 0, 1000); /* of before: there is no room for it */
+    assert_int_equal(s.drops[CHI_DROP_NO_MEMORY], 2);
+    s.no_memory = false;
+    script_wait(&s, 1 * MS);
+    expect_grant(&s, 0, 0, WIRE_GRANT_AGAIN);
+    data_begin(&s);
+    data_segment(&s, 0, 1, 1, 0, 1000, bulk, 500);
+    assert_int_equal(data_end(&s), CHI_DROP_REGION_UNKNOWN);
+    uint64_t refused = s.number;
+    assert_int_equal(offer(&s, 0, 1, 1500, 0, CHI_WRITE), CHI_DROP_NONE);
+    script_tx(&s);
+    struct wire_cursor cur = script_take_data(&s, &h);
+    assert_int_equal(script_frame(&cur, &f), WIRE_FRAME_ACK);
+    a = f.ack;
+    assert_int_equal(a.r[0].first, refused + 1);
+    assert_int_equal(a.r[1].last, refused - 1);
+    bring(&s, 0, 0, 1500);
+    script_event(&s, XFER_TASK, &ev);
+    script_close(&s);
+}
+
 static void room__keeps_the_place_of_one_that_finds_none_again(void **state)
 {
     (void)state;
@@ -549,6 +584,7 @@ int main(void)
         cmocka_unit_test(grant__that_was_lost_is_said_again_as_it_is_now),
         cmocka_unit_test(grants__go_to_the_shortest_first),
         cmocka_unit_test(room__is_waited_for_in_order_and_called),
+        cmocka_unit_test(room__of_a_called_message_whose_segments_come_first),
         cmocka_unit_test(room__keeps_the_place_of_one_that_finds_none_again),
         cmocka_unit_test(room__that_never_comes_ends_with_a_status),
         cmocka_unit_test(room__of_a_peer_is_bounded),
