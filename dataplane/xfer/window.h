@@ -18,4 +18,7 @@ static inline bool window_room(const struct xfer_session *s)
 }
 
 /* True when it may go now. */
-static inline bool window_open(const struct xfer_session *s) { return window_room(s) && cc_next_ns(&s->cc) <= s->x->now_ns; }
+static inline bool window_open(const struct xfer_session *s)
+{
+    return window_room(s) && (s->urgent || cc_next_ns(&s->cc) <= s->x->now_ns);
+}

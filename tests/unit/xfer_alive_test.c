@@ -135,6 +135,34 @@ static void ping__is_sent_while_something_is_open_and_nothing_is_heard(void **st
     script_close(&s);
 }
 
+/* What is out was not acknowledged, and the window is full: a peer that lives is still asked, and heard. */
+static void ping__is_sent_though_the_window_is_full(void **state)
+{
+    (void)state;
+    static uint8_t bulk[100000];
+    struct script s;
+    struct xfer_config c = script_config();
+    c.silence_ns = 40 * MS;
+    c.pto_min_ns = c.pto_max_ns = 1000 * MS; /* no probe comes before it */
+    struct chi_ar_region r = {.ptr = bulk, .size = sizeof bulk, .flags = CHI_WRITE};
+    struct form_region f = {.size = sizeof bulk, .flags = CHI_WRITE};
+    struct xfer_out m = {.form = form, .form_length = script_form(form, &f, 1, 8), .regions = &r, .nregions = 1};
+    c.window_packets = 16;
+    script_open_with(&s, &c);
+    script_handshake(&s);
+    m.deadline_ns = s.now + 100000 * MS;
+    xfer_send(s.x, 2, &m, s.now);
+    script_tx(&s);
+    struct xfer_peer_stats st;
+    xfer_stats(s.x, &st, 1);
+    assert_true(st.in_flight_bytes >= st.window);
+    s.taken = s.sent_count;
+    for (int ms = 0; ms < 10; ms++)
+        script_wait(&s, MS);
+    assert_int_equal(pings(&s), 1);
+    script_close(&s);
+}
+
 static void pause__of_our_own_is_no_silence_of_the_peer(void **state)
 {
     (void)state;
@@ -232,6 +260,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(silence__ends_what_is_open_and_says_whether_it_may_have_run),
         cmocka_unit_test(ping__is_sent_while_something_is_open_and_nothing_is_heard),
+        cmocka_unit_test(ping__is_sent_though_the_window_is_full),
         cmocka_unit_test(pause__of_our_own_is_no_silence_of_the_peer),
         cmocka_unit_test(silence__cancels_the_peer_s_tasks_and_leaves_other_peers_alone),
         cmocka_unit_test(silence__about_a_message_that_waits_for_our_grant_does_not_count),

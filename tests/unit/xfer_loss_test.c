@@ -248,6 +248,44 @@ static void probe__has_nothing_to_say_after_the_end(void **state)
     script_close(&s);
 }
 
+/* All that is out was lost, and by then the window is smaller than that: each time-out still sends a packet, and the answer to one of
+ * them brings back the rest. */
+static void probe__goes_though_the_window_is_full(void **state)
+{
+    (void)state;
+    struct script s;
+    struct xfer_out m;
+    struct xfer_peer_stats st;
+    struct chi_ar_region r = {.ptr = bulk, .size = sizeof bulk, .flags = CHI_WRITE};
+    unsigned n[8];
+    uint64_t last = 0;
+    script_live(&s);
+    send_form(&s, &m, 10, &r);
+    script_tx(&s);
+    for (uint64_t i = 1; i <= 8; i++)
+        assert_int_equal(take(&s, n), i);
+    ack(&s, 1, 1);
+    script_tx(&s);
+    assert_int_equal(take(&s, n), 9);
+    for (int i = 0; i < 6; i++) {
+        uint64_t at = s.now;
+        while (s.taken == s.sent_count && s.now - at <= 16 * MS)
+            script_wait(&s, 100000);
+        assert_true(s.now - at <= 16 * MS); /* pto_max_ns */
+        last = take(&s, n);
+        assert_int_equal(n[WIRE_FRAME_SEGMENT], 1);
+        script_nothing_sent(&s);
+    }
+    xfer_stats(s.x, &st, 1);
+    assert_true(st.window < st.in_flight_bytes);
+    ack(&s, last, last);
+    xfer_stats(s.x, &st, 1);
+    assert_int_equal(st.in_flight, 0); /* the others are lost */
+    script_tx(&s);
+    take(&s, n);
+    script_close(&s);
+}
+
 static void loss__by_three_later_packets(void **state)
 {
     (void)state;
@@ -524,6 +562,7 @@ int main(void)
         cmocka_unit_test(ack__with_many_holes_stays_bounded),
         cmocka_unit_test(probe__repeats_the_oldest_with_back_off),
         cmocka_unit_test(probe__has_nothing_to_say_after_the_end),
+        cmocka_unit_test(probe__goes_though_the_window_is_full),
         cmocka_unit_test(loss__by_three_later_packets),
         cmocka_unit_test(loss__by_time_behind_a_later_packet),
         cmocka_unit_test(rtt__is_sampled_without_the_peers_delay),
