@@ -271,6 +271,16 @@ static void memory__that_is_used_up_ends_large_tasks(void **state)
     pair_stop(&one, &two);
 }
 
+static bool all_is_back(void *arg)
+{
+    json_t *list = node_call(arg, "worker.list"), *w = json_array_get(list, 0);
+    json_t *tasks = json_object_get(w, "tasks_open"), *memory = json_object_get(w, "memory_used_bytes");
+    assert_true(json_is_integer(tasks) && json_is_integer(memory));
+    bool back = json_integer_value(tasks) == 0 && json_integer_value(memory) == 0;
+    json_decref(list);
+    return back;
+}
+
 /* Several times what there is, one after the other: all of it is given back. */
 static void memory__of_tasks_that_ended_is_used_again(void **state)
 {
@@ -293,6 +303,8 @@ static void memory__of_tasks_that_ended_is_used_again(void **state)
     }
     for (unsigned i = 0; i < 40; i++)
         assert_int_equal(io_check(c, there, 4000000, 4000000, i), CHI_STATUS_OK);
+    until(all_is_back, &one, "node 1 has no task and no bulk memory out");
+    until(all_is_back, &two, "nor has node 2");
     chi_disconnect(c);
     pair_stop(&one, &two);
 }
@@ -411,6 +423,9 @@ static void client__of_a_worker_that_does_not_turn_is_refused(void **state)
     chi_submit(c, &t.task);
     until(is_held, gate, "the worker is in the module");
     assert_int_equal(chi_connect(one.socket, NULL, &refused), -ETIMEDOUT);
+    json_t *list = node_call(&one, "worker.list"); /* what the worker itself must say is not known */
+    assert_true(json_is_null(json_object_get(json_array_get(list, 0), "tasks_open")));
+    json_decref(list);
     __atomic_store_n(&gate[0], 1, __ATOMIC_RELEASE);
     assert_int_equal(chi_wait(c, &t.task, LONG), CHI_STATUS_OK);
     chi_disconnect(c);
