@@ -88,7 +88,7 @@ void node_configure(struct node *n, uint32_t id, const struct node_options *o)
     assert_int_equal(fclose(f), 0);
 }
 
-static void show_log(const char *log)
+void show_log(const char *log)
 {
     char line[512];
     FILE *f = fopen(log, "r");
@@ -110,7 +110,7 @@ static bool log_says(const struct node *n, const char *text)
     return found;
 }
 
-pid_t program_start(const char *const argv[], const char *log, const char *ready, int *out)
+pid_t program_spawn(const char *const argv[], const char *log, int *out)
 {
     int fds[2], fd = open(log, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
     assert_true(fd >= 0 && pipe2(fds, O_CLOEXEC) == 0);
@@ -126,25 +126,50 @@ pid_t program_start(const char *const argv[], const char *log, const char *ready
     close(fds[1]);
     close(fd);
     *out = fds[0];
+    return pid;
+}
+
+void program_await(const char *name, const char *log, const char *ready, int out)
+{
     char text[1024] = "";
     size_t have = 0;
     while (!strstr(text, ready) || text[have - 1] != '\n') {
-        struct pollfd p = {.fd = *out, .events = POLLIN};
-        ssize_t got = poll(&p, 1, LIMIT_S * 1000) == 1 ? read(*out, text + have, sizeof text - 1 - have) : 0;
+        struct pollfd p = {.fd = out, .events = POLLIN};
+        ssize_t got = poll(&p, 1, LIMIT_S * 1000) == 1 ? read(out, text + have, sizeof text - 1 - have) : 0;
         if (got <= 0) {
             show_log(log);
-            fail_msg("%s did not become ready: %s", argv[0], text);
+            fail_msg("%s did not become ready: %s", name, text);
         }
         have += (size_t)got;
         text[have] = 0;
     }
+}
+
+pid_t program_start(const char *const argv[], const char *log, const char *ready, int *out)
+{
+    pid_t pid = program_spawn(argv, log, out);
+    program_await(argv[0], log, ready, *out);
     return pid;
 }
 
-void node_start(struct node *n)
+void node_spawn(struct node *n)
 {
     const char *const argv[] = {CHI_BUILD_DIR "/bin/chimaerad", "--config", n->config, NULL};
-    n->pid = program_start(argv, n->log, "is ready", &n->out);
+    n->pid = program_spawn(argv, n->log, &n->out);
+}
+
+bool node_speaks(const struct node *n)
+{
+    struct pollfd p = {.fd = n->out, .events = POLLIN};
+    return poll(&p, 1, 0) == 1;
+}
+
+void node_await(struct node *n) { program_await("chimaerad", n->log, "is ready", n->out); }
+
+void node_start(struct node *n)
+{
+    node_spawn(n);
+    node_await(n);
 }
 
 int node_stop(struct node *n)
@@ -202,15 +227,19 @@ int run_program(char *out, size_t cap, const char *const argv[])
     return WIFEXITED(status) ? WEXITSTATUS(status) : -1;
 }
 
-json_t *node_call(const struct node *n, const char *method)
+json_t *control_call(const char *path, const char *method, json_t *params)
 {
+    const struct timeval limit = {LIMIT_S, 0};
     struct sockaddr_un a = {.sun_family = AF_UNIX};
-    snprintf(a.sun_path, sizeof a.sun_path, "%.100s", n->socket);
+    snprintf(a.sun_path, sizeof a.sun_path, "%.100s", path);
     int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    assert_int_equal(setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof limit), 0);
     assert_int_equal(connect(fd, (struct sockaddr *)&a, sizeof a), 0);
-    char request[160];
-    int len = snprintf(request, sizeof request, "{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"%s\"}\n", method);
-    assert_int_equal(write(fd, request, (size_t)len), len);
+    json_t *request = json_pack("{s:s, s:i, s:s, s:o*}", "jsonrpc", "2.0", "id", 1, "method", method, "params", params);
+    char *text = json_dumps(request, JSON_COMPACT);
+    json_decref(request);
+    assert_int_equal(dprintf(fd, "%s\n", text), strlen(text) + 1);
+    free(text);
     FILE *f = fdopen(fd, "r");
     json_error_t e;
     json_t *answer = json_loadf(f, JSON_DISABLE_EOF_CHECK, &e);
@@ -218,13 +247,15 @@ json_t *node_call(const struct node *n, const char *method)
     assert_non_null(answer);
     json_t *result = json_object_get(answer, "result");
     if (!result) {
-        char *text = json_dumps(answer, 0);
-        fail_msg("%s of node%u: %s", method, n->id, text);
+        text = json_dumps(answer, 0);
+        fail_msg("%s of %s: %s", method, path, text);
     }
     json_incref(result);
     json_decref(answer);
     return result;
 }
+
+json_t *node_call(const struct node *n, const char *method) { return control_call(n->socket, method, NULL); }
 
 uint64_t node_drop(const struct node *n, const char *reason)
 {
@@ -358,16 +389,7 @@ static uint64_t cpu_ns(pid_t pid)
     return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
 }
 
-#if defined(__has_feature)
-#if __has_feature(address_sanitizer)
-#define SANITIZED 1
-#endif
-#endif
-#if defined(__SANITIZE_ADDRESS__) || defined(SANITIZED)
-enum { IDLE_PERCENT = 10 }; /* the sanitizer's own cost */
-#else
-enum { IDLE_PERCENT = 2 };
-#endif
+enum { IDLE_PERCENT = SANITIZED ? 10 : 2 }; /* the sanitizer's own cost */
 
 /* The span that is measured; CPU time is asserted, which the load of others does not change. */
 void expect_idle(pid_t pid)

@@ -15,6 +15,18 @@
 #include "chi/client.h"
 #include "chimods/echo/echo.h"
 
+#if defined(__has_feature)
+#if __has_feature(address_sanitizer)
+#define SANITIZED 1
+#endif
+#endif
+#ifdef __SANITIZE_ADDRESS__
+#define SANITIZED 1
+#endif
+#ifndef SANITIZED
+#define SANITIZED 0
+#endif
+
 struct node {
     uint32_t id;
     pid_t pid;
@@ -50,6 +62,10 @@ int folder_teardown(void **state);
 void node_configure(struct node *n, uint32_t id, const struct node_options *o);
 /* Starts it and waits until it says that it is ready; fails the test with its messages otherwise. */
 void node_start(struct node *n);
+/* The same in two steps; node_await does not wait once node_speaks. */
+void node_spawn(struct node *n);
+bool node_speaks(const struct node *n);
+void node_await(struct node *n);
 /* SIGTERM, and its exit status; -1 when it was killed by a signal, NODE_GAVE_UP when it ended well, but not all of its tasks.
  * Prints its messages unless it is 0. */
 enum { NODE_GAVE_UP = -2 };
@@ -60,10 +76,15 @@ void node_kill(struct node *n); /* SIGKILL, and waits */
 /* Starts a program, with stderr in the file `log`, and waits for its first line, which must hold `ready`; fails the test with its
  * messages otherwise.  Its stdout from then on is *out.  It dies with the test. */
 pid_t program_start(const char *const argv[], const char *log, const char *ready, int *out);
+/* Its two steps. */
+pid_t program_spawn(const char *const argv[], const char *log, int *out);
+void program_await(const char *name, const char *log, const char *ready, int out);
+void show_log(const char *log); /* prints it */
 /* Runs a program to its end: exit status, and what it printed (stdout and stderr) in out. */
 int run_program(char *out, size_t cap, const char *const argv[]);
 
-/* A JSON-RPC call; the result (new reference), fails the test on an error. */
+/* A JSON-RPC call; the result (new reference), fails the test on an error.  params: taken over; NULL: none. */
+json_t *control_call(const char *path, const char *method, json_t *params);
 json_t *node_call(const struct node *n, const char *method);
 /* A counter of "stats" -> drops, and a field of the peer list's entry for a node. */
 uint64_t node_drop(const struct node *n, const char *reason);

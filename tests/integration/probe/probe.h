@@ -1,8 +1,10 @@
 /* probe.h - ChiMod of the tests: shows where a task ran, routes by its monitor, waits for a subtask, carries every field type. */
 #pragma once
+#include <string.h>
+
 #include "chi/archive.h"
 
-enum { PROBE_WHERE = 1, PROBE_FIELDS = 2, PROBE_HAND = 3, PROBE_HOLD = 4, PROBE_MIXED = 5, PROBE_LARGE = 6, PROBE_LIST = 7 };
+enum { PROBE_WHERE = 1, PROBE_FIELDS = 2, PROBE_HAND = 3, PROBE_HOLD = 4, PROBE_MIXED = 5, PROBE_LARGE = 6, PROBE_LIST = 7, PROBE_ONCE = 8 };
 enum probe_mode {
     PROBE_PLAIN,
     PROBE_STAY_DYNAMIC, /* GLOBAL_SCHEDULE leaves the query as it is */
@@ -134,3 +136,55 @@ static inline void probe_mixed_out(struct chi_archive *ar, struct chi_task *task
     chi_ar_u64(ar, &((struct probe_mixed *)task)->twice, 1);
 }
 CHI_METHOD_VAR(probe_mixed_method) = {"PROBE_MIXED", probe_mixed_fields, NULL, probe_mixed_out, sizeof(struct probe_mixed), 0, 1, PROBE_MIXED, {0, 0}};
+
+/* once: leaves a mark that it ran in the file that the daemon's environment names, which outlives the daemon: byte `id` counts
+ * its runs, with PROBE_WRONG when `in` did not hold the bytes of its id.  Fills `out` with those of ~id. */
+#define PROBE_RUNS "CHI_PROBE_RUNS"
+enum { PROBE_RUNS_BYTES = 1 << 24, PROBE_WRONG = 0x80 };
+struct probe_once {
+    struct chi_task task;
+    uint64_t id;         /* IN, below PROBE_RUNS_BYTES; else, and without a file: INVALID */
+    struct chi_bulk in;  /* IN */
+    struct chi_bulk out; /* OUT */
+};
+CHI_FIELDS(probe_once_fields) = {
+    CHI_IN(U64, struct probe_once, id),
+    CHI_BULK_IN(struct probe_once, in),
+    CHI_BULK_OUT(struct probe_once, out),
+};
+CHI_METHOD_VAR(probe_once_method) = CHI_METHOD(PROBE_ONCE, struct probe_once, probe_once_fields);
+
+enum { PROBE_WORDS = 512 };
+/* Words `first` and on of the bytes that belong to an id: no two places of one, nor one place of two, are likely to be alike. */
+static inline void probe_words(uint64_t *w, uint64_t id, uint64_t first)
+{
+    for (uint64_t i = 0; i < PROBE_WORDS; i++) {
+        uint64_t v = (id * 0x9e3779b97f4a7c15u + first + i) * 0xbf58476d1ce4e5b9u;
+        w[i] = v ^ v >> 29;
+    }
+}
+static inline void probe_fill(uint8_t *p, uint64_t n, uint64_t id)
+{
+    uint64_t w[PROBE_WORDS];
+    for (uint64_t at = 0; at < n; at += sizeof w) {
+        probe_words(w, id, at / 8);
+        memcpy(p + at, w, n - at < sizeof w ? n - at : sizeof w);
+    }
+}
+/* Where the first of n bytes is that is not the id's, each byte changed by that of `key` which follows it; n: all are right. */
+static inline uint64_t probe_wrong_at(const uint8_t *p, uint64_t n, uint64_t id, uint64_t key)
+{
+    uint64_t w[PROBE_WORDS];
+    for (uint64_t at = 0; at < n; at += sizeof w) {
+        uint64_t k = n - at < sizeof w ? n - at : sizeof w;
+        probe_words(w, id, at / 8);
+        for (unsigned i = 0; key && i < PROBE_WORDS; i++)
+            w[i] ^= key;
+        if (memcmp(p + at, w, k) == 0)
+            continue;
+        while (*(p + at) == ((const uint8_t *)w)[at % sizeof w])
+            at++;
+        return at;
+    }
+    return n;
+}
