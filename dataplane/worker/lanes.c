@@ -1,6 +1,8 @@
 /* lanes.c - runs the ready lanes, and the modules that poll. */
 #include "internal.h"
 
+enum { CLOCK_EACH = 8 };
+
 static unsigned run_many(struct worker *w, struct chi_lane *lane)
 {
     struct chi_task *batch[WORKER_LANE_BUDGET];
@@ -12,12 +14,20 @@ static unsigned run_many(struct worker *w, struct chi_lane *lane)
     return n;
 }
 
+/* True when the turn has taken so long that ports and clients come first again: else a few tasks of large regions keep the endpoint
+ * silent until its peers take it for dead.  The clock is read after tasks with regions, and now and then after others. */
+static bool turn_is_over(const struct worker *w, unsigned n, bool regions)
+{
+    return (regions || n % CLOCK_EACH == 0) && net_now_ns() - w->rctx.now_ns > w->turn_limit_ns;
+}
+
 static unsigned run_each(struct worker *w, struct chi_lane *lane)
 {
     unsigned n = 0;
     struct lane_item *l;
-    while (n < WORKER_LANE_BUDGET && (l = lane_pop(lane))) {
+    while (!w->turn_over && n < WORKER_LANE_BUDGET && (l = lane_pop(lane))) {
         struct task *t = task_of_link(l);
+        bool regions = t->nregions;
         CHI_ASSERT(t->state == TASK_QUEUED);
         t->state = TASK_RUNNING;
         enum chi_status st = CHI_STATUS_DEADLINE;
@@ -25,7 +35,7 @@ static unsigned run_each(struct worker *w, struct chi_lane *lane)
             st = lane->container->ops->run(lane->container, task_public(t), &w->rctx);
         if (st != CHI_STATUS_PENDING)
             chi_complete(&w->rctx, task_public(t), st);
-        n++;
+        w->turn_over = turn_is_over(w, ++n, regions);
     }
     return n;
 }
@@ -36,7 +46,7 @@ unsigned lanes_run(struct worker *w)
     /* Lanes that become ready while this runs wait for the next turn: each source gets its share. */
     struct chi_lane *last = w->ready.head ? (struct chi_lane *)((char *)w->ready.tail - offsetof(struct chi_lane, next_ready)) : NULL;
     struct chi_lane *lane;
-    while (last && (lane = ready_take(&w->ready))) {
+    while (last && !w->turn_over && (lane = ready_take(&w->ready))) {
         n += lane->container->ops->run_many ? run_many(w, lane) : run_each(w, lane);
         if (lane->head)
             ready_add(&w->ready, lane);

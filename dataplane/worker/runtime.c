@@ -19,6 +19,7 @@ static int make_worker(struct runtime *rt, uint32_t index, char *err)
     w->rt = rt;
     w->rctx.worker = w;
     w->index = index;
+    w->turn_limit_ns = WORKER_TURN_NS;
     w->core = rt->options.cores[index];
     w->epoll_fd = w->bell.event_fd = -1;
     w->ended_tail = &w->ended;

@@ -12,6 +12,7 @@ unsigned worker_turn(struct worker *w)
 {
     w->rctx.now_ns = net_now_ns(); /* the one clock read */
     w->rctx.wake_ns = UINT64_MAX;
+    w->turn_over = false;
     unsigned did = route_inbox(w);
     did += accept_clients(w);
     did += lanes_poll(w);

@@ -15,7 +15,7 @@
 #include "task/task.h"
 
 enum { WORKERS_MAX = 64, WORKER_RING_SLOTS = 1024, WORKER_LANE_BUDGET = 32, WORKER_CLIENT_BUDGET = 32, WORKER_HANDED_MAX = 256 };
-enum { WORKER_CALL_LIMIT_MS = 2000 };
+enum { WORKER_CALL_LIMIT_MS = 2000, WORKER_TURN_NS = 1000000 };
 
 struct runtime_options {
     uint32_t node_id, workers;
@@ -85,6 +85,8 @@ struct worker {
     struct xfer *xfer; /* NULL without ports */
     bool xfer_ended;   /* xfer_shutdown was called */
     bool ports_armed;  /* to interrupt */
+    bool turn_over;    /* tasks took so long that no more of them run in this turn: */
+    uint64_t turn_limit_ns; /* WORKER_TURN_NS, but for tests */
     const struct sched_pool *pool; /* looked up last in this turn, which is one read section; or NULL */
     void *xfer_memory;
     size_t xfer_memory_bytes;

@@ -18,7 +18,8 @@ static unsigned runs, dels, dones, aways, polls, flushes, poll_did, flush_did;
 static unsigned lane_of_last; /* + 1 */
 static enum chi_status last;
 static struct chi_task *away[RECORDS];
-static bool chain, flush_submits, park;
+static bool chain, flush_submits, park, with_regions;
+static uint64_t takes_ns;
 static struct chi_lane *pick; /* by the monitor */
 static enum chi_status monitor_says;
 
@@ -28,6 +29,8 @@ static enum chi_status init(struct chi_container *c) { return chi_container_crea
 static enum chi_status monitor(struct chi_container *c, enum chi_monitor_mode mode, struct chi_task *task, struct chi_rctx *r)
 {
     (void)c, (void)task;
+    if (with_regions)
+        task_of(task)->nregions = 1;
     if (mode == CHI_LOCAL_SCHEDULE && pick)
         chi_rctx_set_lane(r, pick);
     return monitor_says;
@@ -40,6 +43,8 @@ static enum chi_status run(struct chi_container *c, struct chi_task *task, struc
     lane_of_last = task_of(task)->lane->number + 1;
     t->kept = 5;
     t->value++;
+    for (uint64_t from = takes_ns ? net_now_ns() : 0; takes_ns && net_now_ns() - from < takes_ns;)
+        ;
     if (chain)
         submit(POOL, chi_local(), &job_method);
     return park ? CHI_STATUS_PENDING : CHI_STATUS_OK;
@@ -90,10 +95,12 @@ static int setup(void **state)
     (void)state;
     rt = support_runtime(1, RECORDS, NULL);
     w = rt->worker[0];
+    w->turn_limit_ns = UINT64_MAX; /* however slow the machine is */
     support_pool(rt, &remote_queue, OUT);
     support_pool(rt, &jobs, POOL);
     runs = dels = dones = aways = polls = flushes = poll_did = flush_did = lane_of_last = 0;
-    chain = flush_submits = park = false;
+    chain = flush_submits = park = with_regions = false;
+    takes_ns = 0;
     pick = NULL;
     monitor_says = CHI_STATUS_OK;
     return 0;
@@ -408,9 +415,39 @@ static void memory__comes_back(void **state)
     chi_mem_put(&w->rctx, p, SUPPORT_ARENA);
 }
 
+/* Ports and clients are looked at again before all tasks that are ready have run, when these take long. */
+static void turn__ends_early_when_tasks_take_long(void **state)
+{
+    (void)state;
+    enum { TASKS = 20 };
+    pick = chi_container_lane(sched_pool_find(&rt->sched, POOL)->local, 0, 0);
+    w->turn_limit_ns = WORKER_TURN_NS;
+    takes_ns = WORKER_TURN_NS / 4;
+    for (int i = 0; i < TASKS; i++)
+        submit(POOL, chi_local(), &job_method);
+    worker_turn(w);
+    assert_int_equal(runs, 8);
+    while (worker_turn(w))
+        ;
+    assert_int_equal(runs, TASKS);
+
+    runs = dones = 0;
+    takes_ns = WORKER_TURN_NS + 1;
+    with_regions = true;
+    for (unsigned i = 1; i <= 3; i++)
+        submit(POOL, chi_local(), &job_method);
+    for (unsigned i = 1; i <= 3; i++) {
+        worker_turn(w);
+        assert_int_equal(runs, i);
+    }
+    worker_turn(w);
+    assert_int_equal(dones, 3);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(turn__ends_early_when_tasks_take_long, setup, teardown),
 #define TEST(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
         TEST(new__is_zero_also_in_a_used_record_and_null_when_there_is_none),
         TEST(submit__that_cannot_go_calls_done_later_with_its_status),
