@@ -8,7 +8,7 @@
 
 enum config_idle { CONFIG_IDLE_ADAPTIVE, CONFIG_IDLE_BUSY };
 enum config_hugepages { CONFIG_HUGE_AUTO, CONFIG_HUGE_OFF, CONFIG_HUGE_2M, CONFIG_HUGE_1G };
-enum { CONFIG_WORKERS_MAX = 64, CONFIG_PORTS_MAX = 8, CONFIG_PEERS_MAX = 1024, CONFIG_POOLS_MAX = 256, CONFIG_NAME_MAX = 31 };
+enum { CONFIG_WORKERS_MAX = 64, CONFIG_PORTS_MAX = 8, CONFIG_PEERS_MAX = 1024, CONFIG_POOLS_MAX = 256, CONFIG_NAME_MAX = 31, CONFIG_PEER_IPS = 4 };
 
 struct config_port {
     const char *name, *device;
@@ -19,7 +19,8 @@ struct config_port {
 struct config_peer {
     uint32_t id;
     const char *name;
-    uint32_t ip;
+    uint32_t ip[CONFIG_PEER_IPS]; /* of the same node, each in another port's subnet; the first that can be is used */
+    unsigned ips;
 };
 struct config_pool {
     const char *mod, *name;
@@ -60,6 +61,7 @@ struct config {
         uint32_t overcommit;       /* large tasks with grants at once, default 8 */
         uint32_t quantum;          /* bytes of one large task before another's turn, default 64K */
         uint32_t task_timeout_ms;  /* default 10000 */
+        uint32_t peers;            /* other nodes at once, those added later too; default 64, or as many as are listed */
     } limits;
 };
 

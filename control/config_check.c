@@ -149,13 +149,57 @@ static int build_ports(struct check *k)
     return 0;
 }
 
+static const struct yaml_node *ip_node(const struct check *k, unsigned i)
+{
+    char path[64];
+    bool exact;
+    snprintf(path, sizeof(path), "cluster.peers[%u].ip", i);
+    return yaml_tree_at(k->tree, path, &exact);
+}
+
+/* Address m of peer i against the other peers', and this node's ports. */
+static int check_peer_ip(struct check *k, unsigned i, unsigned m, const char *text)
+{
+    const struct config *c = k->out;
+    const struct config_peer *p = &c->cluster.peers[i];
+    const char *list = "cluster.peers";
+    bool reachable = false;
+    char key[16] = "ip";
+    uint32_t ip = p->ip[m];
+    if (ip_node(k, i)->kind == YAML_KIND_LIST)
+        snprintf(key, sizeof(key), "ip[%u]", m);
+    for (unsigned j = 0; j < i; j++)
+        for (unsigned q = 0; q < c->cluster.peers[j].ips; q++)
+            if (c->cluster.peers[j].ip[q] == ip)
+                return mistake(k, list, (int)i, key, "is %s like %s[%u]; give each peer its own address", text, list, j);
+    for (unsigned j = 0; j < c->ports_count; j++) {
+        uint32_t mask = subnet_mask(c->ports[j].prefix), host = ~mask;
+        if (ip == c->ports[j].ip)
+            return mistake(k, list, (int)i, key, "is %s, which is the address of ports[%u]; write the peer's", text, j);
+        if ((ip & mask) != (c->ports[j].ip & mask))
+            continue;
+        if ((ip & host) == 0 || (ip & host) == host)
+            return mistake(k, list, (int)i, key, "is %s, the network or broadcast address of %s; write a host's", text,
+                           k->raw->ports[j].ip);
+        for (unsigned q = 0; q < m; q++)
+            if ((ip & mask) == (p->ip[q] & mask))
+                return mistake(k, list, (int)i, key, "is %s, in the subnet of ports[%u] like the one before; give one for each port",
+                               text, j);
+        reachable = true;
+    }
+    if (!c->ports_count)
+        return mistake(k, list, (int)i, NULL, "needs a port to be reached by; add one under ports");
+    if (!reachable)
+        return mistake(k, list, (int)i, key, "is %s, which no port reaches; it must lie in a port's subnet like %s",
+                       text, k->raw->ports[0].ip);
+    return 0;
+}
+
 static int check_peer(struct check *k, unsigned i)
 {
     const struct config *c = k->out;
     const struct config_peer *p = &c->cluster.peers[i];
-    const char *ip = k->raw->cluster.peers[i].ip, *list = "cluster.peers";
-    bool reachable = false;
-
+    const char *list = "cluster.peers";
     if (p->id == c->node.id)
         return mistake(k, list, (int)i, "id", "is %u, which is this node's own id; list the other nodes only", p->id);
     if (strcmp(p->name, c->node.name) == 0)
@@ -168,25 +212,23 @@ static int check_peer(struct check *k, unsigned i)
         if (strcmp(p->name, q->name) == 0)
             return mistake(k, list, (int)i, "name", "is '%s' like %s[%u]; give each peer its own name", p->name, list,
                            j);
-        if (p->ip == q->ip)
-            return mistake(k, list, (int)i, "ip", "is %s like %s[%u]; give each peer its own address", ip, list, j);
     }
-    for (unsigned j = 0; j < c->ports_count; j++) {
-        uint32_t host = ~subnet_mask(c->ports[j].prefix);
-        if (p->ip == c->ports[j].ip)
-            return mistake(k, list, (int)i, "ip", "is %s, which is the address of ports[%u]; write the peer's", ip, j);
-        if ((p->ip & ~host) != (c->ports[j].ip & ~host))
-            continue;
-        if ((p->ip & host) == 0 || (p->ip & host) == host)
-            return mistake(k, list, (int)i, "ip", "is %s, the network or broadcast address of %s; write a host's", ip,
-                           k->raw->ports[j].ip);
-        reachable = true;
+    return 0;
+}
+
+/* Its addresses, which have passed their rule. */
+static int build_peer_ips(struct check *k, unsigned i)
+{
+    struct config_peer *p = &k->out->cluster.peers[i];
+    const struct yaml_node *n = ip_node(k, i), *at = n->kind == YAML_KIND_LIST ? n->first : n;
+    for (; at && p->ips < CONFIG_PEER_IPS; at = n->kind == YAML_KIND_LIST ? at->next : NULL) {
+        if (!config_ip(at->text, &p->ip[p->ips]))
+            return mistake(k, "cluster.peers", (int)i, "ip", "is no address");
+        int rc = check_peer_ip(k, i, p->ips, at->text);
+        if (rc)
+            return rc;
+        p->ips++;
     }
-    if (!c->ports_count)
-        return mistake(k, list, (int)i, NULL, "needs a port to be reached by; add one under ports");
-    if (!reachable)
-        return mistake(k, list, (int)i, "ip", "is %s, which no port reaches; it must lie in a port's subnet like %s",
-                       ip, k->raw->ports[0].ip);
     return 0;
 }
 
@@ -210,13 +252,15 @@ static int build_cluster(struct check *k)
         struct config_peer *p = &c->cluster.peers[i];
         p->id = (uint32_t)r->peers[i].id;
         p->name = r->peers[i].name;
-        if (!config_ip(r->peers[i].ip, &p->ip))
-            return mistake(k, "cluster.peers", (int)i, "ip", "is no address");
         c->cluster.peers_count = i + 1;
         int rc = check_peer(k, i);
+        rc = rc ? rc : build_peer_ips(k, i);
         if (rc)
             return rc;
     }
+    if (c->limits.peers < c->cluster.peers_count)
+        return mistake(k, "limits.peers", -1, NULL, "is %u, less than the %u peers that are listed; raise it", c->limits.peers,
+                       c->cluster.peers_count);
     return 0;
 }
 
@@ -345,6 +389,7 @@ static void build_scalars(struct check *k)
     c->limits.grant_window = (uint32_t)size_or(r->limits.grant_window, 2 << 20);
     c->limits.overcommit = or_default(r->limits.overcommit, 8);
     c->limits.quantum = (uint32_t)size_or(r->limits.quantum, 64 << 10);
+    c->limits.peers = or_default(r->limits.peers, r->cluster.peers_count > 64 ? r->cluster.peers_count : 64);
 }
 
 int config_build(const struct config_report *r, const struct yaml_tree *t, const struct raw_config *raw,

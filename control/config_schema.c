@@ -48,7 +48,7 @@ static const cyaml_schema_value_t port_entry = {CYAML_VALUE_MAPPING(CYAML_FLAG_D
 static const cyaml_schema_field_t peer_fields[] = {
     CYAML_FIELD_UINT("id", CYAML_FLAG_DEFAULT, struct raw_peer, id),
     STRING("name", PTR, struct raw_peer, name),
-    STRING("ip", PTR, struct raw_peer, ip),
+    CYAML_FIELD_IGNORE("ip", CYAML_FLAG_DEFAULT), /* one address, or a list of them */
     CYAML_FIELD_END,
 };
 static const cyaml_schema_value_t peer_entry = {CYAML_VALUE_MAPPING(CYAML_FLAG_DEFAULT, struct raw_peer, peer_fields)};
@@ -93,6 +93,7 @@ static const cyaml_schema_field_t limits_fields[] = {
     STRING("grant_window", PTR | OPT, struct raw_limits, grant_window),
     NUMBER_OPT("overcommit", struct raw_limits, overcommit),
     STRING("quantum", PTR | OPT, struct raw_limits, quantum),
+    NUMBER_OPT("peers", struct raw_limits, peers),
     CYAML_FIELD_END,
 };
 static const cyaml_schema_field_t config_fields[] = {
@@ -233,8 +234,28 @@ static bool scalar_ok(const struct yaml_node *n, const cyaml_schema_value_t *sch
     return config_rule_ok(rule, n->text);
 }
 
+/* One address, or a list of them: what libcyaml does not know. */
+static int check_addresses(const struct config_report *r, const struct yaml_node *n, const cyaml_schema_value_t *schema)
+{
+    if (n->kind == YAML_KIND_SCALAR)
+        return scalar_ok(n, schema) ? 0 : wrong_value(r, n, schema);
+    if (n->kind == YAML_KIND_MAPPING)
+        return wrong_value(r, n, schema);
+    if (n->count < 1 || n->count > CONFIG_PEER_IPS) {
+        char path[PATH_BYTES];
+        yaml_node_path(n, false, path, sizeof(path));
+        return config_report(r, n->line, n->column, "%s has %u entries; right are 1 to %d", path, n->count, CONFIG_PEER_IPS);
+    }
+    for (const struct yaml_node *c = n->first; c; c = c->next)
+        if (c->kind != YAML_KIND_SCALAR || !scalar_ok(c, schema))
+            return wrong_value(r, c, schema);
+    return 0;
+}
+
 static int check_node(const struct config_report *r, const struct yaml_node *n, const cyaml_schema_value_t *schema)
 {
+    if (schema->type == CYAML_IGNORE)
+        return check_addresses(r, n, schema);
     enum yaml_kind kind = schema->type == CYAML_MAPPING    ? YAML_KIND_MAPPING
                           : schema->type == CYAML_SEQUENCE ? YAML_KIND_LIST
                                                            : YAML_KIND_SCALAR;

@@ -13,9 +13,9 @@ struct raw_port {
     char *name, *device, *ip;
     uint64_t *mtu; /* pointers: NULL when the key is not there */
 };
-struct raw_peer {
+struct raw_peer { /* `ip` is one or a list, and read from the tree */
     uint64_t id;
-    char *name, *ip;
+    char *name;
 };
 struct raw_pool {
     char *mod, *pool, *name;
@@ -47,7 +47,7 @@ struct raw_modules {
     unsigned path_count;
 };
 struct raw_limits {
-    uint64_t *tasks, *clients, *messages, *window, *delay_target_us, *peer_silence_ms, *pto_us, *task_timeout_ms, *ack_every, *ack_delay_us, *overcommit;
+    uint64_t *tasks, *clients, *messages, *window, *delay_target_us, *peer_silence_ms, *pto_us, *task_timeout_ms, *ack_every, *ack_delay_us, *overcommit, *peers;
     char *client_bulk, *peer_memory, *remote_memory, *unasked, *credit, *grant_window, *quantum;
 };
 struct raw_config {

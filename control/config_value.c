@@ -45,6 +45,7 @@ static const struct config_rule rules[] = {
     {"cluster.peers[].id", NUMBER, 1, 65535, NULL},
     {"cluster.peers[].name", NAME, 0, 0, NULL},
     {"cluster.peers[].ip", IP, 0, 0, NULL},
+    {"cluster.peers[].ip[]", IP, 0, 0, NULL},
     {"control", TEXT, 0, 0, "a mapping like {socket: /run/chimaera/alpha.sock}"},
     {"control.socket", SOCKET, 0, 0, NULL},
     {"modules", TEXT, 0, 0, "a mapping like {path: [/usr/lib/chimaera/chimods]}"},
@@ -74,6 +75,7 @@ static const struct config_rule rules[] = {
     {"limits.grant_window", SIZE, 4096, 1024 * MIB, NULL},
     {"limits.overcommit", NUMBER, 1, XFER_OVERCOMMIT_MAX, NULL},
     {"limits.quantum", SIZE, 4096, 1024 * MIB, NULL},
+    {"limits.peers", NUMBER, 1, CONFIG_PEERS_MAX, NULL},
 };
 
 /* All `length` bytes are one number: decimal digits, no leading zero. */

@@ -11,16 +11,24 @@
 enum { DAEMON_ERROR_BYTES = 512 };
 
 struct client; /* clients.c */
+struct peer {  /* another node of the cluster: configured, or added later */
+    uint32_t id, ip[CONFIG_PEER_IPS];
+    unsigned ips;
+    char name[CONFIG_NAME_MAX + 1];
+    bool draining;
+};
 struct daemon {
     const char *config_file;
     struct config *config;
     struct net *net;
     struct runtime *rt;
     struct event_base *base;
-    struct event *signals[2], *reaper;
+    struct event *signals[2], *reaper, *ports_watch;
     struct rpc *rpc;
     struct client *clients, *leaving; /* leaving: gone, but tasks of theirs are out */
     uint32_t client_count;
+    struct peer *peers; /* limits.peers of them; peer_count are in use */
+    unsigned peer_count;
     uint64_t incarnation; /* nanoseconds of the real-time clock at the start: rises from start to start */
     uint64_t started_ns;
 };
@@ -35,6 +43,28 @@ extern const struct step daemon_steps[]; /* ends with a NULL name */
 
 /* methods.c */
 extern const struct rpc_method daemon_methods[];
+static inline json_t *json_number(uint64_t v) { return json_integer((json_int_t)v); }
+
+/* ports.c: what chictl can ask of ports; and the look after those that vanish */
+extern const struct rpc_param port_add_params[], port_remove_params[], port_set_params[];
+json_t *port_list(void *daemon, json_t *params, struct rpc_error *err);
+json_t *port_add(void *daemon, json_t *params, struct rpc_error *err);
+json_t *port_remove(void *daemon, json_t *params, struct rpc_error *err);
+json_t *port_set(void *daemon, json_t *params, struct rpc_error *err);
+unsigned ports_count(const struct daemon *d);
+CHI_MUST_CHECK int ports_watch_start(struct daemon *d); /* 0 or -ENOMEM */
+/* False, and *err is filled: the node was started without ports. */
+bool has_transport(const struct daemon *d, struct rpc_error *err);
+/* cluster.c: which nodes there are, and how chictl changes that */
+extern const struct rpc_param peer_add_params[], peer_name_params[];
+json_t *peer_add(void *daemon, json_t *params, struct rpc_error *err);
+json_t *peer_drain(void *daemon, json_t *params, struct rpc_error *err);
+json_t *peer_remove(void *daemon, json_t *params, struct rpc_error *err);
+CHI_MUST_CHECK int peers_start(struct daemon *d, char *err); /* the configured ones, before the workers run */
+void peers_stop(struct daemon *d);
+
+/* Fills *err (RPC_INVALID_PARAMS) and returns false when a text is not right for that key of the configuration (config_value.h). */
+bool text_ok(const char *key, const char *parameter, const char *text, struct rpc_error *err);
 
 /* peers.c */
 json_t *peers_list(void *daemon, json_t *params, struct rpc_error *err);

@@ -4,7 +4,6 @@
 
 #include "daemon.h"
 
-static json_t *number(uint64_t v) { return json_integer((json_int_t)v); }
 static uint64_t relaxed(const uint64_t *p) { return __atomic_load_n(p, __ATOMIC_RELAXED); }
 
 static json_t *status_call(void *ctx, json_t *params, struct rpc_error *err)
@@ -14,9 +13,9 @@ static json_t *status_call(void *ctx, json_t *params, struct rpc_error *err)
     (void)err;
     return json_pack("{s:i, s:s, s:s, s:s, s:i, s:o, s:i, s:i, s:i, s:i, s:o}", "node", (int)d->config->node.id, "name",
                      d->config->node.name, "cluster", d->config->cluster.name, "version", CHI_VERSION, "pid", (int)getpid(),
-                     "incarnation", number(d->incarnation), "workers", (int)d->rt->workers, "ports", (int)d->config->ports_count,
-                     "peers", (int)d->config->cluster.peers_count, "clients", (int)d->client_count, "uptime_ns",
-                     number(net_now_ns() - d->started_ns));
+                     "incarnation", json_number(d->incarnation), "workers", (int)d->rt->workers, "ports", (int)ports_count(d),
+                     "peers", (int)d->peer_count, "clients", (int)d->client_count, "uptime_ns",
+                     json_number(net_now_ns() - d->started_ns));
 }
 
 /* --- what belongs to a worker is read on that worker; what it writes to outlives a call that times out: it is given up, not freed */
@@ -35,8 +34,8 @@ static void add_use(json_t *o, struct runtime *rt, uint32_t worker)
 {
     struct worker_use *u = calloc(1, sizeof *u);
     int rc = u ? worker_call(rt, worker, read_use, u) : -ENOMEM;
-    json_object_set_new(o, "tasks_open", rc ? json_null() : number(u->tasks_open));
-    json_object_set_new(o, "memory_used_bytes", rc ? json_null() : number(u->memory_used));
+    json_object_set_new(o, "tasks_open", rc ? json_null() : json_number(u->tasks_open));
+    json_object_set_new(o, "memory_used_bytes", rc ? json_null() : json_number(u->memory_used));
     if (rc != -ETIMEDOUT)
         free(u);
 }
@@ -51,31 +50,10 @@ static json_t *worker_list(void *ctx, json_t *params, struct rpc_error *err)
         const struct worker *w = d->rt->worker[i];
         json_t *o = json_pack("{s:i, s:i, s:s, s:i}", "worker", (int)i, "core", (int)w->core, "idle",
                               d->rt->options.busy ? "busy" : "adaptive", "clients", (int)w->clients);
-#define WORKER_STAT_JSON(name) json_object_set_new(o, #name, number(relaxed(&w->stats.name)));
+#define WORKER_STAT_JSON(name) json_object_set_new(o, #name, json_number(relaxed(&w->stats.name)));
         WORKER_STAT_LIST(WORKER_STAT_JSON)
 #undef WORKER_STAT_JSON
         add_use(o, d->rt, i);
-        json_array_append_new(list, o);
-    }
-    return list;
-}
-
-static json_t *port_list(void *ctx, json_t *params, struct rpc_error *err)
-{
-    const struct daemon *d = ctx;
-    json_t *list = json_array();
-    struct net_port_stats s;
-    (void)params;
-    (void)err;
-    for (unsigned i = 0; d->net && net_port_stats(d->net, i, &s) == 0; i++) {
-        json_t *o = json_pack("{s:i, s:s, s:s, s:s, s:s, s:s, s:s, s:i, s:i}", "port", (int)i, "name", s.name, "driver", s.driver, "mac",
-                              s.mac, "ip", s.ip, "link", s.up ? "up" : "down", "wakes", s.interrupts ? "yes" : "no", "mtu", (int)s.mtu, "worker", (int)s.worker);
-        const struct { const char *name; uint64_t v; } n[] = {
-            {"rx_packets", s.rx_packets}, {"tx_packets", s.tx_packets}, {"rx_bytes", s.rx_bytes}, {"tx_bytes", s.tx_bytes},
-            {"rx_missed", s.rx_missed},   {"rx_errors", s.rx_errors},   {"tx_errors", s.tx_errors}, {"no_mbuf", s.no_mbuf},
-        };
-        for (size_t k = 0; k < sizeof n / sizeof n[0]; k++)
-            json_object_set_new(o, n[k].name, number(n[k].v));
         json_array_append_new(list, o);
     }
     return list;
@@ -111,7 +89,7 @@ static json_t *stats_call(void *ctx, json_t *params, struct rpc_error *err)
         uint64_t sum = 0;                                                                                              \
         for (uint32_t i = 0; i < d->rt->workers; i++)                                                                  \
             sum += relaxed(&d->rt->worker[i]->stats.name);                                                             \
-        json_object_set_new(totals, #name, number(sum));                                                               \
+        json_object_set_new(totals, #name, json_number(sum));                                                               \
     }
     WORKER_STAT_LIST(WORKER_STAT_SUM)
 #undef WORKER_STAT_SUM
@@ -122,7 +100,7 @@ static json_t *stats_call(void *ctx, json_t *params, struct rpc_error *err)
             if (d->net)
                 sum += relaxed(&net_drops(d->net, i)[r]);
         }
-        json_object_set_new(drops, chi_drop_name((enum chi_drop)r), number(sum));
+        json_object_set_new(drops, chi_drop_name((enum chi_drop)r), json_number(sum));
     }
     return json_pack("{s:o, s:o}", "workers", totals, "drops", drops);
 }
@@ -142,9 +120,15 @@ const struct rpc_method daemon_methods[] = {
     {"status", "the node, its cluster, how long it is up", NULL, status_call},
     {"worker.list", "each worker and its counters", NULL, worker_list},
     {"port.list", "each port and its counters", NULL, port_list},
+    {"port.add", "opens a port: a DPDK device, a PCI address or a kernel interface", port_add_params, port_add},
+    {"port.remove", "closes a port", port_remove_params, port_remove},
+    {"port.set", "takes a port out and puts it back (link), or changes its MTU", port_set_params, port_set},
     {"pool.list", "each pool and its container here", NULL, pool_list},
     {"peer.list", "each other node: state, packets, tasks, round-trip time", NULL, peers_list},
     {"peer.show", "all figures of one node, summed and by session", peer_params, peers_show},
+    {"peer.add", "one more node", peer_add_params, peer_add},
+    {"peer.drain", "no new tasks go to a node", peer_name_params, peer_drain},
+    {"peer.remove", "forgets a node, and ends what is open with it", peer_name_params, peer_remove},
     {"stats", "counters of all workers, and what was dropped, by reason", NULL, stats_call},
     {"stop", "ends the daemon in order", NULL, stop_call},
     {NULL, NULL, NULL, NULL},

@@ -1,6 +1,6 @@
 /* peers.c - what chictl can ask about other nodes.  A peer's figures belong to the workers: each is asked on its own thread, and what they
  * say is summed. */
-#include <arpa/inet.h>
+#include <netinet/in.h>
 #include <errno.h>
 #include <limits.h>
 #include <stdio.h>
@@ -21,7 +21,7 @@ static json_t *sample(uint64_t ns) { return ns ? number(ns) : json_null(); } /* 
 #define PEER_SUM_LIST(X)                                                                                                       \
     X(packets_tx) X(packets_rx) X(bytes_tx) X(bytes_rx) X(acks_tx) X(acks_rx) X(retransmits) X(spurious) X(probes) X(cuts)     \
     X(marks_rx) X(marks_tx)                                                                                                   \
-    X(pings) X(downs) X(duplicates) X(tasks_out) X(tasks_in) X(answers_out) X(answers_in) X(segment_bytes_tx)                  \
+    X(pings) X(downs) X(moves) X(duplicates) X(tasks_out) X(tasks_in) X(answers_out) X(answers_in) X(segment_bytes_tx)                  \
     X(segment_bytes_rx) X(grants_tx) X(grants_rx) X(calls_tx) X(calls_rx) X(cancels_tx) X(cancels_rx) X(window)                \
     X(in_flight_bytes) X(in_flight) X(memory) X(memory_most) X(open_out) X(open_in) X(waiting_out) X(waiting_in) X(waiting_turn)
 
@@ -46,10 +46,12 @@ static void add_peer(struct xfer_peer_stats *sum, const struct xfer_peer_stats *
 
 static json_t *failed(struct rpc_error *err, int rc) { return rpc_fail(err, RPC_FAILED, "a worker does not answer: %s", strerror(-rc)); }
 
-static const char *state_name(const struct xfer_peer_stats *s)
+static const char *state_name(const struct peer *p, const struct xfer_peer_stats *s)
 {
     static const char *const names[] = {[XFER_PEER_IDLE] = "idle", [XFER_PEER_HELLO] = "hello", [XFER_PEER_READY] = "ready",
                                         [XFER_PEER_REFUSED] = "refused", [XFER_PEER_SILENT] = "down"};
+    if (p->draining)
+        return s->open_out + s->waiting_out ? "draining" : "drained";
     return names[s->state];
 }
 
@@ -74,9 +76,9 @@ static void read_peers(void *worker, void *arg)
     q->count = xfer_stats(w->xfer, q->stats, q->cap);
 }
 
-static json_t *list_entry(const struct config_peer *p, const struct xfer_peer_stats *s)
+static json_t *list_entry(const struct peer *p, const struct xfer_peer_stats *s)
 {
-    json_t *o = json_pack("{s:i, s:s, s:s, s:o, s:o, s:o}", "node", (int)p->id, "name", p->name, "state", state_name(s), "incarnation",
+    json_t *o = json_pack("{s:i, s:s, s:s, s:o, s:o, s:o}", "node", (int)p->id, "name", p->name, "state", state_name(p, s), "incarnation",
                           number(s->incarnation), "srtt_ns", sample(s->srtt_ns), "rtt_min_ns", sample(s->rtt_min_ns));
 #define PEER_JSON(field) json_object_set_new(o, #field, number(s->field));
     PEER_SUM_LIST(PEER_JSON)
@@ -86,12 +88,12 @@ static json_t *list_entry(const struct config_peer *p, const struct xfer_peer_st
     return o;
 }
 
-/* The peers' order in the configuration is that of the workers' tables, unless some came or went since. */
-static unsigned index_of(const struct config *c, uint32_t node, unsigned likely)
+/* The peers' order here is that of the workers' tables, unless some came or went since. */
+static unsigned index_of(const struct daemon *d, uint32_t node, unsigned likely)
 {
     unsigned k = likely;
-    if (k >= c->cluster.peers_count || c->cluster.peers[k].id != node)
-        for (k = 0; k < c->cluster.peers_count && c->cluster.peers[k].id != node;)
+    if (k >= d->peer_count || d->peers[k].id != node)
+        for (k = 0; k < d->peer_count && d->peers[k].id != node;)
             k++;
     return k;
 }
@@ -99,7 +101,7 @@ static unsigned index_of(const struct config *c, uint32_t node, unsigned likely)
 json_t *peers_list(void *ctx, json_t *params, struct rpc_error *err)
 {
     const struct daemon *d = ctx;
-    unsigned peers = d->config->cluster.peers_count;
+    unsigned peers = d->peer_count;
     /* The buffer outlives a call that times out: it is given up then, not freed. */
     struct peers_query *q = calloc(1, sizeof *q + (peers + 1) * sizeof(struct xfer_peer_stats));
     struct xfer_peer_stats *sum = calloc(peers + 1, sizeof *sum);
@@ -110,10 +112,10 @@ json_t *peers_list(void *ctx, json_t *params, struct rpc_error *err)
         *q = (struct peers_query){.stats = (struct xfer_peer_stats *)(q + 1), .cap = peers};
         rc = worker_call(d->rt, w, read_peers, q);
         for (unsigned i = 0; i < q->count && i < peers && !rc; i++)
-            add_peer(&sum[index_of(d->config, q->stats[i].node, i)], &q->stats[i]); /* sum[peers]: of none any more */
+            add_peer(&sum[index_of(d, q->stats[i].node, i)], &q->stats[i]); /* sum[peers]: of none any more */
     }
     for (unsigned k = 0; k < peers && !rc; k++)
-        json_array_append_new(list, list_entry(&d->config->cluster.peers[k], &sum[k]));
+        json_array_append_new(list, list_entry(&d->peers[k], &sum[k]));
     free(sum);
     if (rc != -ETIMEDOUT)
         free(q);
@@ -141,12 +143,12 @@ static void read_peer(void *worker, void *arg)
 }
 
 /* The peer of that id or name, or NULL with the nearest. */
-static const struct config_peer *find(const struct config *c, const char *word, struct rpc_error *err)
+static const struct peer *find(const struct daemon *d, const char *word, struct rpc_error *err)
 {
-    const struct config_peer *best = NULL;
+    const struct peer *best = NULL;
     unsigned nearest = UINT_MAX;
-    for (unsigned i = 0; i < c->cluster.peers_count; i++) {
-        const struct config_peer *p = &c->cluster.peers[i];
+    for (unsigned i = 0; i < d->peer_count; i++) {
+        const struct peer *p = &d->peers[i];
         char id[16];
         snprintf(id, sizeof id, "%u", p->id);
         unsigned by_id = nearest_distance(word, id), by_name = nearest_distance(word, p->name);
@@ -188,7 +190,8 @@ static void add_groups(json_t *o, const struct xfer_peer_stats *s)
                                      {"bytes_rx", s->bytes_rx}, {"segment_bytes_tx", s->segment_bytes_tx},
                                      {"segment_bytes_rx", s->segment_bytes_rx}, {"acks_tx", s->acks_tx}, {"acks_rx", s->acks_rx}};
     const struct figure loss[] = {{"retransmits", s->retransmits}, {"spurious", s->spurious}, {"duplicates", s->duplicates},
-                                  {"probes", s->probes}, {"cuts", s->cuts}, {"pings", s->pings}, {"downs", s->downs}};
+                                  {"probes", s->probes}, {"cuts", s->cuts}, {"pings", s->pings}, {"downs", s->downs},
+                                  {"moves", s->moves}};
     const struct figure tasks[] = {{"tasks_out", s->tasks_out}, {"answers_in", s->answers_in}, {"tasks_in", s->tasks_in},
                                    {"answers_out", s->answers_out}, {"open_out", s->open_out}, {"open_in", s->open_in},
                                    {"cancels_tx", s->cancels_tx}, {"cancels_rx", s->cancels_rx}};
@@ -220,12 +223,14 @@ static void add_session(json_t *list, uint32_t worker, const struct xfer_session
     json_array_append_new(list, o);
 }
 
-static json_t *shown(const struct config_peer *p, const struct xfer_peer_stats *sum, json_t *sessions)
+static json_t *shown(const struct peer *p, const struct xfer_peer_stats *sum, json_t *sessions)
 {
-    char ip[INET_ADDRSTRLEN];
-    struct in_addr a = {htonl(p->ip)};
-    inet_ntop(AF_INET, &a, ip, sizeof ip);
-    json_t *o = json_pack("{s:i, s:s, s:s, s:s, s:o}", "node", (int)p->id, "name", p->name, "ip", ip, "state", state_name(sum), "incarnation",
+    char ip[CONFIG_PEER_IPS * INET_ADDRSTRLEN];
+    size_t at = 0;
+    for (unsigned i = 0; i < p->ips; i++)
+        at += (size_t)snprintf(ip + at, sizeof ip - at, "%s%u.%u.%u.%u", i ? "," : "", p->ip[i] >> 24, p->ip[i] >> 16 & 255,
+                               p->ip[i] >> 8 & 255, p->ip[i] & 255);
+    json_t *o = json_pack("{s:i, s:s, s:s, s:s, s:o}", "node", (int)p->id, "name", p->name, "ip", ip, "state", state_name(p, sum), "incarnation",
                           number(sum->incarnation));
     add_groups(o, sum);
     json_object_set_new(o, "sessions", sessions);
@@ -235,7 +240,7 @@ static json_t *shown(const struct config_peer *p, const struct xfer_peer_stats *
 json_t *peers_show(void *ctx, json_t *params, struct rpc_error *err)
 {
     const struct daemon *d = ctx;
-    const struct config_peer *p = find(d->config, json_string_value(json_object_get(params, "peer")), err);
+    const struct peer *p = find(d, json_string_value(json_object_get(params, "peer")), err);
     if (!p)
         return NULL;
     struct peer_query *q = calloc(1, sizeof *q); /* as in peers_list */

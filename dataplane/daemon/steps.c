@@ -56,7 +56,11 @@ static int start_ports(struct daemon *d, char *err)
         struct net_port_options po = {.name = p->name, .device = p->device, .ip = p->ip, .prefix = p->prefix, .mtu = p->mtu};
         rc = net_port_add(d->net, &po, err);
     }
-    return rc < 0 ? rc : 0;
+    if (rc < 0)
+        return rc;
+    net_reclaim(d->net); /* no worker runs yet */
+    net_payload_fix(d->net);
+    return 0;
 }
 
 static void stop_ports(struct daemon *d)
@@ -102,7 +106,7 @@ static int start_runtime(struct daemon *d, char *err)
         .pto_us = c->limits.pto_us,
         .delay_target_us = c->limits.delay_target_us,
         .peer_silence_ms = c->limits.peer_silence_ms,
-        .peers_max = c->cluster.peers_count,
+        .peers_max = c->limits.peers,
         .net = d->net,
         .udp_port = c->cluster.udp_port,
     };
@@ -115,23 +119,6 @@ static void stop_runtime(struct daemon *d)
 {
     runtime_destroy(d->rt);
     d->rt = NULL;
-}
-
-/* --- peers */
-
-static int start_peers(struct daemon *d, char *err)
-{
-    const struct config *c = d->config;
-    for (uint32_t i = 0; i < d->rt->workers && d->net; i++)
-        for (unsigned k = 0; k < c->cluster.peers_count; k++) {
-            struct xfer_addr addr = {.ip = c->cluster.peers[k].ip, .port = c->cluster.udp_port};
-            int rc = xfer_peer_set(d->rt->worker[i]->xfer, c->cluster.peers[k].id, &addr);
-            if (rc) {
-                snprintf(err, DAEMON_ERROR_BYTES, "peer %u (%s): %s", c->cluster.peers[k].id, c->cluster.peers[k].name, strerror(-rc));
-                return rc;
-            }
-        }
-    return 0;
 }
 
 static void stop_nothing(struct daemon *d) { (void)d; }
@@ -224,6 +211,8 @@ static void stop_control(struct daemon *d)
             event_free(d->signals[i]);
     if (d->reaper)
         event_free(d->reaper);
+    if (d->ports_watch)
+        event_free(d->ports_watch);
     if (d->base)
         event_base_free(d->base);
     d->base = NULL;
@@ -231,7 +220,11 @@ static void stop_control(struct daemon *d)
 
 /* --- threads: the last to start, so that nothing runs while a step may still fail */
 
-static int start_workers(struct daemon *d, char *err) { return runtime_start(d->rt, err); }
+static int start_workers(struct daemon *d, char *err)
+{
+    int rc = runtime_start(d->rt, err);
+    return rc ? rc : ports_watch_start(d);
+}
 
 static void stop_workers(struct daemon *d)
 {
@@ -246,7 +239,7 @@ const struct step daemon_steps[] = {
     {"control socket", start_control, stop_control}, /* early: one daemon at a time touches what follows */
     {"ports", start_ports, stop_ports},
     {"workers' memory", start_runtime, stop_runtime},
-    {"peers", start_peers, stop_nothing},
+    {"peers", peers_start, peers_stop},
     {"pools", start_pools, stop_nothing},
     {"workers", start_workers, stop_workers},
     {NULL, NULL, NULL},

@@ -1,6 +1,8 @@
 #define _GNU_SOURCE
 #include <ctype.h>
 #include <errno.h>
+#include <linux/ethtool.h>
+#include <linux/sockios.h>
 #include <net/if.h>
 #include <netinet/in.h>
 #include <stdarg.h>
@@ -22,6 +24,7 @@ enum {
     FRAMES_A_BLOCK = 4,   /* af_packet: four times a multiple of 1024 is whole pages */
     PACKET_HEAD_MAX = 66, /* af_packet: what the kernel puts before a frame */
     PACKET_HEAD_MIN = 32, /* what the driver reckons with */
+    XDP_CHUNK_MIN = 2048, /* af_xdp: the kernel takes no smaller packets */
 };
 
 static bool hex_run(const char **p, int least, int most)
@@ -207,7 +210,45 @@ int device_iface_mtu(const char *iface)
     return rc ? rc : r.ifr_mtu;
 }
 
-/* What the kernel says of the interface under an af_packet device. */
+bool device_is_iface(const char *line)
+{
+    return strlen(line) < IF_NAMESIZE && !strchr(line, ',') && if_nametoindex(line) != 0;
+}
+
+void device_iface(const char *line, char out[16])
+{
+    if (device_is_iface(line))
+        snprintf(out, 16, "%s", line);
+    else
+        arg_copy(line, "iface", out, 16);
+}
+
+enum device_link device_iface_link(const char *iface, unsigned ifindex)
+{
+    struct ifreq r;
+    unsigned now = if_nametoindex(iface);
+    if (!now || (ifindex && now != ifindex) || iface_ioctl(iface, SIOCGIFFLAGS, &r))
+        return DEVICE_LINK_GONE;
+    return (r.ifr_flags & IFF_UP) && (r.ifr_flags & IFF_RUNNING) ? DEVICE_LINK_UP : DEVICE_LINK_DOWN;
+}
+
+bool device_iface_xdp(const char *iface, char *why)
+{
+    struct ethtool_channels c = {.cmd = ETHTOOL_GCHANNELS};
+    struct ifreq r = {.ifr_data = (char *)&c};
+    snprintf(r.ifr_name, sizeof r.ifr_name, "%s", iface);
+    int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+    int rc = fd < 0 ? -errno : ioctl(fd, SIOCETHTOOL, &r);
+    if (fd >= 0)
+        close(fd);
+    unsigned queues = rc ? 1 : c.rx_count + c.combined_count; /* a driver that cannot say has one */
+    if (queues <= 1)
+        return true;
+    snprintf(why, NET_ERROR_BYTES, "the interface has %u receive queues, of which net_af_xdp would read one", queues);
+    return false;
+}
+
+/* What the kernel says of the interface under a device. */
 static int iface_check(const struct device *d, uint32_t ip, uint16_t mtu, int *mtu_out, char *err)
 {
     struct ifreq r;
@@ -233,13 +274,19 @@ static int iface_check(const struct device *d, uint32_t ip, uint16_t mtu, int *m
     return 0;
 }
 
+static int iface_prepare(struct device *d, const char *line, uint32_t ip, uint16_t mtu, int *kernel_mtu, char *err)
+{
+    if (!arg_copy(line, "iface", d->iface, sizeof d->iface) || !d->iface[0])
+        return net_fail(err, -EINVAL, "%s: needs iface=NAME of at most 15 bytes", d->name);
+    d->ifindex = if_nametoindex(d->iface);
+    return iface_check(d, ip, mtu, kernel_mtu, err);
+}
+
 static int af_packet_prepare(struct device *d, const char *line, uint32_t ip, uint16_t mtu, char *err)
 {
     size_t n;
     int kernel_mtu = 0;
-    if (!arg_copy(line, "iface", d->iface, sizeof d->iface) || !d->iface[0])
-        return net_fail(err, -EINVAL, "%s: needs iface=NAME of at most 15 bytes", d->name);
-    int rc = iface_check(d, ip, mtu, &kernel_mtu, err);
+    int rc = iface_prepare(d, line, ip, mtu, &kernel_mtu, err);
     if (rc)
         return rc;
     uint32_t need_bytes = (uint32_t)kernel_mtu + FRAME_HEADER_BYTES + PACKET_HEAD_MAX;
@@ -272,6 +319,7 @@ static enum device_kind kind_of(const char *line)
     } kinds[] = {{"net_memif", DEVICE_MEMIF},
                  {"net_af_packet", DEVICE_AF_PACKET},
                  {"eth_af_packet", DEVICE_AF_PACKET},
+                 {"net_af_xdp", DEVICE_AF_XDP},
                  {"net_ring", DEVICE_RING},
                  {"net_null", DEVICE_NULL}};
     if (net_device_is_pci(line))
@@ -297,6 +345,11 @@ int device_prepare(struct device *d, const char *line, uint32_t ip, uint16_t mtu
         return memif_prepare(d, line, ip, d->room_bytes, own_socket, err);
     if (d->kind == DEVICE_AF_PACKET)
         return af_packet_prepare(d, line, ip, mtu, err);
+    int kernel_mtu, rc = d->kind == DEVICE_AF_XDP ? iface_prepare(d, line, ip, mtu, &kernel_mtu, err) : 0;
+    if (rc)
+        return rc;
+    if (d->kind == DEVICE_AF_XDP && d->room_bytes < XDP_CHUNK_MIN)
+        d->room_bytes = XDP_CHUNK_MIN;
     memcpy(d->line, line, strlen(line) + 1);
     return 0;
 }

@@ -19,8 +19,9 @@ enum {
 /* What of the port's is for the pool, rings and caches together. */
 static int pool_make(struct eth *e, uint32_t packets, char *err)
 {
+    static unsigned made; /* a pool may outlive its port, whose number is another one's then */
     char name[RTE_MEMPOOL_NAMESIZE];
-    snprintf(name, sizeof name, "chi_%u", e->id);
+    snprintf(name, sizeof name, "chi_%u", made++);
     uint32_t room = RTE_PKTMBUF_HEADROOM + ((e->device.room_bytes + 63) & ~63u);
     if (packets < 2 * DESCRIPTORS + SPARE_PACKETS)
         packets = 2 * DESCRIPTORS + SPARE_PACKETS;
@@ -70,6 +71,8 @@ static int probe(struct eth *e, char *err)
         hint = "look at socket=, its folder's permissions and id=";
     else if (e->device.kind == DEVICE_PCI)
         hint = "bind it to vfio-pci, and is its address right?";
+    else if (e->device.kind == DEVICE_OTHER && !strchr(e->device.line, ','))
+        hint = "it is neither a kernel interface (ip link) nor a name that a driver of DPDK knows";
     return net_fail(err, rc, "device %s cannot be opened (%s): %s", e->device.name,
                     eal_log_first()[0] ? eal_log_first() : rte_strerror(-rc), hint);
 }
@@ -114,10 +117,12 @@ static int configure(struct eth *e, char *err)
     rx.offloads = conf.rxmode.offloads;
     tx.offloads = 0;
     int socket = rte_eth_dev_socket_id(e->id);
+    eal_log_capture(true);
     rc = rc ? rc : rte_eth_rx_queue_setup(e->id, 0, nrx, (unsigned)socket, &rx, e->pool);
     rc = rc ? rc : rte_eth_tx_queue_setup(e->id, 0, ntx, (unsigned)socket, &tx);
+    eal_log_capture(false);
     if (rc)
-        return net_fail(err, rc, "%s: its queues cannot be made (%s)", e->device.name, rte_strerror(-rc));
+        return net_fail(err, rc, "%s: its queues cannot be made (%s): %s", e->device.name, rte_strerror(-rc), eal_log_first());
     return 0;
 }
 
@@ -161,7 +166,7 @@ static int start(struct eth *e, char *err)
 /* With interrupts where the driver takes that: some refuse when they are configured, some only when they start. */
 static int bring_up(struct eth *e, char *err)
 {
-    e->interrupts = !mtu_is_ours(&e->device); /* the drivers named there have none */
+    e->interrupts = !mtu_is_ours(&e->device) && e->device.kind != DEVICE_AF_XDP; /* the drivers named there have none */
     int rc = configure(e, err);
     rc = rc ? rc : start(e, err);
     if (rc == 0 || !e->interrupts)
@@ -184,7 +189,7 @@ static void device_remove(struct eth *e)
     eal_log_capture(false);
 }
 
-int eth_open(struct eth *e, const char *device, uint32_t ip, uint16_t mtu, uint32_t packets, bool own_socket, char *err)
+static int open_line(struct eth *e, const char *device, uint32_t ip, uint16_t mtu, uint32_t packets, bool own_socket, char *err)
 {
     memset(e, 0, sizeof *e);
     e->mtu = mtu;
@@ -202,20 +207,71 @@ int eth_open(struct eth *e, const char *device, uint32_t ip, uint16_t mtu, uint3
         return rc;
     }
     mac_get(e, ip);
+    atomic_store_explicit(&e->up, eth_link_up(e), memory_order_relaxed);
     watch_add(e);
     return 0;
+}
+
+static int open_iface(struct eth *e, const char *iface, uint32_t ip, uint16_t mtu, uint32_t packets, char *err)
+{
+    char line[64], why[NET_ERROR_BYTES] = "";
+    snprintf(line, sizeof line, "net_af_xdp_%.15s,iface=%.15s", iface, iface);
+    if (device_iface_xdp(iface, why) && open_line(e, line, ip, mtu, packets, false, why) == 0) {
+        snprintf(e->choice, sizeof e->choice, "net_af_xdp: it does at this MTU");
+        return 0;
+    }
+    snprintf(line, sizeof line, "net_af_packet_%.15s,iface=%.15s", iface, iface);
+    int rc = open_line(e, line, ip, mtu, packets, false, err);
+    snprintf(e->choice, sizeof e->choice, "net_af_packet, as with net_af_xdp %.110s", why);
+    return rc;
+}
+
+int eth_open(struct eth *e, const char *device, uint32_t ip, uint16_t mtu, uint32_t packets, bool own_socket, char *err)
+{
+    if (device_is_iface(device))
+        return open_iface(e, device, ip, mtu, packets, err);
+    return open_line(e, device, ip, mtu, packets, own_socket, err);
 }
 
 void eth_close(struct eth *e)
 {
     watch_remove(e);
     watch_run(device_remove, e);
+}
+
+void eth_pool_free(struct eth *e)
+{
     rte_mempool_free(e->pool);
+    e->pool = NULL;
 }
 
 bool eth_link_up(const struct eth *e)
 {
     struct rte_eth_link link;
     return atomic_load_explicit(&e->open, memory_order_acquire) && rte_eth_link_get_nowait(e->id, &link) == 0 &&
-           link.link_status == RTE_ETH_LINK_UP;
+           link.link_status == RTE_ETH_LINK_UP &&
+           (!e->device.iface[0] || device_iface_link(e->device.iface, e->device.ifindex) == DEVICE_LINK_UP);
+}
+
+int eth_set_mtu(struct eth *e, uint16_t mtu, char *err)
+{
+    const struct device *d = &e->device;
+    int kernel_mtu = d->iface[0] ? device_iface_mtu(d->iface) : mtu;
+    if (mtu + FRAME_HEADER_BYTES > (int)d->room_bytes)
+        return net_fail(err, -EMSGSIZE, "its packets have room for an MTU of %u: remove it, and add it with that MTU",
+                        d->room_bytes - FRAME_HEADER_BYTES);
+    if (kernel_mtu < mtu)
+        return net_fail(err, -EMSGSIZE, "the MTU of %s is %d: ip link set dev %s mtu %u", d->iface, kernel_mtu, d->iface, mtu);
+    int rc = mtu_is_ours(d) || d->iface[0] ? 0 : rte_eth_dev_set_mtu(e->id, mtu);
+    if (rc)
+        return net_fail(err, rc, "its driver does not take an MTU of %u while it runs (%s): remove it, and add it with that MTU",
+                        mtu, rte_strerror(-rc));
+    e->mtu = mtu;
+    return 0;
+}
+
+bool eth_keeps_packets(const struct eth *e)
+{
+    const enum device_kind k = e->device.kind; /* those named here copy what they are given */
+    return k != DEVICE_MEMIF && k != DEVICE_AF_PACKET && k != DEVICE_AF_XDP && k != DEVICE_NULL;
 }

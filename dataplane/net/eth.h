@@ -27,22 +27,31 @@ struct eth {
     bool interrupts;                    /* the driver was set up to interrupt; cleared when it turns out that it cannot */
     _Atomic bool open;                  /* the gate */
     _Atomic uint32_t turn[ETH_WAYS];    /* odd: the worker is inside */
+    _Atomic bool up;                    /* its link, as the watch saw it last */
     bool was_up;                        /* watch: the link has been up since the last start */
     uint16_t waits;                     /* watch: rounds since the last start without a link */
     uint16_t mtu;
     uint8_t mac[6];
+    char choice[160]; /* a kernel interface by its name: which driver it got, and why */
     struct rte_mempool *pool;
     struct device device;
 };
 
-/* Opens a port with a pool of `packets` packets, each with net_packet as its private part.  A memif client whose server
+/* Opens a port with a pool of `packets` packets, each with net_packet as its private part.  `device` is a device line or the
+ * name of a kernel interface, which gets net_af_xdp where that does at this MTU, else net_af_packet.  A memif client whose server
  * is not there yet is opened too and calls until it is.  Returns 0, or -errno with a line in err and nothing left
  * behind. */
 CHI_MUST_CHECK int eth_open(struct eth *e, const char *device, uint32_t ip, uint16_t mtu, uint32_t packets,
                             bool own_socket, char *err);
+/* Closes the port.  Its pool stays, as others may hold packets of it. */
 void eth_close(struct eth *e);
+void eth_pool_free(struct eth *e);
 
 bool eth_link_up(const struct eth *e);
+/* Changes the MTU of an open port.  0, or -errno with a line in err. */
+CHI_MUST_CHECK int eth_set_mtu(struct eth *e, uint16_t mtu, char *err);
+/* True when its driver may keep packets that it was given to send, until it sends more. */
+bool eth_keeps_packets(const struct eth *e);
 
 /* No membarrier here: the worker pays for a barrier at each turn.  Set before the first port opens. */
 extern bool eth_fence;

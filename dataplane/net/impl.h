@@ -1,5 +1,7 @@
 /* impl.h - the parts of the port layer together.  For dataplane/net alone.
- * Threads: everything of a port, and the drop counters of a worker, are written by the owning worker. */
+ * Threads: everything of a port, and the drop counters of a worker, are written by the owning worker.  Workers find their
+ * ports in a table that never changes: the control thread publishes another one (ports.c), and keeps what the former one
+ * names until net_reclaim. */
 #pragma once
 #include "net/arp.h"
 #include "net/eth.h"
@@ -8,6 +10,10 @@
 struct port {
     struct eth eth;
     struct arp arp; /* arp.me is who we are here */
+    struct port *next;  /* control thread: among those that leave */
+    bool off, lost;     /* control thread: in no table; by net_port_set_off; because its interface is gone */
+    bool was_up;        /* control thread: net_ports_watch saw its link up */
+    bool closed, quiet; /* control thread, when it leaves: its device; its pool was found whole once */
     uint16_t worker, ntx;
     struct impaired *impaired; /* NULL but in tests: net_impair_set */
     struct rte_mbuf *tx[NET_BURST];
@@ -16,17 +22,36 @@ struct port {
 
 struct net_worker {
     _Alignas(CHI_CACHE_LINE) uint64_t drops[CHI_DROP_COUNT];
-    struct port *ports[NET_PORTS_MAX];
-    unsigned nports, first; /* first: which port is polled first, in turn */
+    unsigned first; /* which port is polled first, in turn */
+};
+
+struct port_list {
+    uint32_t count;
+    struct port *port[NET_PORTS_MAX];
+    struct rte_mempool *pool; /* where a worker's packets come from; NULL: there never was a port */
+};
+
+struct port_table {
+    struct port_table *former; /* control thread: until net_reclaim */
+    struct port_list all, of[];  /* of: each worker */
 };
 
 struct net {
-    uint32_t workers, packets, nports;
+    uint32_t workers, packets;
     uint16_t udp_port, payload_max;
-    bool pci;
-    struct port *ports[NET_PORTS_MAX];
+    bool pci, fixed;          /* fixed: payload_max does not change any more */
+    struct port_table *table; /* atomic */
+    struct port_table *former;
+    struct port *leaving;
+    struct port_list ports; /* open ones, those that are off too */
     struct net_worker worker[];
 };
+
+/* What is found in it stays until this worker begins another turn (net_reclaim). */
+static inline const struct port_table *net_table(const struct net *n)
+{
+    return __atomic_load_n(&n->table, __ATOMIC_ACQUIRE); /* pairs with the store in publish */
+}
 
 static inline struct net_packet *packet_of(struct rte_mbuf *m)
 {
@@ -46,6 +71,10 @@ static inline void net_drop(struct net_worker *w, enum chi_drop reason, uint64_t
 
 /* The port whose network has this address, or NULL. */
 struct port *net_port_for(const struct net *n, uint32_t ip);
+/* ports.c: what the workers are to see of n->ports from now on, and what they saw so far; NULL: no memory. */
+struct port_table *ports_table(const struct net *n);
+/* Takes down what net_stop finds: nobody uses any port any more. */
+void net_ports_close(struct net *n);
 
 /* Queues a frame on a port; sends the queue when it is full. */
 void port_tx_st(struct net_worker *w, struct port *p, struct rte_mbuf *m);

@@ -1,8 +1,10 @@
 /* net.h - the port layer: DPDK ports, Ethernet, ARP, ICMP echo, IPv4, UDP.  The only folder that says rte_.
  *
- * Any ethdev by its devargs or PCI address.  A port has one rx and one tx queue, both owned by one worker (port k by worker
- * k modulo workers); what is for another worker is handed over by the caller as a datagram or a packet pointer.
- * Threads: start, port_add, stop by the control thread before and after the workers run; the rest by the worker named.
+ * Any ethdev by its devargs or PCI address, or a kernel interface by its name.  A port has one rx and one tx queue, both owned by
+ * one worker, the one with the fewest ports when it is added; what is for another worker is handed over by the caller as a datagram
+ * or a packet pointer.
+ * Threads: start and stop by the control thread before and after the workers run; net_port_*, net_ports_* and net_reclaim by it
+ * at any time; the rest by the worker named.
  * Memory: one pool of mbufs for each port, sized when it is added.  Limits: NET_PORTS_MAX. */
 #pragma once
 #include "chi/base.h"
@@ -23,7 +25,7 @@ struct net_options {
 };
 struct net_port_options {
     const char *name;   /* for people */
-    const char *device; /* "net_memif0,role=server,socket=...", "net_af_packet0,iface=veth0", "0000:01:00.0" */
+    const char *device; /* "net_memif0,role=server,socket=...", "net_af_packet0,iface=veth0", "0000:01:00.0"; or "veth0" */
     uint32_t ip;        /* host order */
     uint8_t prefix;     /* 1..30 */
     uint16_t mtu;       /* IP packet, 1280..9600 */
@@ -40,6 +42,22 @@ CHI_MUST_CHECK int net_start(const struct net_options *o, struct net **out, char
 /* Opens, checks and starts a port.  Returns its index, or -errno with a line in err.  Checks at start: MTU against mbuf room and
  * interface, offloads only where offered; a memif device gets bsize for the MTU when its devargs have none. */
 CHI_MUST_CHECK int net_port_add(struct net *n, const struct net_port_options *o, char *err);
+
+/* Changes while workers run: from its next call on a worker sees the ports as they are then.  What it used before stays until
+ * net_reclaim.  Pre of that: each worker has taken what was on its way between workers, and begun another turn since the last
+ * change (runtime_settle).  Returns whether something must wait longer: it is to be called again.
+ * remove: takes a port out; packets for its network are dropped (NO_ROUTE) when they come to be sent.  set_off: the same, but the
+ * device stays open, and `false` puts it back.  set_mtu: not below what packets were laid out for, nor above the device's room.
+ * 0; -ENOENT, -EMSGSIZE, -ENOMEM and others with a line in err, and nothing changed. */
+CHI_MUST_CHECK int net_port_remove(struct net *n, const char *name, char *err);
+CHI_MUST_CHECK int net_port_set_off(struct net *n, const char *name, bool off, char *err);
+CHI_MUST_CHECK int net_port_set_mtu(struct net *n, const char *name, uint16_t mtu, char *err);
+bool net_reclaim(struct net *n);
+/* Looks after ports: takes out one whose kernel interface is gone, and opens it again when there is one of that name.  Returns whether
+ * a port or its link changed since the last call: net_reclaim may be due, and net_reaches says something else. */
+bool net_ports_watch(struct net *n);
+/* The transport is made for net_payload_max now: ports that are added must carry it. */
+void net_payload_fix(struct net *n);
 /* Stops and closes all ports.  The EAL's memory goes with the process: it starts once in each.  NULL is allowed. */
 void net_stop(struct net *n);
 
@@ -73,6 +91,9 @@ struct net_packet *net_packet_get_st(struct net *n, unsigned worker);
 /* The worker that owns the port by which `ip` is reached, or -1 when no port reaches it. */
 int net_route(const struct net *n, uint32_t ip);
 
+/* True when a port reaches `ip` and its link is up, as seen a moment ago (WATCH_US).  Any thread. */
+bool net_reaches(const struct net *n, uint32_t ip);
+
 /* Sends p->length bytes to p->ip:p->port, taking the packet.  Pre: this worker owns the route.  Fills Ethernet, IPv4, UDP; the
  * source port is udp_port + worker_from.  While the neighbour is not resolved the packet is dropped (counted), and one ARP
  * request a 100 ms goes out. Queued until net_flush_st. */
@@ -86,16 +107,18 @@ void net_flush_st(struct net *n, unsigned worker);
 bool net_wake_arm_st(struct net *n, unsigned worker, int epoll_fd);
 void net_wake_disarm_st(struct net *n, unsigned worker);
 
-/* Largest UDP payload that every port carries: the smallest MTU - 28. */
+/* Largest UDP payload that every port carries: the smallest MTU at the start - 28. */
 uint16_t net_payload_max(const struct net *n);
 
+enum net_link { NET_LINK_DOWN, NET_LINK_UP, NET_LINK_OFF, NET_LINK_GONE }; /* OFF: by set_off; GONE: its interface */
 struct net_port_stats {
-    char name[32], device[128], driver[32], mac[18], ip[20];
-    bool up, interrupts; /* interrupts: it wakes a sleeping worker */
+    char name[32], device[128], driver[32], mac[18], ip[20], choice[160];
+    enum net_link link;
+    bool interrupts; /* it wakes a sleeping worker */
     uint16_t mtu, worker;
     uint64_t rx_packets, tx_packets, rx_bytes, tx_bytes, rx_missed, rx_errors, tx_errors, no_mbuf;
 };
-/* Any thread.  Returns 0, -ENOENT for no such port. */
+/* Control thread.  Index: from 0 on, in the order of their addition.  Returns 0, -ENOENT for no such port. */
 int net_port_stats(const struct net *n, unsigned port, struct net_port_stats *out);
 /* The drop counters of a worker's ports: CHI_DROP_COUNT numbers, written by that worker, read relaxed. */
 const uint64_t *net_drops(const struct net *n, unsigned worker);

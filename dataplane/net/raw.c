@@ -44,6 +44,7 @@ int raw_open(const char *device, uint32_t ip, uint16_t mtu, uint32_t packets, st
 void raw_close(struct raw *r)
 {
     eth_close(&r->eth);
+    eth_pool_free(&r->eth);
     free(r);
 }
 

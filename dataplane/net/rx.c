@@ -49,11 +49,14 @@ unsigned net_rx_st(struct net *n, unsigned worker, uint64_t now_ns, struct net_p
 {
     CHI_ASSERT(worker < n->workers);
     struct net_worker *w = &n->worker[worker];
+    const struct port_list *ports = &net_table(n)->of[worker];
     struct rte_mbuf *m[NET_BURST];
     unsigned got = 0;
-    for (unsigned i = 0; i < w->nports && got < NET_BURST; i++) {
+    if (w->first >= ports->count)
+        w->first = 0;
+    for (unsigned i = 0; i < ports->count && got < NET_BURST; i++) {
         unsigned at = w->first + i;
-        struct port *p = w->ports[at < w->nports ? at : at - w->nports];
+        struct port *p = ports->port[at < ports->count ? at : at - ports->count];
         if (CHI_UNLIKELY(!eth_enter_st(&p->eth, ETH_RX)))
             continue;
         bool replied = false;
@@ -73,8 +76,7 @@ unsigned net_rx_st(struct net *n, unsigned worker, uint64_t now_ns, struct net_p
         if (CHI_UNLIKELY(replied))
             port_flush_st(w, p);
     }
-    if (++w->first >= w->nports)
-        w->first = 0;
+    w->first++;
     return got;
 }
 

@@ -30,10 +30,8 @@ void port_tx_st(struct net_worker *w, struct port *p, struct rte_mbuf *m)
 struct net_packet *net_packet_get_st(struct net *n, unsigned worker)
 {
     CHI_ASSERT(worker < n->workers);
-    const struct net_worker *w = &n->worker[worker];
-    if (CHI_UNLIKELY(!n->nports))
-        return NULL;
-    struct rte_mbuf *m = rte_pktmbuf_alloc((w->nports ? w->ports[0] : n->ports[0])->eth.pool);
+    struct rte_mempool *pool = net_table(n)->of[worker].pool;
+    struct rte_mbuf *m = CHI_LIKELY(pool) ? rte_pktmbuf_alloc(pool) : NULL;
     if (CHI_UNLIKELY(!m))
         return NULL;
     struct net_packet *p = packet_of(m);
@@ -58,12 +56,11 @@ void net_send_st(struct net *n, unsigned worker, unsigned worker_from, struct ne
     struct net_worker *w = &n->worker[worker];
     struct rte_mbuf *m = mbuf_of(packet);
     struct port *p = net_port_for(n, packet->ip);
-    if (CHI_UNLIKELY(!p)) {
+    if (CHI_UNLIKELY(!p || p->worker != worker)) { /* the port that it was handed over for went, or is another worker's now */
         net_drop(w, CHI_DROP_NO_ROUTE, 1);
         rte_pktmbuf_free(m);
         return;
     }
-    CHI_ASSERT(p->worker == worker);
     bool must_ask;
     const struct frame_head *h = arp_find(&p->arp, packet->ip, now_ns, &must_ask);
     if (CHI_UNLIKELY(must_ask))
@@ -84,7 +81,7 @@ void net_send_st(struct net *n, unsigned worker, unsigned worker_from, struct ne
 void net_flush_st(struct net *n, unsigned worker)
 {
     CHI_ASSERT(worker < n->workers);
-    struct net_worker *w = &n->worker[worker];
-    for (unsigned i = 0; i < w->nports; i++)
-        port_flush_st(w, w->ports[i]);
+    const struct port_list *ports = &net_table(n)->of[worker];
+    for (unsigned i = 0; i < ports->count; i++)
+        port_flush_st(&n->worker[worker], ports->port[i]);
 }

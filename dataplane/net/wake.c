@@ -20,10 +20,10 @@ static bool arm(struct eth *e, int epoll_fd)
     return false;
 }
 
-static void disarm(struct net_worker *w, unsigned ports)
+static void disarm(const struct port_list *ports, unsigned count)
 {
-    for (unsigned i = 0; i < ports; i++) {
-        struct eth *e = &w->ports[i]->eth;
+    for (unsigned i = 0; i < count; i++) {
+        struct eth *e = &ports->port[i]->eth;
         if (!eth_enter_st(e, ETH_RX))
             continue;
         rte_eth_dev_rx_intr_disable(e->id, 0);
@@ -34,19 +34,19 @@ static void disarm(struct net_worker *w, unsigned ports)
 bool net_wake_arm_st(struct net *n, unsigned worker, int epoll_fd)
 {
     CHI_ASSERT(worker < n->workers);
-    struct net_worker *w = &n->worker[worker];
-    for (unsigned i = 0; i < w->nports; i++)
-        if (!w->ports[i]->eth.interrupts || !eth_link_up(&w->ports[i]->eth)) /* drivers log when asked without a link */
+    const struct port_list *ports = &net_table(n)->of[worker];
+    for (unsigned i = 0; i < ports->count; i++)
+        if (!ports->port[i]->eth.interrupts || !eth_link_up(&ports->port[i]->eth)) /* drivers log when asked without a link */
             return false;
-    for (unsigned i = 0; i < w->nports; i++) {
-        struct eth *e = &w->ports[i]->eth;
+    for (unsigned i = 0; i < ports->count; i++) {
+        struct eth *e = &ports->port[i]->eth;
         bool armed = false;
         if (eth_enter_st(e, ETH_RX)) {
             armed = arm(e, epoll_fd);
             eth_leave_st(e, ETH_RX);
         }
         if (!armed) {
-            disarm(w, i);
+            disarm(ports, i);
             return false;
         }
     }
@@ -55,5 +55,6 @@ bool net_wake_arm_st(struct net *n, unsigned worker, int epoll_fd)
 
 void net_wake_disarm_st(struct net *n, unsigned worker)
 {
-    disarm(&n->worker[worker], n->worker[worker].nports);
+    const struct port_list *ports = &net_table(n)->of[worker]; /* one that came since is disarmed for nothing */
+    disarm(ports, ports->count);
 }

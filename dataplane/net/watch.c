@@ -65,9 +65,12 @@ static void client_watch(struct eth *e)
 static void watch(void *arg)
 {
     pthread_mutex_lock(&watched.lock);
-    for (unsigned i = 0; i < watched.n; i++)
-        if (watched.ports[i]->device.memif_client)
-            client_watch(watched.ports[i]);
+    for (unsigned i = 0; i < watched.n; i++) {
+        struct eth *e = watched.ports[i];
+        if (e->device.memif_client)
+            client_watch(e);
+        atomic_store_explicit(&e->up, eth_link_up(e), memory_order_relaxed);
+    }
     pthread_mutex_unlock(&watched.lock);
     rte_eal_alarm_set(WATCH_US, watch, arg);
 }

@@ -3,15 +3,16 @@
 
 static bool node_known(const struct sched *s, uint64_t node)
 {
-    uint32_t low = 0, high = s->node_count;
+    const struct sched_known *k = rcu_dereference(s->known);
+    uint32_t low = 0, high = k->count;
     while (low < high) {
         uint32_t mid = low + (high - low) / 2;
-        if (s->nodes[mid] < node)
+        if (k->id[mid] < node)
             low = mid + 1;
         else
             high = mid;
     }
-    return low < s->node_count && s->nodes[low] == node;
+    return low < k->count && k->id[low] == node;
 }
 
 static enum chi_status to_local(const struct sched_pool *p, struct sched_target *out)

@@ -1,6 +1,6 @@
 /* sched.h - modules, pools and containers of this node in urcu tables (QSBR), and the resolution of queries through them.
  *
- * Threads: init, load, compose, fini by the control thread; find and resolve by any worker, which is a QSBR reader: what they
+ * Threads: init, load, compose, node_set, fini by the control thread; find and resolve by any worker, which is a QSBR reader: what they
  * return stays until its next quiescent state.  Memory: from the heap, by the control thread alone. */
 #pragma once
 #include <urcu-qsbr.h>
@@ -47,11 +47,18 @@ struct chi_container {
     struct chi_container *next; /* all of this node, in the order of creation */
 };
 
+/* The nodes that a PHYSICAL query may name, ascending.  Never changes: another one takes its place. */
+struct sched_known {
+    struct rcu_head rcu;
+    uint32_t count, id[];
+};
+
 struct sched {
     struct cds_lfht *modules, *pools, *containers;
     struct chi_container *all, **all_tail;
-    uint32_t *nodes; /* of the cluster, ascending: container k of a pool lives on nodes[k] */
+    uint32_t *nodes; /* of the configured cluster, ascending: container k of a pool lives on nodes[k], whoever comes and goes */
     uint32_t node_count, node_id, workers;
+    struct sched_known *known; /* RCU pointer */
     struct sched_pool *remote_queue; /* the pool that tasks leave through; NULL: none */
 };
 
@@ -66,6 +73,9 @@ CHI_MUST_CHECK int sched_load(struct sched *s, const char *name, const char *con
 
 /* Makes the pool of a loaded module, one container a node, and this node's container.  0 or -errno with a line in err. */
 CHI_MUST_CHECK int sched_compose(struct sched *s, const char *module, struct chi_pool_id id, const char *name, char *err);
+
+/* From now on PHYSICAL queries find this node, or do not.  0, or -ENOMEM and nothing changed. */
+CHI_MUST_CHECK int sched_node_set(struct sched *s, uint32_t node, bool known);
 
 struct sched_pool *sched_pool_find(const struct sched *s, struct chi_pool_id id);
 struct chi_container *sched_container_find(const struct sched *s, struct chi_pool_id id, uint32_t container);

@@ -87,10 +87,32 @@ int sched_init(struct sched *s, uint32_t node_id, const uint32_t *nodes, uint32_
     s->modules = cds_lfht_new(16, 16, 0, CDS_LFHT_AUTO_RESIZE, NULL);
     s->pools = cds_lfht_new(64, 64, 0, CDS_LFHT_AUTO_RESIZE, NULL);
     s->containers = cds_lfht_new(64, 64, 0, CDS_LFHT_AUTO_RESIZE, NULL);
-    if (!s->nodes || !s->modules || !s->pools || !s->containers)
+    s->known = malloc(sizeof *s->known + node_count * sizeof *nodes);
+    if (!s->nodes || !s->modules || !s->pools || !s->containers || !s->known)
         return -ENOMEM;
     memcpy(s->nodes, nodes, node_count * sizeof *nodes);
     qsort(s->nodes, node_count, sizeof *nodes, compare_ids);
+    s->known->count = node_count;
+    memcpy(s->known->id, s->nodes, node_count * sizeof *nodes);
+    return 0;
+}
+
+static void known_free(struct rcu_head *head) { free(caa_container_of(head, struct sched_known, rcu)); }
+
+int sched_node_set(struct sched *s, uint32_t node, bool known)
+{
+    struct sched_known *was = s->known, *k = malloc(sizeof *k + (was->count + 1u) * sizeof k->id[0]);
+    if (!k)
+        return -ENOMEM;
+    k->count = 0;
+    for (uint32_t i = 0; i < was->count; i++)
+        if (was->id[i] != node)
+            k->id[k->count++] = was->id[i];
+    if (known)
+        k->id[k->count++] = node;
+    qsort(k->id, k->count, sizeof k->id[0], compare_ids);
+    rcu_assign_pointer(s->known, k);
+    call_rcu(&was->rcu, known_free);
     return 0;
 }
 
@@ -201,5 +223,6 @@ void sched_fini(struct sched *s)
         if (tables[i])
             cds_lfht_destroy(tables[i], NULL);
     free(s->nodes);
+    free(s->known);
     *s = (struct sched){0};
 }

@@ -62,3 +62,19 @@ int worker_call(struct runtime *rt, uint32_t index, void (*fn)(void *worker, voi
     free(c);
     return 0;
 }
+
+static void nothing(void *worker, void *arg)
+{
+    (void)worker;
+    (void)arg;
+}
+
+int runtime_settle(struct runtime *rt)
+{
+    enum { TURNS = WORKER_RING_SLOTS / WORKER_LANE_BUDGET + 2 }; /* a call takes a turn, which takes a budget from each ring */
+    int rc = 0;
+    for (int turn = 0; turn < TURNS && !rc; turn++)
+        for (uint32_t i = 0; i < rt->workers && !rc; i++)
+            rc = worker_call(rt, i, nothing, NULL);
+    return rc;
+}

@@ -43,6 +43,8 @@ static void packet_put(void *ctx, struct xfer_packet *p)
     net_packet_free(p->owner);
 }
 
+static bool way_up(void *ctx, const struct xfer_addr *a) { return net_reaches(((struct worker *)ctx)->rt->net, a->ip); }
+
 static void *memory_get(void *ctx, uint64_t size) { return buddy_try_get(((struct worker *)ctx)->memory, size); }
 static void memory_put(void *ctx, void *p, uint64_t size) { buddy_put(((struct worker *)ctx)->memory, p, size); }
 
@@ -132,6 +134,7 @@ int endpoint_init(struct worker *w, char *err)
         return -ENOMEM;
     }
     w->xfer = xfer_init(w->xfer_memory, &c, &h, net_now_ns());
+    xfer_watch_ways(w->xfer, way_up);
     return 0;
 }
 

@@ -128,6 +128,19 @@ void runtime_destroy(struct runtime *rt);
  * turn (fn runs later: arg must stay until a later call has returned 0); -EAGAIN when its ring is full, -ENOMEM: fn does not run. */
 CHI_MUST_CHECK int worker_call(struct runtime *rt, uint32_t index, void (*fn)(void *worker, void *arg), void *arg);
 
+/* Has each worker take all that is in its rings now, and begin another turn: what it found before, in tables or on its way between
+ * workers, it uses no more.  0, or as worker_call. */
+CHI_MUST_CHECK int runtime_settle(struct runtime *rt);
+
+/* A node that tasks may go to from now on; pools keep the containers they have.  drain: new tasks to it end with DRAINING, open
+ * ones go on.  remove: those end (xfer_peer_remove), and it is forgotten.  Pre: there is a transport.  0; -ENOSPC beyond peers_max,
+ * -ENOENT, -ENOMEM, or as worker_call: of -ETIMEDOUT the worker makes up when it turns. */
+CHI_MUST_CHECK int runtime_peer_add(struct runtime *rt, uint32_t node, const struct xfer_addr *paths, uint32_t n);
+CHI_MUST_CHECK int runtime_peer_drain(struct runtime *rt, uint32_t node);
+CHI_MUST_CHECK int runtime_peer_remove(struct runtime *rt, uint32_t node);
+/* A port or its link changed: the endpoints look which paths are up.  As worker_call. */
+CHI_MUST_CHECK int runtime_paths_changed(struct runtime *rt);
+
 /* Adds a client's channel to a worker; removes it (the client is gone).  After removal the channel is destroyed by
  * runtime_reap, when none of its tasks is out.  runtime_attach: 0 or -errno; after -ETIMEDOUT the worker may still find
  * the channel later, so that it is the caller's to reap and not to destroy. */

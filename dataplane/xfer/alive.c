@@ -31,7 +31,16 @@ static struct xfer_session *any_session(const struct xfer_peer *p)
     return NULL;
 }
 
-static void down(struct xfer *x, struct xfer_peer *p)
+void alive_show(struct xfer_peer *p)
+{
+    struct xfer_session *s = p->watched ? any_session(p) : NULL;
+    if (!s)
+        return;
+    s->ping_due = true;
+    session_notice(s);
+}
+
+void alive_down(struct xfer *x, struct xfer_peer *p)
 {
     p->watched = false;
     p->down = true;
@@ -56,9 +65,11 @@ void alive_tick(struct xfer *x, struct xfer_peer *p, uint64_t now)
         return;
     }
     if (p->pings == ALIVE_PINGS) {
-        down(x, p);
+        alive_down(x, p);
         return;
     }
+    if (p->pings)
+        way_next(x, p); /* the last one was not answered */
     p->pings++;
     p->stats.pings++;
     p->alive_ns = now + quarter(x);

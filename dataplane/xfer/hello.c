@@ -118,8 +118,10 @@ enum chi_drop hello_rx(struct xfer *x, const struct xfer_addr *from, const uint8
             control_refuse(x, from, WIRE_REFUSE_UNKNOWN_NODE, h.session, now);
         return CHI_DROP_PEER_UNKNOWN;
     }
-    if (peer->addr.ip != from->ip)
+    if (!way_known(peer, from->ip))
         return CHI_DROP_ADDRESS;
+    if (peer->addr.ip != from->ip)
+        way_heard(x, peer, from->ip);
     d = h.peer_session ? hello_echo(x, peer, &h, now) : hello_first(x, peer, &h, now);
     peer->stats.drops[d] += d != CHI_DROP_NONE;
     return d;
@@ -132,7 +134,7 @@ static enum chi_drop version_refused(struct xfer *x, const struct xfer_addr *fro
     enum chi_drop d = CHI_DROP_SESSION_UNKNOWN;
     for (uint32_t i = 0; i < x->peer_count; i++) { /* another version's HELLO cannot be read, so nothing is echoed */
         struct xfer_peer *p = &x->peers[i];
-        if (p->addr.ip != from->ip || !p->dialing)
+        if (!way_known(p, from->ip) || !p->dialing)
             continue;
         d = CHI_DROP_NONE;
         if (!p->foreign)
@@ -147,7 +149,7 @@ static enum chi_drop version_refused(struct xfer *x, const struct xfer_addr *fro
 static enum chi_drop session_refused(struct xfer *x, const struct xfer_addr *from, const struct wire_refuse *r, uint64_t now)
 {
     struct xfer_peer *p = peer_find(x, r->node);
-    if (!p || p->addr.ip != from->ip)
+    if (!p || !way_known(p, from->ip))
         return CHI_DROP_PEER_UNKNOWN;
     for (struct link *l = p->sessions.next; l != &p->sessions; l = l->next) {
         struct xfer_session *s = LIST_ENTRY(l, struct xfer_session, of_peer);
@@ -176,7 +178,7 @@ enum chi_drop refuse_rx(struct xfer *x, const struct xfer_addr *from, const uint
     struct xfer_session *s = session_by_id(x, r.session);
     if (!s || s->offer_id != r.session || !s->hellos)
         return CHI_DROP_SESSION_UNKNOWN;
-    if (s->addr.ip != from->ip)
+    if (!way_known(s->peer, from->ip))
         return CHI_DROP_ADDRESS;
     peer_refused(x, s->peer, r.reason == WIRE_REFUSE_CLUSTER ? CHI_STATUS_PEER_CLUSTER : CHI_STATUS_NO_NODE);
     return CHI_DROP_NONE;

@@ -177,6 +177,7 @@ void loss_tick(struct xfer_session *s, uint64_t now)
     s->peer->stats.probes++;
     if (s->pto_count < PTO_SHIFT_MAX)
         s->pto_count++;
+    way_late(s->x, s->peer, s->pto_count, loss_pto_ns(s));
     cc_timeout(&s->cc, s->pto_count, now);
     s->eliciting_ns = now;
     s->urgent = true;

@@ -5,6 +5,7 @@
  * and every second repetition to worker 0, which always exists.  Worker 0 tells a worker that is not its counterpart the
  * number and nothing else (hello.c); the next HELLO then goes to the right one. */
 #include <errno.h>
+#include <string.h>
 
 #include "xfer_int.h"
 
@@ -18,36 +19,86 @@ struct xfer_peer *peer_find(const struct xfer *x, uint32_t node)
     return NULL;
 }
 
+static void table_add(struct xfer *x, struct xfer_peer *p)
+{
+    uint32_t i = hash(p->node) & x->peer_mask;
+    while (x->peer_table[i]) /* the table has twice as many places as there are peers */
+        i = (i + 1) & x->peer_mask;
+    x->peer_table[i] = p;
+}
+
+/* A new record, or that of a removed peer of which no message is left; NULL: there is none. */
 static struct xfer_peer *peer_add(struct xfer *x, uint32_t node)
 {
-    struct xfer_peer *p = &x->peers[x->peer_count++];
+    struct xfer_peer *p = x->peers, *end = x->peers + x->peer_count;
+    while (p < end && (p->node || p->stats.open_in))
+        p++;
+    if (p == end) {
+        if (x->peer_count == x->config.peers_max)
+            return NULL;
+        x->peer_count++;
+    }
     *p = (struct xfer_peer){.node = node, .timer = {.kind = TIMER_PEER}};
     list_init(&p->sessions);
     list_init(&p->news);
     list_init(&p->waiting_in);
     list_init(&p->hungry);
-    uint32_t i = hash(node) & x->peer_mask;
-    while (x->peer_table[i]) /* the table has twice as many places as there are peers */
-        i = (i + 1) & x->peer_mask;
-    x->peer_table[i] = p;
+    table_add(x, p);
     return p;
 }
 
-int xfer_peer_set(struct xfer *x, uint32_t node, const struct xfer_addr *addr)
+int xfer_peer_set(struct xfer *x, uint32_t node, const struct xfer_addr *addr) { return xfer_peer_paths(x, node, addr, 1); }
+
+int xfer_peer_paths(struct xfer *x, uint32_t node, const struct xfer_addr *paths, uint32_t n)
 {
     if (node == x->config.node)
         return -EINVAL;
     struct xfer_peer *p = peer_find(x, node);
-    if (!p) {
-        if (x->peer_count == x->config.peers_max)
-            return -ENOSPC;
+    if (!p)
         p = peer_add(x, node);
-    }
-    if (p->addr.ip != addr->ip)
-        p->proved_bytes = 0;
-    p->addr = *addr;
-    for (struct link *l = p->sessions.next; l != &p->sessions; l = l->next)
-        session_set_addr(LIST_ENTRY(l, struct xfer_session, of_peer));
+    if (!p)
+        return -ENOSPC;
+    way_set(x, p, paths, n);
+    return 0;
+}
+
+void xfer_paths_changed(struct xfer *x, uint64_t now)
+{
+    x->now_ns = now;
+    for (uint32_t i = 0; i < x->peer_count; i++)
+        if (x->peers[i].node) {
+            x->peers[i].hold_ns = 0;
+            way_first(x, &x->peers[i]);
+        }
+}
+
+int xfer_peer_remove(struct xfer *x, uint32_t node, uint64_t now)
+{
+    struct xfer_peer *p = peer_find(x, node);
+    if (!p)
+        return -ENOENT;
+    x->now_ns = now;
+    alive_down(x, p);
+    while (!list_empty(&p->sessions))
+        session_release(LIST_ENTRY(p->sessions.next, struct xfer_session, of_peer));
+    list_remove(&p->news);
+    p->dialing = false;
+    if (p->timer.place)
+        timers_later(&x->timers, &p->timer, UINT64_MAX);
+    p->node = 0;
+    memset(x->peer_table, 0, (x->peer_mask + 1) * sizeof x->peer_table[0]);
+    for (uint32_t i = 0; i < x->peer_count; i++)
+        if (x->peers[i].node)
+            table_add(x, &x->peers[i]);
+    return 0;
+}
+
+int xfer_peer_drain(struct xfer *x, uint32_t node)
+{
+    struct xfer_peer *p = peer_find(x, node);
+    if (!p)
+        return -ENOENT;
+    p->draining = true;
     return 0;
 }
 
@@ -109,6 +160,10 @@ static void dial_once(struct xfer *x, struct xfer_peer *p, uint64_t now)
     else if (p->workers)
         worker = worker % p->workers;
     uint32_t shift = p->attempts < 4 ? p->attempts : 4;
+    if (p->attempts && p->attempts % WAY_TRIES == 0)
+        way_next(x, p);
+    else
+        way_check(x, p);
     p->attempts++;
     p->hello_ns = now;
     p->dial_ns = now + (x->config.hello_retry_ns << shift);
@@ -196,9 +251,15 @@ static void fill_stats(const struct xfer_peer *p, struct xfer_peer_stats *out)
 
 unsigned xfer_stats(const struct xfer *x, struct xfer_peer_stats *out, unsigned n)
 {
-    for (unsigned i = 0; i < n && i < x->peer_count; i++)
-        fill_stats(&x->peers[i], &out[i]);
-    return x->peer_count;
+    unsigned count = 0;
+    for (unsigned i = 0; i < x->peer_count; i++) {
+        if (!x->peers[i].node)
+            continue;
+        if (count < n)
+            fill_stats(&x->peers[i], &out[count]);
+        count++;
+    }
+    return count;
 }
 
 bool xfer_stats_of(const struct xfer *x, uint32_t node, struct xfer_peer_stats *out)

@@ -70,14 +70,14 @@ static struct xfer_session *rx_session(struct xfer *x, const struct xfer_addr *f
     *d = CHI_DROP_SESSION_UNKNOWN;
     if (s && s->live && s->live_id == h->session) {
         *d = CHI_DROP_ADDRESS;
-        return s->addr.ip == from->ip ? s : NULL;
+        return CHI_LIKELY(s->addr.ip == from->ip) || way_known(s->peer, from->ip) ? s : NULL;
     }
     if (!s || s->offer_id != h->session) {
         control_refuse(x, from, WIRE_REFUSE_SESSION, h->session, now);
         return NULL;
     }
     /* The peer took the offer, but its HELLO that says so was lost. */
-    if (s->hellos && s->addr.ip == from->ip && now - s->hello_ns >= x->config.pto_min_ns)
+    if (s->hellos && way_known(s->peer, from->ip) && now - s->hello_ns >= x->config.pto_min_ns)
         hello_dial(s, now);
     return NULL;
 }
@@ -111,6 +111,9 @@ static enum chi_drop rx_data(struct xfer *x, const struct xfer_addr *from, const
         s->path.said_number = h->number;
         s->path.said = (struct path_counts){h->capable, h->marked};
     }
+    if (CHI_UNLIKELY(from->ip != s->addr.ip) && h->number > s->rx_largest)
+        way_heard(x, peer, from->ip);
+    way_return(x, peer);
     bool eliciting = false;
     d = rx_frames(s, p, h->length, &eliciting, now);
     if (!s->live) /* it ended by a CLOSE in it */

@@ -67,6 +67,15 @@ struct xfer_session *session_get(struct xfer *x, struct xfer_peer *p, uint16_t w
     return s;
 }
 
+void session_release(struct xfer_session *s)
+{
+    CHI_ASSERT(!s->live);
+    list_remove(&s->of_peer);
+    s->peer = NULL;
+    s->offer_id = 0;
+    s->hellos = 0;
+}
+
 /* Memory of a session that was never live is not touched before.  out_slots: how many messages of ours the peer keeps records
  * for. */
 static void clear(struct xfer_session *s, uint32_t out_slots)

@@ -20,6 +20,8 @@ void xfer_send(struct xfer *x, uint32_t node, struct xfer_out *m, uint64_t now)
         refused = CHI_STATUS_SHUTDOWN;
     else if (!p)
         refused = CHI_STATUS_NO_NODE;
+    else if (p->draining)
+        refused = CHI_STATUS_DRAINING;
     else if (m->deadline_ns <= now)
         refused = CHI_STATUS_DEADLINE;
     if (refused != CHI_STATUS_OK) {

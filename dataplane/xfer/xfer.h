@@ -42,7 +42,7 @@ struct xfer_host {
     uint64_t *drops; /* CHI_DROP_COUNT counters of the caller's */
 };
 
-enum { XFER_OVERCOMMIT_MAX = 64 };
+enum { XFER_OVERCOMMIT_MAX = 64, XFER_PATHS_MAX = 4 };
 struct xfer_config {
     uint64_t incarnation;   /* another one at each start */
     uint32_t node;
@@ -142,9 +142,20 @@ struct xfer *xfer_init(void *mem, const struct xfer_config *c, const struct xfer
 /* Adds a peer, or changes where it is (port: of its worker 0, worker k listens on port + k).
  * Returns 0, -ENOSPC beyond peers_max, -EINVAL for our own node. */
 CHI_MUST_CHECK int xfer_peer_set(struct xfer *x, uint32_t node, const struct xfer_addr *addr);
+/* The same for one that has several addresses, 1 to XFER_PATHS_MAX, each reached by another port (path.c). */
+CHI_MUST_CHECK int xfer_peer_paths(struct xfer *x, uint32_t node, const struct xfer_addr *paths, uint32_t n);
+/* From now on way_up(ctx of the host) says whether the port by which an address is reached is up; before, each is. */
+void xfer_watch_ways(struct xfer *x, bool (*way_up)(void *ctx, const struct xfer_addr *a));
+/* Ports came or went, or their links did: each peer goes over its first path that is up. */
+void xfer_paths_changed(struct xfer *x, uint64_t now);
+/* Forgets a peer.  What is open with it ends as when it is down: PEER_DOWN, or UNREACHABLE when it did not go out; what came of it
+ * is cancelled.  Returns 0, -ENOENT. */
+CHI_MUST_CHECK int xfer_peer_remove(struct xfer *x, uint32_t node, uint64_t now);
+/* New messages to a peer end with DRAINING from now on, those that are open go on.  Returns 0, -ENOENT. */
+CHI_MUST_CHECK int xfer_peer_drain(struct xfer *x, uint32_t node);
 
 /* Sends a task to a node.  Always ends in one XFER_DONE, never before it returns: NO_NODE for a node that is no peer, DEADLINE,
- * PEER_*, TOO_BIG, SHUTDOWN, or the answer's status. */
+ * PEER_*, UNREACHABLE, DRAINING, TOO_BIG, SHUTDOWN, or the answer's status. */
 void xfer_send(struct xfer *x, uint32_t node, struct xfer_out *m, uint64_t now);
 
 /* XFER_ANSWER_SMALL bytes in xfer's record of the message, for the body of its last answer. */
@@ -197,6 +208,7 @@ struct xfer_peer_stats {
     uint64_t probes;          /* probe time-outs */
     uint64_t cuts;            /* of the congestion window */
     uint64_t pings, downs;    /* how often it was asked whether it lives, and declared down */
+    uint64_t moves;           /* from one of its addresses to another */
     uint64_t duplicates;
     uint64_t tasks_out, tasks_in, answers_out, answers_in;
     uint64_t segment_bytes_tx, segment_bytes_rx;

@@ -1,6 +1,6 @@
 /* xfer_int.h - the transport's own records, and what its files offer each other.  PURE.
  *
- * Files, outermost first: xfer.c (api) layout.c (memory) rx.c tx.c (packets) hello.c control.c (outside of a session) peer.c
+ * Files, outermost first: xfer.c (api) layout.c (memory) rx.c tx.c (packets) hello.c control.c (outside of a session) peer.c way.c
  * session.c alive.c path.c msg_out.c msg_in.c grant.c (messages) flow.c (frames of a message) loss.c ack.c window.h cc.c sentmap.c place.c timers.c list.h.
  *
  * One record each: peer = a node; session = a peer's worker; out_slot = a message of ours that is out; msg_in = a message
@@ -232,11 +232,15 @@ struct xfer_session { /* with one worker of a peer; live: both sides proved to k
 };
 
 struct xfer_peer {
-    uint32_t node;
-    struct xfer_addr addr; /* of its worker 0 */
+    uint32_t node;         /* 0: removed; the record is free when its messages are gone */
+    struct xfer_addr addr; /* of its worker 0, on the way in use */
+    struct xfer_addr ways[XFER_PATHS_MAX];
+    uint32_t way_count, way;
+    uint64_t moved_ns;     /* to this way, */
+    uint64_t hold_ns;      /* and for how long before the first is tried again; 0: for good */
     uint16_t workers;      /* 0: not known */
     uint16_t proved_bytes; /* a packet so long arrived, the last time that it was tried; 0: none was */
-    bool dialing, refused;
+    bool dialing, refused, draining;
     bool watched; /* something is open, or was a moment ago: alive_ns is when to look */
     bool down;    /* until it says HELLO again */
     uint8_t pings; /* unanswered */
@@ -265,6 +269,7 @@ struct control {
 struct xfer {
     struct xfer_config config;
     struct xfer_host host;
+    bool (*way_up)(void *ctx, const struct xfer_addr *a); /* NULL: each is */
     struct prng prng;
     uint64_t now_ns;  /* of the call under way */
     uint64_t tick_ns; /* of the last xfer_tick: what comes in now came after it */
@@ -334,6 +339,30 @@ void peer_refused(struct xfer *x, struct xfer_peer *p, enum chi_status status);
 void peer_redial(struct xfer *x, struct xfer_peer *p, uint64_t now);
 void peer_tick(struct xfer *x, struct xfer_peer *p, uint64_t now);
 
+/* --- way.c: which of a peer's addresses packets go to */
+enum { WAY_TRIES = 3 };
+static const uint64_t WAY_HOLD_NS = 1000000000, WAY_HOLD_MAX_NS = 64000000000;
+void way_set(struct xfer *x, struct xfer_peer *p, const struct xfer_addr *ways, uint32_t n);
+/* True for an address of the peer's. */
+bool way_known(const struct xfer_peer *p, uint32_t ip);
+/* To the first way that is up. */
+void way_first(struct xfer *x, struct xfer_peer *p);
+/* To the next way that is up, if there is one: this one is silent. */
+void way_next(struct xfer *x, struct xfer_peer *p);
+/* The same when this one is down. */
+void way_check(struct xfer *x, struct xfer_peer *p);
+/* A probe had no answer, the tries-th in a row, for try_ns.  That is silence when it is long enough for a peer that was only late, and
+ * not what another session has moved away from just now. */
+void way_late(struct xfer *x, struct xfer_peer *p, uint32_t tries, uint64_t try_ns);
+/* A packet came: perhaps it is time to try the first way again. */
+static inline void way_return(struct xfer *x, struct xfer_peer *p)
+{
+    if (CHI_UNLIKELY(p->way && p->hold_ns) && x->now_ns - p->moved_ns >= p->hold_ns)
+        way_first(x, p);
+}
+/* The newest packet of the peer came from another of its addresses than packets go to. */
+void way_heard(struct xfer *x, struct xfer_peer *p, uint32_t ip);
+
 /* --- session.c */
 struct xfer_session *session_find(const struct xfer_peer *p, uint16_t worker);
 static inline bool session_is_shared(const struct xfer_session *s)
@@ -345,6 +374,8 @@ static inline bool session_is_shared(const struct xfer_session *s)
 struct xfer_session *session_get(struct xfer *x, struct xfer_peer *p, uint16_t worker);
 struct xfer_session *session_by_id(const struct xfer *x, uint32_t id);
 void session_set_addr(struct xfer_session *s);
+/* Its peer is removed: the record is free for any other. */
+void session_release(struct xfer_session *s);
 /* The handshake proved that h's sender knows offer_id: it becomes the live session, the former one ends. */
 void session_establish(struct xfer_session *s, const struct wire_hello *h, uint64_t now);
 /* Messages that went out end with the status, the others wait again; incoming ones are orphaned. */
@@ -369,6 +400,9 @@ static inline void alive_heard(struct xfer_peer *p, uint64_t now)
     p->heard_ns = now;
     p->pings = 0;
 }
+/* Something is open with it: it is to hear of us now, where we are. */
+void alive_show(struct xfer_peer *p);
+void alive_down(struct xfer *x, struct xfer_peer *p);
 void alive_tick(struct xfer *x, struct xfer_peer *p, uint64_t now); /* at p->alive_ns */
 
 /* --- path.c */

@@ -66,9 +66,9 @@ static void check_peers(const struct config *c)
     for (unsigned i = 0; i < c->cluster.peers_count; i++) {
         const struct config_peer *p = &c->cluster.peers[i];
         check_text(p->name, CONFIG_NAME_MAX);
-        CHI_ASSERT(p->id >= 1 && p->id <= 65535 && p->id != c->node.id && p->ip);
+        CHI_ASSERT(p->id >= 1 && p->id <= 65535 && p->id != c->node.id && p->ips >= 1 && p->ips <= CONFIG_PEER_IPS && p->ip[0]);
         for (unsigned j = 0; j < i; j++)
-            CHI_ASSERT(p->id != c->cluster.peers[j].id && p->ip != c->cluster.peers[j].ip);
+            CHI_ASSERT(p->id != c->cluster.peers[j].id && p->ip[0] != c->cluster.peers[j].ip[0]);
     }
 }
 

@@ -79,6 +79,15 @@ static json_t *call_stop(void *ctx, json_t *params, struct rpc_error *err)
     event_base_loopbreak(base); /* the answer must still go out */
     return json_pack("{s:b}", "stopping", 1);
 }
+/* What came, as it came. */
+static json_t *call_mirror(void *ctx, json_t *params, struct rpc_error *err)
+{
+    (void)ctx, (void)err;
+    return json_incref(params);
+}
+static const struct rpc_param mirror_params[] = {{"name", RPC_STRING, true, ""}, {"device", RPC_STRING, false, ""}, {"ip", RPC_STRING, false, ""},
+                                                 {"mtu", RPC_INTEGER, false, ""}, {"link", RPC_STRING, false, ""}, {"id", RPC_INTEGER, false, ""},
+                                                 {0}};
 /* pool.list is not there: an older daemon. */
 static const struct rpc_method methods[] = {{"status", "", NULL, call_status},
                                             {"peer.list", "", NULL, call_peers},
@@ -87,6 +96,12 @@ static const struct rpc_method methods[] = {{"status", "", NULL, call_status},
                                             {"stats", "", NULL, call_stats},
                                             {"worker.list", "", NULL, call_long},
                                             {"stop", "", NULL, call_stop},
+                                            {"port.add", "", mirror_params, call_mirror},
+                                            {"port.set", "", mirror_params, call_mirror},
+                                            {"port.remove", "", mirror_params, call_mirror},
+                                            {"peer.add", "", mirror_params, call_mirror},
+                                            {"peer.drain", "", mirror_params, call_mirror},
+                                            {"peer.remove", "", mirror_params, call_mirror},
                                             {0}};
 
 static void on_wake(evutil_socket_t fd, short what, void *arg)
@@ -245,7 +260,7 @@ static void chictl__prints_raw_json(void **state)
     }
     json_decref(want);
     json_t *help = from_text(chictl("help --json")->out);
-    assert_int_equal(json_array_size(help), 9);
+    assert_int_equal(json_array_size(help), 15);
     json_decref(help);
 }
 
@@ -271,9 +286,28 @@ static void chictl__names_the_nearest(void **state)
     assert_ran("status --sokcet x", 2, "", "did you mean --socket?");
     assert_ran("-s", 2, "", "missing argument");
     assert_ran("", 2, "",
-               "a command is missing; one of: status, worker list, port list, pool list, peer list, peer show, stats, stop, help");
+               "a command is missing; one of: status, worker list, port list, port add, port set, port remove, pool list, "
+               "peer list, peer show, peer add, peer drain, peer remove, stats, stop, help");
+    assert_ran("port remove", 2, "", "'port remove' needs one more word: which name");
+    assert_ran("port set p0 --id 4", 2, "", "'port set' has no option --id");
+    assert_ran("status --name x", 2, "", "'status' has no option --name");
+    assert_ran("port set p0 --mtu 1k", 2, "", "--mtu is '1k'; right is a number");
+    assert_ran("peer add --id '' --name x --ip 10.0.0.1", 2, "", "--id is ''; right is a number");
     assert_ran("-t 0 status", 2, "", "--timeout is 0; right is");
     assert_ran("-t x status", 2, "", "x");
+}
+
+static void chictl__sends_arguments_as_parameters(void **state)
+{
+    (void)state;
+    assert_string_equal(chictl("port add p1 --device net_ring0,a=b --ip 10.1.0.1/24 --mtu 9000")->out,
+                        "name:   p1\ndevice: net_ring0,a=b\nip:     10.1.0.1/24\nmtu:    9000\n");
+    assert_string_equal(chictl("port set p1 --link down")->out, "name: p1\nlink: down\n");
+    assert_string_equal(chictl("port --mtu 1500 set p1")->out, "name: p1\nmtu:  1500\n");
+    assert_string_equal(chictl("port remove p1")->out, "name: p1\n");
+    assert_string_equal(chictl("peer add --id 3 --name gamma --ip 10.1.0.3,10.2.0.3")->out, "ip:   10.1.0.3,10.2.0.3\nid:   3\nname: gamma\n");
+    assert_string_equal(chictl("peer drain gamma")->out, "name: gamma\n");
+    assert_string_equal(chictl("peer remove 3")->out, "name: 3\n");
 }
 
 static void chictl__shows_help_and_version(void **state)
@@ -367,6 +401,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(chictl__prints_raw_json, setup, teardown),
         cmocka_unit_test_setup_teardown(chictl__takes_long_answers, setup, teardown),
         cmocka_unit_test_setup_teardown(chictl__names_the_nearest, setup, teardown),
+        cmocka_unit_test_setup_teardown(chictl__sends_arguments_as_parameters, setup, teardown),
         cmocka_unit_test_setup_teardown(chictl__shows_help_and_version, setup, teardown),
         cmocka_unit_test_setup_teardown(chictl__reports_what_the_daemon_refuses, setup, teardown),
         cmocka_unit_test_setup_teardown(chictl__reports_a_daemon_that_is_not_there, setup, teardown),

@@ -47,6 +47,10 @@ struct node_options {
     uint32_t mtu;           /* default 9000 */
     const char *memory;     /* size; default 256M */
     bool third;             /* its cluster has a node 3, which is not there */
+    const char *device;     /* with a peer: in place of net_memif; "%c" becomes a for the lower id, b for the other one */
+    bool nobody;            /* its cluster lists no peer, though it has the port */
+    const char *ports;      /* more ports, as YAML list items */
+    const char *peer_ip;    /* the peer's addresses, as a YAML value; default 10.40.0.PEER */
 };
 
 #define MODULES_DEFAULT CHI_BUILD_DIR "/lib/chimods"
@@ -86,6 +90,10 @@ int run_program(char *out, size_t cap, const char *const argv[]);
 /* A JSON-RPC call; the result (new reference), fails the test on an error.  params: taken over; NULL: none. */
 json_t *control_call(const char *path, const char *method, json_t *params);
 json_t *node_call(const struct node *n, const char *method);
+/* The same with parameters, a JSON text. */
+json_t *node_ask(const struct node *n, const char *method, const char *params);
+/* A call that must be refused with an error whose message holds `says`. */
+void node_refuses(const struct node *n, const char *method, const char *params, const char *says);
 /* A counter of "stats" -> drops, and a field of the peer list's entry for a node. */
 uint64_t node_drop(const struct node *n, const char *reason);
 uint64_t node_peer(const struct node *n, uint32_t peer, const char *field);
@@ -98,9 +106,11 @@ void pair_stop(struct node *one, struct node *two);
 
 /* Waits until the condition holds, at most 20 s; fails the test otherwise. */
 void until(bool (*holds)(void *arg), void *arg, const char *what);
-
+/* Fails the test when the process uses more than 2 % of a core (10 % with a sanitizer). */
 /* Fails the test when the process uses more than 2 % of a core (10 % with a sanitizer) over 3 s. */
+enum { IDLE_PERCENT = SANITIZED ? 10 : 2 }; /* the sanitizer has its own cost */
 void expect_idle(pid_t pid);
+void expect_percent(pid_t pid, unsigned percent); /* at most so much of a core */
 
 extern const struct chi_pool_id ECHO;
 struct echo_ping ping_to(struct chi_query q, uint64_t value);

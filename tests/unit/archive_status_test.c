@@ -43,6 +43,7 @@ static void status_number__frozen(void **state)
                   {32, "PEER_RESTARTED"},
                   {33, "PEER_VERSION"},
                   {34, "PEER_CLUSTER"},
+                  {36, "DRAINING"},
                   {40, "SHUTDOWN"},
                   {41, "DISCONNECTED"},
                   {42, "TIMED_OUT"},

@@ -123,7 +123,7 @@ static void config_load__fills_everything(void **state)
     assert_int_equal(c->cluster.peers_count, 2);
     assert_int_equal(c->cluster.peers[1].id, 3);
     assert_string_equal(c->cluster.peers[0].name, "beta");
-    assert_int_equal(c->cluster.peers[1].ip, 0x0a294d02);
+    assert_int_equal(c->cluster.peers[1].ip[0], 0x0a294d02);
     assert_string_equal(c->control.socket, "/run/chimaera/alpha.sock");
     assert_int_equal(c->modules.count, 2);
     assert_string_equal(c->modules.path[1], "/");
@@ -303,6 +303,16 @@ static const struct mistake mistakes[] = {
     {12, "    - {id: 3, name: gamma, ip: 10.40.0.1}", "is 10.40.0.1, which is the address of ports[0]", 0},
     {12, "    - {id: 3, name: gamma, ip: 10.41.255.255}", "the network or broadcast address of 10.41.0.1/16", 0},
     {12, "    - {id: 3, name: gamma, ip: 10.42.0.1}", "cluster.peers[1].ip is 10.42.0.1, which no port reaches", 0},
+    {12, "    - {id: 3, name: gamma, ip: [10.41.77.2, 10.42.0.1]}", "cluster.peers[1].ip[1] is 10.42.0.1, which no port reaches", 0},
+    {12, "    - {id: 3, name: gamma, ip: [10.41.77.2, 10.40.0.2]}", "cluster.peers[1].ip[1] is 10.40.0.2 like cluster.peers[0]", 0},
+    {12, "    - {id: 3, name: gamma, ip: [10.41.77.2, 10.41.77.3]}", "cluster.peers[1].ip[1] is 10.41.77.3, in the subnet of ports[1]", 0},
+    {12, "    - {id: 3, name: gamma, ip: []}", "cluster.peers[1].ip has 0 entries; right are 1 to 4", 0},
+    {12, "    - {id: 3, name: gamma, ip: [10.41.0.2, 10.41.0.3, 10.41.0.4, 10.41.0.5, 10.41.0.6]}", "cluster.peers[1].ip has 5 entries", 0},
+    {12, "    - {id: 3, name: gamma, ip: [10.41.77.2, 10.41.77]}", "cluster.peers[1].ip[1] is '10.41.77'; right is the IPv4 address", 0},
+    {12, "    - {id: 3, name: gamma, ip: [[10.41.77.2]]}", "cluster.peers[1].ip[0] is a list; right is the IPv4 address", 0},
+    {12, "    - {id: 3, name: gamma, ip: {a: 10.41.77.2}}", "cluster.peers[1].ip is a mapping; right is the IPv4 address", 0},
+    {18, "limits: {peers: 1}", "limits.peers is 1, less than the 2 peers that are listed; raise it", 0},
+    {18, "limits: {peers: 1025}", "limits.peers is '1025'; right is a number from 1 to 1024", 0},
     {17, "  - {mod: echo, pool: 100.0, name: echo-2}",
      "compose[1].pool is 100.0 like compose[0]; give each pool its own id", 0},
     {17, "  - {mod: echo, pool: 100.1, name: echo}", "compose[1].name is 'echo' like compose[0]", 0},

@@ -1,4 +1,5 @@
 /* Device lines: what is added, what is refused, with which words. */
+#include <errno.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -173,10 +174,37 @@ static void device_prepare__others_stay_as_they_are(void **state)
     assert_int_equal(d.kind, DEVICE_OTHER);
 }
 
+static void device_iface__of_a_line_and_its_link(void **state)
+{
+    (void)state;
+    char iface[16];
+    device_iface("net_af_packet0,iface=abc,framecnt=512", iface);
+    assert_string_equal(iface, "abc");
+    device_iface("net_ring0", iface);
+    assert_string_equal(iface, "");
+    device_iface("net_x,iface=longer-than-a-name-is", iface);
+    assert_string_equal(iface, "");
+    device_iface("lo", iface); /* there always */
+    assert_string_equal(iface, "lo");
+    assert_true(device_is_iface("lo"));
+    assert_false(device_is_iface("lo,x=1"));
+    assert_false(device_is_iface("chi-none"));
+    assert_false(device_is_iface("a-name-that-is-longer-than-16"));
+    assert_int_equal(device_iface_link("chi-none", 0), DEVICE_LINK_GONE);
+    assert_int_not_equal(device_iface_link("lo", 0), DEVICE_LINK_GONE);
+    assert_int_equal(device_iface_link("lo", 9999999), DEVICE_LINK_GONE); /* another one of that name */
+    assert_true(device_iface_xdp("lo", err));
+    assert_int_equal(prepare("net_af_xdp0", 1500), -EINVAL);
+    assert_non_null(strstr(err, "iface=NAME"));
+    assert_true(prepare("net_af_xdp0,iface=chi-none", 1500) < 0);
+    assert_non_null(strstr(err, "there is no interface chi-none"));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(net_device_is_pci__forms),
+        cmocka_unit_test(device_iface__of_a_line_and_its_link),
         cmocka_unit_test(device_prepare__memif_gets_what_is_absent),
         cmocka_unit_test(device_prepare__memif_keeps_what_is_given),
         cmocka_unit_test(device_prepare__memif_server_says_more_than_it_has),

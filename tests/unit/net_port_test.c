@@ -370,7 +370,7 @@ static void net_ports__belong_to_workers_in_turn(void **state)
     struct net_packet *p[NET_BURST];
     assert_int_equal(net_port_stats(net, 1, &s), 0);
     assert_int_equal(s.worker, 1);
-    assert_true(s.up);
+    assert_int_equal(s.link, NET_LINK_UP);
     assert_string_equal(s.name, "p1");
     assert_string_equal(s.device, "net_ring0");
     assert_string_equal(s.driver, "net_ring");

@@ -116,6 +116,31 @@ static void sched_resolve__says_what_is_not_there(void **state)
     expect_status(chi_query_make((enum chi_query_kind)99, 0), CHI_STATUS_INVALID);
 }
 
+/* Who came is found by its id, and has no container; who went is the owner of its containers still. */
+static void sched_node_set__changes_what_physical_finds_and_nothing_else(void **state)
+{
+    (void)state;
+    assert_int_equal(sched_node_set(&sched, 15, true), 0);
+    assert_int_equal(sched_node_set(&sched, 40, true), 0);
+    assert_int_equal(sched_node_set(&sched, 40, true), 0); /* again is as once */
+    assert_int_equal(sched_node_set(&sched, 30, false), 0);
+    expect_node(chi_physical(15), 15);
+    expect_node(chi_physical(40), 40);
+    expect_node(chi_physical(10), 10);
+    expect_local(chi_physical(20));
+    expect_status(chi_physical(30), CHI_STATUS_NO_NODE);
+    expect_node(chi_direct(2), 30);
+    expect_node(chi_hash(5), 30);
+    expect_status(chi_direct(3), CHI_STATUS_NO_CONTAINER);
+    assert_int_equal(sched_node_set(&sched, 40, false), 0);
+    expect_status(chi_physical(40), CHI_STATUS_NO_NODE);
+    assert_int_equal(sched_node_set(&sched, 30, true), 0);
+    expect_node(chi_physical(30), 30);
+    rcu_thread_offline();
+    rcu_barrier(); /* what was replaced has gone */
+    rcu_thread_online();
+}
+
 static void sched_compose__refuses_doubles_and_failing_modules(void **state)
 {
     char err[SCHED_ERROR_BYTES];
@@ -231,6 +256,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(sched_resolve__finds_the_container_or_its_node),
         cmocka_unit_test(sched_resolve__says_what_is_not_there),
+        cmocka_unit_test(sched_node_set__changes_what_physical_finds_and_nothing_else),
         cmocka_unit_test(sched_compose__refuses_doubles_and_failing_modules),
         cmocka_unit_test(sched_compose__without_queue_0_ends_what_began),
         cmocka_unit_test(sched_default_lane__by_hash_or_by_worker),

@@ -335,6 +335,30 @@ static void reap__that_timed_out_removes_its_own_channel(void **state)
     turn_end();
 }
 
+static void count_turns(void *worker, void *arg) { *(uint64_t *)arg = ((struct worker *)worker)->stats.turns; }
+
+/* As many turns as a full ring between workers takes. */
+static void settle__takes_what_was_on_its_way(void **state)
+{
+    (void)state;
+    uint64_t before[2], after[2];
+    turn_begin();
+    for (uint32_t i = 0; i < 2; i++)
+        assert_int_equal(worker_call(rt, i, count_turns, &before[i]), 0);
+    assert_int_equal(runtime_settle(rt), 0);
+    for (uint32_t i = 0; i < 2; i++) {
+        assert_int_equal(worker_call(rt, i, count_turns, &after[i]), 0);
+        assert_true(after[i] - before[i] > WORKER_RING_SLOTS / WORKER_LANE_BUDGET);
+    }
+    turn_end();
+    assert_int_equal(runtime_settle(rt), -ETIMEDOUT); /* nobody turns */
+    turn_begin();
+    assert_int_equal(runtime_settle(rt), 0);
+    turn_end();
+    ipc_destroy(a.ch);
+    ipc_destroy(b.ch);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -345,6 +369,7 @@ int main(void)
         TEST(call__runs_on_the_worker_and_waits),
         TEST(call__on_a_worker_that_does_not_turn_gives_up_and_runs_later),
         TEST(call__rings_the_bell),
+        TEST(settle__takes_what_was_on_its_way),
         TEST(attach__deals_the_clients_out_and_reap_takes_them_back),
         TEST(attach__lets_the_client_wake_its_worker),
         TEST(attach__that_cannot_be_called_leaves_the_channel),

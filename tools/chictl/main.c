@@ -11,29 +11,43 @@
 #include "control/nearest.h"
 #include "render.h"
 
+enum { DEVICE = 1, IP = 2, MTU = 4, LINK = 8, ID = 16, NAME = 32, VALUES = 6 };
 enum { EXIT_REFUSED = 1, EXIT_USAGE = 2, EXIT_UNREACHABLE = 3, LINE_BYTES = 512 };
 #define DEFAULT_SOCKET "/run/chimaera/chimaera.sock"
 
 /* method NULL: answered here.  argument: the parameter of the method that one more word gives; NULL: none.  columns: of a table, those
- * that a person needs; NULL: all. */
+ * that a person needs; NULL: all.  options: those that are parameters too, by bits. */
 static const struct command {
     const char *words, *method, *help, *argument, *columns;
+    unsigned options;
 } commands[] = {
-    {"status", "status", "the node, its cluster, how long it is up", NULL, NULL},
-    {"worker list", "worker.list", "each worker and its counters", NULL, NULL},
-    {"port list", "port.list", "each port and its counters", NULL, NULL},
-    {"pool list", "pool.list", "each pool and its container here", NULL, NULL},
+    {"status", "status", "the node, its cluster, how long it is up", NULL, NULL, 0},
+    {"worker list", "worker.list", "each worker and its counters", NULL, NULL, 0},
+    {"port list", "port.list", "each port and its counters", NULL, NULL, 0},
+    {"port add", "port.add", "NAME --device D --ip A/P [--mtu N]: opens a port", "name", NULL, DEVICE | IP | MTU},
+    {"port set", "port.set", "NAME [--link up|down] [--mtu N]: changes one", "name", NULL, LINK | MTU},
+    {"port remove", "port.remove", "NAME: closes one", "name", NULL, 0},
+    {"pool list", "pool.list", "each pool and its container here", NULL, NULL, 0},
     {"peer list", "peer.list", "each other node: its state, round-trip time, tasks, losses", NULL,
-     "node name state srtt_ns open_out open_in retransmits drops"},
-    {"peer show", "peer.show", "all figures of one node, by its id or name", "peer", NULL},
-    {"stats", "stats", "counters of all workers, and what was dropped, by reason", NULL, NULL},
-    {"stop", "stop", "ends the daemon in order", NULL, NULL},
-    {"help", NULL, "this list", NULL, NULL},
+     "node name state srtt_ns open_out open_in retransmits drops", 0},
+    {"peer show", "peer.show", "all figures of one node, by its id or name", "peer", NULL, 0},
+    {"peer add", "peer.add", "--id N --name X --ip A[,B...]: one more node", NULL, NULL, ID | NAME | IP},
+    {"peer drain", "peer.drain", "NAME: no new tasks go to it", "name", NULL, 0},
+    {"peer remove", "peer.remove", "NAME: forgets it, and ends what is open with it", "name", NULL, 0},
+    {"stats", "stats", "counters of all workers, and what was dropped, by reason", NULL, NULL, 0},
+    {"stop", "stop", "ends the daemon in order", NULL, NULL, 0},
+    {"help", NULL, "this list", NULL, NULL, 0},
 };
 enum { COMMANDS = sizeof(commands) / sizeof(commands[0]) };
 
+/* Parameters that are options; a number is sent as one. */
+static const struct {
+    const char *name;
+    bool number;
+} values[VALUES] = {{"device", false}, {"ip", false}, {"mtu", true}, {"link", false}, {"id", true}, {"name", false}};
+
 struct arguments {
-    char *socket;
+    char *socket, *value[VALUES];
     double timeout_s;
     int json, help, version;
 };
@@ -164,12 +178,42 @@ static void show(const struct command *command, json_t *result)
     render(stdout, result, terminal_width());
 }
 
+/* The parameters of a call; NULL when an option is not the command's, or no number where one is due. */
+static json_t *params_of(const struct arguments *a, const struct command *c, const char *argument)
+{
+    json_t *params = json_object();
+    if (argument)
+        json_object_set_new(params, c->argument, json_string(argument));
+    for (unsigned i = 0; i < VALUES; i++) {
+        const char *text = a->value[i];
+        char *end;
+        if (!text)
+            continue;
+        long long v = strtoll(text, &end, 10);
+        bool known = c->options & 1u << i, right = !values[i].number || (*text && !*end);
+        if (known && right) {
+            json_object_set_new(params, values[i].name, values[i].number ? json_integer(v) : json_string(text));
+            continue;
+        }
+        if (!known)
+            fprintf(stderr, "chictl: '%s' has no option --%s (chictl --help lists all)\n", c->words, values[i].name);
+        else
+            fprintf(stderr, "chictl: --%s is '%s'; right is a number\n", values[i].name, text);
+        json_decref(params);
+        return NULL;
+    }
+    return params;
+}
+
 static int ask(const struct arguments *a, const struct command *command, const char *argument)
 {
+    json_t *params = params_of(a, command, argument);
+    if (!params)
+        return EXIT_USAGE;
     const char *environment = getenv("CHI_SOCKET");
     const char *path = a->socket ? a->socket : environment && environment[0] ? environment : DEFAULT_SOCKET;
     char err[CALL_ERROR_BYTES];
-    json_t *result = NULL, *params = argument ? json_pack("{s:s}", command->argument, argument) : NULL;
+    json_t *result = NULL;
 
     const struct call_to to = {path, "daemon", "start chimaerad, or name another socket with -s"};
     enum call_result r =
@@ -233,6 +277,12 @@ int main(int argc, char **argv)
         {"socket", 's', POPT_ARG_STRING, &a.socket, 0, "the daemon's control socket", "PATH"},
         {"json", 'j', POPT_ARG_NONE, &a.json, 0, "print the result as JSON, with raw numbers", NULL},
         {"timeout", 't', POPT_ARG_DOUBLE, &a.timeout_s, 0, "wait so long for an answer (5)", "SECONDS"},
+        {"device", 0, POPT_ARG_STRING, &a.value[0], 0, "of a port: DPDK's name with arguments, PCI address, kernel interface", "D"},
+        {"ip", 0, POPT_ARG_STRING, &a.value[1], 0, "of a port, with its prefix; of a peer, one or several", "A"},
+        {"mtu", 0, POPT_ARG_STRING, &a.value[2], 0, "of a port (1500)", "N"},
+        {"link", 0, POPT_ARG_STRING, &a.value[3], 0, "of a port", "up|down"},
+        {"id", 0, POPT_ARG_STRING, &a.value[4], 0, "of a peer", "N"},
+        {"name", 0, POPT_ARG_STRING, &a.value[5], 0, "of a peer", "X"},
         {"version", 0, POPT_ARG_NONE, &a.version, 0, "print the version and end", NULL},
         {"help", 'h', POPT_ARG_NONE, &a.help, 0, "print this help and end", NULL},
         POPT_TABLEEND,
@@ -242,6 +292,8 @@ int main(int argc, char **argv)
     int rc = run(ctx, options, &a);
     poptFreeContext(ctx);
     free(a.socket);
+    for (unsigned i = 0; i < VALUES; i++)
+        free(a.value[i]);
     if (fflush(stdout) || ferror(stdout)) {
         fprintf(stderr, "chictl: cannot write the result\n");
         return EXIT_REFUSED;
