@@ -38,8 +38,19 @@ static void send_hello(struct xfer *x, const struct xfer_addr *to, uint32_t sess
     control_hello(x, to, &h);
 }
 
+/* The id on offer was given to another life of the peer, which may have used it already: packets of it may be on their way, and must
+ * not be taken for those of the one that says this HELLO. */
+static bool offered_to_another(const struct xfer_session *s, const struct wire_hello *h)
+{
+    return s->offered_incarnation && s->offered_incarnation != h->incarnation;
+}
+
 static void offer(struct xfer_session *s, const struct wire_hello *answered, uint64_t now)
 {
+    if (answered && offered_to_another(s, answered))
+        session_offer_fresh(s);
+    if (answered)
+        s->offered_incarnation = answered->incarnation;
     s->hello_ns = now;
     s->hellos++;
     send_hello(s->x, &s->addr, s->offer_id, answered, WIRE_HELLO_REPLY_WANTED);
@@ -90,6 +101,10 @@ static enum chi_drop hello_echo(struct xfer *x, struct xfer_peer *p, const struc
             p->workers = h->workers;
             if (news)
                 peer_redial(x, p, now);
+            return CHI_DROP_NONE;
+        }
+        if (offered_to_another(s, h)) {
+            offer(s, h, now);
             return CHI_DROP_NONE;
         }
         session_establish(s, h, now);

@@ -14,6 +14,13 @@ static uint32_t fresh_id(struct xfer *x, const struct xfer_session *s)
     return id;
 }
 
+void session_offer_fresh(struct xfer_session *s)
+{
+    s->offer_id = fresh_id(s->x, s);
+    s->hellos = 0;
+    s->offered_incarnation = 0;
+}
+
 struct xfer_session *session_by_id(const struct xfer *x, uint32_t id)
 {
     uint32_t i = id & x->session_mask;
@@ -57,8 +64,7 @@ struct xfer_session *session_get(struct xfer *x, struct xfer_peer *p, uint16_t w
         list_remove(&s->of_peer);
         s->peer = p;
         s->worker = worker;
-        s->offer_id = fresh_id(x, s);
-        s->hellos = 0;
+        session_offer_fresh(s);
         session_set_addr(s);
         list_push(&p->sessions, &s->of_peer);
     }
@@ -129,14 +135,13 @@ void session_establish(struct xfer_session *s, const struct wire_hello *h, uint6
     clear(s, h->slots && h->slots < x->config.slots ? h->slots : x->config.slots);
     s->live = true;
     s->live_id = s->offer_id;
-    s->offer_id = fresh_id(x, s);
     s->credit = h->credit;
     s->peer_session = h->session;
     s->peer_incarnation = h->incarnation;
     path_init(s, h);
     if (s->hellos == 1)
         hello_sample(s, now - s->hello_ns);
-    s->hellos = 0;
+    session_offer_fresh(s);
 
     p->incarnation = h->incarnation;
     p->workers = h->workers;

@@ -197,6 +197,7 @@ struct xfer_session { /* with one worker of a peer; live: both sides proved to k
     bool urgent;  /* one packet may go though the window is full: a probe time-out, or a PING */
     bool notices; /* a frame of flow_notices may be due */
     uint32_t live_id, offer_id; /* ours: in use; offered to whoever says HELLO next.  Never 0 but live_id when not live */
+    uint64_t offered_incarnation; /* life of the peer that was answered with offer_id; 0: none yet */
     uint32_t peer_session;
     uint64_t peer_incarnation;
     uint64_t hello_ns; /* when offer_id went out last */
@@ -373,6 +374,8 @@ static inline bool session_is_shared(const struct xfer_session *s)
  * take what another one needs for its first session.  NULL: all of those are live. */
 struct xfer_session *session_get(struct xfer *x, struct xfer_peer *p, uint16_t worker);
 struct xfer_session *session_by_id(const struct xfer *x, uint32_t id);
+/* Another id is offered from now on, to nobody yet. */
+void session_offer_fresh(struct xfer_session *s);
 void session_set_addr(struct xfer_session *s);
 /* Its peer is removed: the record is free for any other. */
 void session_release(struct xfer_session *s);

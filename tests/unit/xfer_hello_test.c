@@ -475,6 +475,38 @@ static void sessions__of_forged_workers_do_not_push_out_live_ones(void **state)
     script_close(&s);
 }
 
+/* An id that an earlier life was given is not the next one's: packets of the earlier one may still come. */
+static void hello__offers_each_life_an_id_of_its_own(void **state)
+{
+    (void)state;
+    struct script s;
+    struct wire_hello h = script_hello(), first, second, third;
+    struct xfer_event ev;
+    script_open(&s);
+    assert_int_equal(script_say_hello(&s, &h), CHI_DROP_NONE);
+    script_take_hello(&s, &first);
+    h.incarnation++;
+    h.session++;
+    h.peer_session = first.session; /* as told to the life before */
+    h.peer_incarnation = first.incarnation;
+    assert_int_equal(script_say_hello(&s, &h), CHI_DROP_NONE);
+    script_no_event(&s);
+    script_take_hello(&s, &second);
+    assert_int_not_equal(second.session, first.session);
+    h.incarnation++;
+    h.session++;
+    h.peer_session = h.peer_incarnation = 0;
+    assert_int_equal(script_say_hello(&s, &h), CHI_DROP_NONE);
+    script_take_hello(&s, &third);
+    assert_int_not_equal(third.session, first.session);
+    assert_int_not_equal(third.session, second.session);
+    h.peer_session = third.session;
+    h.peer_incarnation = third.incarnation;
+    assert_int_equal(script_say_hello(&s, &h), CHI_DROP_NONE);
+    script_event(&s, XFER_PEER_UP, &ev);
+    script_close(&s);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -494,6 +526,7 @@ int main(void)
         cmocka_unit_test(hello__of_the_live_session_is_answered_with_its_id),
         cmocka_unit_test(close__ends_what_was_sent),
         cmocka_unit_test(sessions__of_forged_workers_do_not_push_out_live_ones),
+        cmocka_unit_test(hello__offers_each_life_an_id_of_its_own),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
