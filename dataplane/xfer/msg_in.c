@@ -311,11 +311,10 @@ static void turn_away(struct xfer_session *s, struct in_slot *slot, struct msg_i
 
 /* Takes a message that was not here before, with memory for all of it.  False: there is no room, and nothing of it was taken. */
 static bool accept(struct xfer_session *s, struct in_slot *slot, const struct wire_task_in *f, const struct form_head *head,
-                   uint64_t needs, uint64_t now)
+                   uint64_t needs, bool too_big, uint64_t now)
 {
     struct xfer *x = s->x;
-    bool too_big = is_too_big(x, f, head, needs);
-    struct msg_in *in = too_big || room_may_try(x, s->peer, slot, needs) ? record_new(s, f, now) : NULL;
+    struct msg_in *in = room_may_try(x, s->peer, slot, needs) ? record_new(s, f, now) : NULL;
     if (!in)
         return false;
     if (too_big) {
@@ -406,7 +405,10 @@ enum chi_drop in_task(struct xfer_session *s, const struct wire_task_in *f, uint
         in_forget(s, slot); /* its origin ended it, or the slot would not be in use again */
     slot->generation = f->generation;
     uint64_t needs = needs_of(f, &head);
-    if (!accept(s, slot, f, &head, needs, now)) {
+    bool too_big = is_too_big(s->x, f, &head, needs);
+    if (too_big)
+        needs = 0; /* only a record, to be refused */
+    if (!accept(s, slot, f, &head, needs, too_big, now)) {
         session_drop(s, CHI_DROP_NO_MEMORY);
         room_wait(s, slot, needs);
     }
