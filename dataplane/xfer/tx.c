@@ -89,9 +89,12 @@ static void pack_data(struct xfer_session *s, struct pack *k)
     enum { LOST, AGAIN, BULK };
     static const uint8_t begin[] = {LOST, AGAIN, LOST, BULK};
     uint8_t first = begin[s->turn++ % 4];
+    bool alone = s->ping_due;
     if (s->notices)
         flow_notices(s, k);
     k->base = k->refs;
+    if (CHI_UNLIKELY(alone)) /* a packet with a segment that finds no place there is not acknowledged */
+        return;
     if (first == BULK)
         pack_bulk(s, k);
     else if (first == AGAIN)
@@ -158,7 +161,7 @@ static enum tx_result session_tx(struct xfer_session *s, uint64_t now)
         session_wake(s);
         return TX_NOTHING;
     }
-    if (data)
+    if (k.refs != SENTMAP_NONE) /* a PING alone leaves it to the probe */
         s->urgent = false;
     if (k.refs != SENTMAP_NONE) {
         struct sent sent = {.number = s->next_number, .sent_ns = now, .refs = k.refs, .bytes = (uint16_t)k.at};

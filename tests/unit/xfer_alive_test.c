@@ -163,6 +163,41 @@ static void ping__is_sent_though_the_window_is_full(void **state)
     script_close(&s);
 }
 
+/* What goes with it might find no place there, and then neither would be acknowledged. */
+static void ping__goes_alone(void **state)
+{
+    (void)state;
+    static uint8_t bulk[60000];
+    struct script s;
+    struct wire_header h;
+    const uint8_t *p;
+    unsigned found = 0;
+    live(&s);
+    struct chi_ar_region r = {.ptr = bulk, .size = sizeof bulk, .flags = CHI_WRITE};
+    struct xfer_out m = {.regions = &r, .nregions = 1, .deadline_ns = s.now + 100000 * MS, .form = form};
+    m.form_length = script_form(form, &(struct form_region){sizeof bulk, 0, CHI_WRITE}, 1, 8);
+    xfer_send(s.x, 2, &m, s.now);
+    script_tx(&s);
+    data_begin(&s);
+    data_ack(&s, 1, 1); /* its TASK_IN, and nothing of the rest */
+    assert_int_equal(data_end(&s), CHI_DROP_NONE);
+    for (int ms = 0; ms <= QUARTER_MS + 20; ms++) /* a probe time-out makes room for it */
+        script_wait(&s, MS);
+    while (script_take(&s, &p, &h)) {
+        struct wire_cursor c = {.p = p, .at = WIRE_HEADER_BYTES, .end = h.length};
+        struct wire_frame f;
+        unsigned frames = 0, is = 0;
+        while (script_frame(&c, &f) != WIRE_FRAME_END) {
+            frames += f.type != WIRE_FRAME_ACK;
+            is += f.type == WIRE_FRAME_PING;
+        }
+        assert_true(!is || frames == 1);
+        found += is;
+    }
+    assert_int_equal(found, 1);
+    script_close(&s);
+}
+
 static void pause__of_our_own_is_no_silence_of_the_peer(void **state)
 {
     (void)state;
@@ -261,6 +296,7 @@ int main(void)
         cmocka_unit_test(silence__ends_what_is_open_and_says_whether_it_may_have_run),
         cmocka_unit_test(ping__is_sent_while_something_is_open_and_nothing_is_heard),
         cmocka_unit_test(ping__is_sent_though_the_window_is_full),
+        cmocka_unit_test(ping__goes_alone),
         cmocka_unit_test(pause__of_our_own_is_no_silence_of_the_peer),
         cmocka_unit_test(silence__cancels_the_peer_s_tasks_and_leaves_other_peers_alone),
         cmocka_unit_test(silence__about_a_message_that_waits_for_our_grant_does_not_count),
