@@ -1,6 +1,20 @@
-# Runs PROGRAM, which has a planted bug, and fails unless a check of the simulator catches it (exit code 1, and its words).
-execute_process(COMMAND ${PROGRAM} --seeds 50 RESULT_VARIABLE code OUTPUT_VARIABLE out ERROR_VARIABLE err)
-if(NOT code EQUAL 1 OR NOT out MATCHES "FAILED: s->runs == 1")
+# CANARY has a planted bug: a check of the simulator must catch it (exit code 1, and its words), and reduce the run that did.  What is
+# left, given back to it, fails the same check, and holds in SIM, which is without the bug.
+set(check "FAILED: s->runs == 1")
+execute_process(COMMAND ${CANARY} --seeds 50 --shrink RESULT_VARIABLE code OUTPUT_VARIABLE out ERROR_VARIABLE err)
+if(NOT code EQUAL 1 OR NOT out MATCHES "${check}")
   message(FATAL_ERROR "the canary lives: exit ${code}\n${out}${err}")
+endif()
+if(NOT out MATCHES "shrunk: s->runs == 1[^\n]*\n  --options \"([^\"]*)\"\n$")
+  message(FATAL_ERROR "the run was not reduced:\n${out}${err}")
+endif()
+set(options ${CMAKE_MATCH_1})
+execute_process(COMMAND ${CANARY} --options ${options} RESULT_VARIABLE code OUTPUT_VARIABLE again ERROR_VARIABLE err)
+if(NOT code EQUAL 1 OR NOT again MATCHES "${check}")
+  message(FATAL_ERROR "the reduced run does not fail: exit ${code}\n${options}\n${again}${err}")
+endif()
+execute_process(COMMAND ${SIM} --options ${options} RESULT_VARIABLE code OUTPUT_VARIABLE good ERROR_VARIABLE err)
+if(NOT code EQUAL 0)
+  message(FATAL_ERROR "the reduced run fails without the bug too: exit ${code}\n${options}\n${good}${err}")
 endif()
 message("the planted bug was caught:\n${out}")

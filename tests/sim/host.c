@@ -6,15 +6,15 @@
 #include "crc.h"
 #include "sim.h"
 
-enum { GUARD_BYTE = 0xc3 };
+enum { GUARD_BYTE = 0xc3, TURN_NS = 300, TURN_SHIFT_MAX = 6 };
 
 static bool packet_get(void *ctx, struct xfer_packet *out)
 {
     struct endpoint *e = ctx;
     struct world *w = e->w;
-    if (w->faulty && prng_chance(&w->prng, w->o.no_packet))
+    if (w->faulty && (w->no_packets_ns[e->node - 1] > w->now || prng_chance(&w->host, (uint32_t)w->o.no_packet)))
         return false;
-    *out = (struct xfer_packet){.data = malloc(w->o.packet_max[e->node - 1]), .cap = w->o.packet_max[e->node - 1]};
+    *out = (struct xfer_packet){.data = malloc(w->packet_max[e->node - 1]), .cap = w->packet_max[e->node - 1]};
     if (!out->data)
         abort();
     e->packets_out++;
@@ -33,47 +33,63 @@ static void packet_send(void *ctx, const struct xfer_addr *to, struct xfer_packe
     struct endpoint *e = ctx;
     e->did++;
     CHECK(e->w, p->length >= WIRE_HEADER_BYTES && p->length <= p->cap, p->length, p->cap);
+    if (p->data[1] == WIRE_KIND_DATA && to->ip <= SIM_NODES_MAX) {
+        e->data[to->ip - 1].tx++;
+        e->data[to->ip - 1].tx_bytes += p->length;
+    }
     net_send(e->w, e, to, p);
     packet_put(ctx, p);
 }
+
+static uint8_t *block_bytes(struct block *b) { return (uint8_t *)b + SIM_GUARD; }
+
+CHI_STATIC_ASSERT(sizeof(struct block) <= SIM_GUARD && SIM_GUARD % 64 == 0, "a block's head lies before its guard");
 
 static void *memory_get(void *ctx, uint64_t size)
 {
     struct endpoint *e = ctx;
     struct world *w = e->w;
-    if (w->faulty && (prng_chance(&w->prng, w->o.no_memory) || e->memory_used + size > w->o.memory_bytes))
+    if (w->faulty && (w->no_memory_ns[e->node - 1] > w->now || prng_chance(&w->host, (uint32_t)w->o.no_memory)))
         return NULL;
-    struct block *b = malloc(sizeof *b);
-    uint8_t *bytes = aligned_alloc(64, (size + 2 * SIM_GUARD + 63) / 64 * 64);
-    if (!b || !bytes)
+    if (w->faulty && e->memory_used + size > w->o.memory_bytes)
+        return NULL;
+    struct block *b = aligned_alloc(64, (size + 3 * SIM_GUARD + 63) / 64 * 64);
+    if (!b)
         abort();
-    memset(bytes, GUARD_BYTE, size + 2 * SIM_GUARD);
-    *b = (struct block){.size = size, .bytes = bytes, .prev = &e->blocks, .next = e->blocks.next};
+    *b = (struct block){.size = size, .prev = &e->blocks, .next = e->blocks.next};
     b->next->prev = b;
     e->blocks.next = b;
     e->memory_used += size;
-    return bytes + SIM_GUARD;
+    memset(block_bytes(b), GUARD_BYTE, SIM_GUARD);
+    memset(block_bytes(b) + SIM_GUARD + size, GUARD_BYTE, SIM_GUARD);
+    return block_bytes(b) + SIM_GUARD;
 }
 
 static void block_free(struct endpoint *e, struct block *b)
 {
+    const uint8_t *before = block_bytes(b), *behind = before + SIM_GUARD + b->size;
     for (uint32_t i = 0; i < SIM_GUARD; i++)
-        CHECK(e->w, b->bytes[i] == GUARD_BYTE && b->bytes[SIM_GUARD + b->size + i] == GUARD_BYTE, i, b->size);
+        CHECK(e->w, before[i] == GUARD_BYTE && behind[i] == GUARD_BYTE, i, b->size);
     b->prev->next = b->next;
     b->next->prev = b->prev;
     e->memory_used -= b->size;
-    free(b->bytes);
     free(b);
 }
 
 static void memory_put(void *ctx, void *p, uint64_t size)
 {
     struct endpoint *e = ctx;
-    struct block *b = e->blocks.next;
-    while (b != &e->blocks && b->bytes + SIM_GUARD != (uint8_t *)p)
-        b = b->next;
-    if (CHECK(e->w, b != &e->blocks && b->size == size, b->size, size))
+    struct block *b = (struct block *)(void *)((uint8_t *)p - 2 * SIM_GUARD);
+    if (CHECK(e->w, b->prev->next == b && b->next->prev == b && b->size == size, b->size, size))
         block_free(e, b);
+}
+
+static uint32_t power_of_two(uint64_t n) /* or the next one below */
+{
+    uint32_t p = 2;
+    while (2 * (uint64_t)p <= n)
+        p *= 2;
+    return p;
 }
 
 static void fill_config(const struct endpoint *e, struct xfer_config *c)
@@ -83,28 +99,28 @@ static void fill_config(const struct endpoint *e, struct xfer_config *c)
         .incarnation = e->incarnation,
         .node = e->node,
         .worker = (uint16_t)e->worker,
-        .workers = (uint16_t)o->workers[e->node - 1],
+        .workers = (uint16_t)e->w->workers[e->node - 1],
         .cluster = "sim",
-        .packet_max = (uint16_t)o->packet_max[e->node - 1],
+        .packet_max = (uint16_t)e->w->packet_max[e->node - 1],
         .peers_max = (uint16_t)(o->nodes - 1),
-        .slots = o->slots,
-        .messages_in = o->messages_in,
+        .slots = e->w->slots[e->node - 1],
+        .messages_in = (uint32_t)o->messages_in,
         .peer_memory = o->peer_memory,
-        .all_memory = o->all_memory,
-        .quantum_bytes = o->quantum_bytes,
+        .all_memory = load_most(e->w) + o->all_spare,
+        .quantum_bytes = (uint32_t)o->quantum_bytes,
         .grant_bytes = o->grant_bytes,
-        .overcommit = o->overcommit,
-        .unasked_bytes = o->unasked_bytes,
-        .credit_bytes = o->credit_bytes,
-        .window_packets = o->window,
-        .target_ns = o->target_ns,
-        .pto_min_ns = o->pto_min_ns,
-        .pto_max_ns = o->pto_max_ns,
-        .ack_delay_ns = o->ack_delay_ns,
-        .ack_every = o->ack_every,
-        .hello_retry_ns = o->hello_retry_ns,
-        .silence_ns = o->silence_ns,
-        .session_seed = e->w->seed * 1000 + e->index * 100 + e->incarnation,
+        .overcommit = (uint32_t)o->overcommit,
+        .unasked_bytes = (uint32_t)o->unasked_bytes,
+        .credit_bytes = (uint32_t)o->credit_bytes,
+        .window_packets = power_of_two(o->window),
+        .target_ns = o->target_us * SIM_US,
+        .pto_min_ns = o->pto_min_us * SIM_US,
+        .pto_max_ns = (o->pto_max_us > o->pto_min_us ? o->pto_max_us : o->pto_min_us) * SIM_US,
+        .ack_delay_ns = o->ack_delay_us * SIM_US,
+        .ack_every = (uint32_t)o->ack_every,
+        .hello_retry_ns = o->hello_us * SIM_US,
+        .silence_ns = o->silence_ms * SIM_MS,
+        .session_seed = sim_mix(sim_mix(o->seed, e->index), e->incarnation),
     };
 }
 
@@ -118,17 +134,25 @@ void host_start(struct endpoint *e)
         .packet_put = packet_put,
         .memory_get = memory_get,
         .memory_put = memory_put,
-        .memory_largest = e->w->o.memory_largest,
+        .memory_largest = load_largest(e->w),
         .memory_total = UINT64_MAX,
         .crc32c = sim_crc32c,
         .drops = e->drops,
     };
     e->incarnation++;
     fill_config(e, &c);
+    if (!CHECK(e->w, xfer_bytes(&c) > 0, e->node, 0))
+        return;
     e->memory = aligned_alloc(64, xfer_bytes(&c));
     if (!e->memory)
         abort();
     memset(e->memory, 0x5a, xfer_bytes(&c));
+    memset(e->drops, 0, sizeof e->drops);
+    memset(e->data, 0, sizeof e->data);
+    e->idle_turns = 0;
+    e->turn_ns = 0;
+    e->audits = e->orphans = e->jobs_open = e->subs_open = 0;
+    e->subs = NULL;
     e->blocks.prev = e->blocks.next = &e->blocks;
     e->jobs.prev = e->jobs.next = &e->jobs;
     e->memory_used = 0;
@@ -146,6 +170,7 @@ static void shut_down(struct endpoint *e)
 {
     xfer_shutdown(e->x, e->w->now);
     host_drain(e);
+    count_endpoint(e);
     for (struct job *j = e->jobs.next, *next; j != &e->jobs; j = next) {
         next = j->next;
         if (!j->answered)
@@ -166,6 +191,7 @@ void host_stop(struct endpoint *e, bool crash)
         shut_down(e);
     CHECK(e->w, e->packets_out == 0, e->packets_out, 0);
     e->up = false;
+    count_stopped(e);
     load_stopped(e, crash);
     while (e->blocks.next != &e->blocks)
         block_free(e, e->blocks.next);
@@ -199,35 +225,29 @@ void host_packet(struct world *w, struct event *ev)
         net_event(w, ev);
         return;
     }
-    if (e && e->up) {
-        uint64_t before = 0, after = 0;
-        for (int i = 1; i < CHI_DROP_COUNT; i++)
-            before += e->drops[i];
-        enum chi_drop d = xfer_rx(e->x, &ev->from, ev->bytes, ev->length, ev->ecn, w->now);
-        for (int i = 1; i < CHI_DROP_COUNT; i++)
-            after += e->drops[i];
-        CHECK(w, (d == CHI_DROP_NONE || after > before) && e->drops[CHI_DROP_NONE] == 0, d, after - before);
-        if (w->verbose && d != CHI_DROP_NONE && d != CHI_DROP_DUPLICATE)
-            printf("%12lu node %u.%u drops %s\n", (unsigned long)w->now, e->node, e->worker, chi_drop_name(d));
-        host_drain(e);
-    }
+    if (e && e->up)
+        count_packet(e, ev);
+    else
+        w->traffic[ev->from.ip - 1][ev->to.ip - 1][ev->data].absent++;
     if (ev->length)
         memset(ev->bytes, 0xdd, ev->length);
     free(ev->bytes);
 }
 
-/* One turn of an endpoint that is due.  It may ask too early now and then, but not again and again for nothing. */
+/* One turn of an endpoint that is due.  It may ask too early now and then, but not again and again for nothing: while it
+ * gets no packet, its host's turns take longer and longer. */
 static void turn(struct endpoint *e)
 {
     struct world *w = e->w;
     uint64_t before = e->did;
     xfer_tick(e->x, w->now);
     host_drain(e);
-    xfer_tx(e->x, w->now, (unsigned)sim_draw(w, 1, 16));
+    xfer_tx(e->x, w->now, (unsigned)sim_draw(&w->host, 1, 16));
     host_drain(e);
-    bool spins = !w->faulty && e->did == before;
-    e->idle_turns = spins ? e->idle_turns + 1 : 0;
-    CHECK(w, e->idle_turns < 1000, e->node, xfer_deadline(e->x));
+    count_endpoint(e);
+    e->idle_turns = e->did == before ? e->idle_turns + 1 : 0;
+    e->turn_ns = w->now + (TURN_NS << (e->idle_turns < TURN_SHIFT_MAX ? e->idle_turns : TURN_SHIFT_MAX));
+    CHECK(w, w->faulty || e->idle_turns < 1000, e->node, xfer_deadline(e->x));
 }
 
 uint64_t host_run(struct world *w)
@@ -237,16 +257,15 @@ uint64_t host_run(struct world *w)
         struct endpoint *e = &w->endpoint[i];
         if (!e->up)
             continue;
-        if (host_paused(e)) {
-            if (w->paused_ns[e->node - 1] < next)
-                next = w->paused_ns[e->node - 1];
-            continue;
-        }
-        uint64_t when = xfer_deadline(e->x);
-        if (when <= w->now) {
+        uint64_t when = xfer_deadline(e->x), paused = w->paused_ns[e->node - 1];
+        if (when <= w->now && e->turn_ns <= w->now && !host_paused(e)) {
             turn(e);
             when = xfer_deadline(e->x);
         }
+        if (when < e->turn_ns)
+            when = e->turn_ns;
+        if (when < paused)
+            when = paused;
         if (when < next)
             next = when;
     }

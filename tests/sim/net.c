@@ -3,7 +3,6 @@
 #include <string.h>
 
 #include "sim.h"
-#include "crc.h"
 
 static bool before(const struct event *a, const struct event *b)
 {
@@ -52,42 +51,47 @@ bool net_next(struct world *w, uint64_t until, struct event *out)
     return true;
 }
 
-/* Changes some bytes behind the header, and seals the packet again: what a hostile peer could say. */
-static void forge(struct world *w, uint8_t *p, uint32_t n)
+/* Another packet in place of the one at e->bytes. */
+static void send_forged(struct world *w, struct event *e)
 {
-    uint32_t changes = (uint32_t)sim_draw(w, 1, 4);
-    for (uint32_t i = 0; i < changes; i++) {
-        uint32_t span = n < 120 || prng_chance(&w->prng, 300000) ? n : 120; /* mostly the first frames' heads */
-        uint8_t *at = p + sim_draw(w, 8, span - 1);
-        static const uint8_t likely[] = {0, 1, 2, 3, 15, 16, 17, 127, 128, 255};
-        *at = prng_chance(&w->prng, 500000) ? likely[sim_draw(w, 0, sizeof likely - 1)] : (uint8_t)prng_next(&w->prng);
-    }
-    wire_seal(p, n, sim_crc32c);
+    uint8_t made[2048];
+    uint32_t room = w->packet_max[e->to.ip - 1] < sizeof made ? w->packet_max[e->to.ip - 1] : sizeof made;
+    uint8_t *bytes = e->length > room ? e->bytes : made;
+    if (bytes == made)
+        memcpy(made, e->bytes, e->length);
+    e->length = forge(&w->net, bytes, e->length, bytes == made ? room : e->length);
+    e->harm = FORGED;
+    w->tainted[e->from.ip - 1][e->to.ip - 1] = w->tainted[e->to.ip - 1][e->from.ip - 1] = true;
+    if (bytes != made)
+        return;
+    e->bytes = realloc(e->bytes, e->length + 1);
+    if (!e->bytes)
+        abort();
+    memcpy(e->bytes, made, e->length);
 }
 
-static void fly(struct world *w, const struct endpoint *from, const struct xfer_addr *to, const struct xfer_packet *p)
+static void fly(struct world *w, const struct endpoint *from, const struct xfer_addr *to, const struct xfer_packet *sent)
 {
     const struct options *o = &w->o;
-    const uint8_t *bytes = p->data;
-    uint32_t length = p->length;
-    struct event e = {.kind = EV_PACKET, .to = *to, .length = length, .ecn = p->ecn};
+    const uint8_t *bytes = sent->data;
+    uint32_t length = sent->length;
+    struct event e = {.kind = EV_PACKET, .to = *to, .length = length, .ecn = sent->ecn, .data = bytes[1] == WIRE_KIND_DATA};
     e.from = (struct xfer_addr){.ip = from->node, .port = (uint16_t)(SIM_PORT + from->worker)};
-    e.when = w->now + o->delay_ns;
+    e.when = w->now + o->delay_us * SIM_US;
     uint32_t padding = 0;
-    bool whole = true;
     if (w->faulty) {
-        e.when += sim_draw(w, 0, o->jitter_ns);
-        if (e.ecn && prng_chance(&w->prng, o->ce))
+        e.when += sim_draw(&w->net, 0, o->jitter_us * SIM_US);
+        if (e.ecn && prng_chance(&w->net, (uint32_t)o->ce))
             e.ecn = XFER_CE;
-        if (prng_chance(&w->prng, o->bleach))
+        if (prng_chance(&w->net, (uint32_t)o->bleach))
             e.ecn = XFER_NOT_ECT;
-        if (prng_chance(&w->prng, o->late))
-            e.when += sim_draw(w, 0, o->late_ns);
-        if (prng_chance(&w->prng, o->cut)) {
-            e.length = (uint32_t)sim_draw(w, 0, length - 1);
-            whole = false;
-        } else if (prng_chance(&w->prng, o->cut)) {
-            padding = (uint32_t)sim_draw(w, 1, 20); /* as of short Ethernet frames */
+        if (prng_chance(&w->net, (uint32_t)o->late))
+            e.when += sim_draw(&w->net, 0, o->late_us * SIM_US);
+        if (prng_chance(&w->net, (uint32_t)o->cut)) {
+            e.length = (uint32_t)sim_draw(&w->net, 0, length - 1);
+            e.harm = HURT;
+        } else if (prng_chance(&w->net, (uint32_t)o->cut)) {
+            padding = (uint32_t)sim_draw(&w->net, 1, 20); /* as of short Ethernet frames */
         }
     }
     e.bytes = malloc(e.length + padding + 1); /* not a byte more than it has, but for the empty one */
@@ -95,14 +99,26 @@ static void fly(struct world *w, const struct endpoint *from, const struct xfer_
         abort();
     memcpy(e.bytes, bytes, e.length);
     memset(e.bytes + e.length, 0xa5, padding + 1);
-    if (w->faulty && whole) {
-        if (prng_chance(&w->prng, o->flip))
-            e.bytes[sim_draw(w, 0, length - 1)] ^= (uint8_t)sim_draw(w, 1, 255);
-        else if (o->forge && prng_chance(&w->prng, o->forge))
-            forge(w, e.bytes, length);
+    if (w->faulty && e.harm == WHOLE) {
+        if (prng_chance(&w->net, (uint32_t)o->flip)) {
+            e.bytes[sim_draw(&w->net, 0, length - 1)] ^= (uint8_t)sim_draw(&w->net, 1, 255);
+            e.harm = HURT;
+        } else if (o->forge && !padding && (!o->forger || o->forger == from->node) && prng_chance(&w->net, (uint32_t)o->forge)) {
+            send_forged(w, &e);
+        }
     }
     e.length += padding;
     net_event(w, &e);
+}
+
+/* Losses come alone, or in bursts of a mean length: once one began, it goes on with a chance. */
+static bool lost(struct world *w, uint32_t from, uint32_t to)
+{
+    if (!w->faulty || !w->o.loss)
+        return false;
+    bool *losing = &w->losing[from][to];
+    uint64_t chance = *losing ? 1000000 - 1000000 / w->o.burst : w->o.loss / w->o.burst;
+    return *losing = prng_chance(&w->net, (uint32_t)chance);
 }
 
 void net_send(struct world *w, const struct endpoint *from, const struct xfer_addr *to, const struct xfer_packet *p)
@@ -110,13 +126,27 @@ void net_send(struct world *w, const struct endpoint *from, const struct xfer_ad
     uint32_t crc;
     memcpy(&crc, p->data + 4, sizeof crc);
     sim_fold(w, w->now ^ (uint64_t)from->index << 56 ^ (uint64_t)p->length << 32 ^ crc ^ (uint64_t)p->ecn << 24);
-    struct endpoint *e = host_find(w, to);
-    bool gone = !e || p->length > w->mtu || w->parted[from->node - 1][e->node - 1] || (w->faulty && prng_chance(&w->prng, w->o.loss));
-    if (gone)
+    CHECK(w, to->ip >= 1 && to->ip <= w->o.nodes && to->ip != from->node, to->ip, from->node);
+    if (w->failed)
         return;
-    fly(w, from, to, p);
-    if (w->faulty && prng_chance(&w->prng, w->o.twice))
+    uint32_t a = from->node - 1, b = to->ip - 1;
+    struct traffic *t = &w->traffic[a][b][p->data[1] == WIRE_KIND_DATA];
+    t->sent++;
+    if (!host_find(w, to)) {
+        t->nowhere++;
+    } else if (w->parted[a][b]) {
+        t->parted++;
+    } else if (w->mtu[a][b] && p->length > w->mtu[a][b]) {
+        t->large++;
+    } else if (lost(w, a, b)) {
+        t->lost++;
+    } else {
         fly(w, from, to, p);
+        if (w->faulty && prng_chance(&w->net, (uint32_t)w->o.twice)) {
+            fly(w, from, to, p);
+            t->twice++;
+        }
+    }
 }
 
 void net_clear(struct world *w)
