@@ -24,7 +24,8 @@ enum {
     FRAMES_A_BLOCK = 4,   /* af_packet: four times a multiple of 1024 is whole pages */
     PACKET_HEAD_MAX = 66, /* af_packet: what the kernel puts before a frame */
     PACKET_HEAD_MIN = 32, /* what the driver reckons with */
-    XDP_CHUNK_MIN = 2048, /* af_xdp: the kernel takes no smaller packets */
+    XDP_CHUNK_MIN = 2048, /* af_xdp: the kernel takes no smaller packets, */
+    XDP_HEADROOM = 256,   /* and keeps so much before a frame that comes in: without it large ones vanish */
 };
 
 static bool hex_run(const char **p, int least, int most)
@@ -348,8 +349,8 @@ int device_prepare(struct device *d, const char *line, uint32_t ip, uint16_t mtu
     int kernel_mtu, rc = d->kind == DEVICE_AF_XDP ? iface_prepare(d, line, ip, mtu, &kernel_mtu, err) : 0;
     if (rc)
         return rc;
-    if (d->kind == DEVICE_AF_XDP && d->room_bytes < XDP_CHUNK_MIN)
-        d->room_bytes = XDP_CHUNK_MIN;
+    if (d->kind == DEVICE_AF_XDP)
+        d->room_bytes = d->room_bytes + XDP_HEADROOM < XDP_CHUNK_MIN ? XDP_CHUNK_MIN : d->room_bytes + XDP_HEADROOM;
     memcpy(d->line, line, strlen(line) + 1);
     return 0;
 }

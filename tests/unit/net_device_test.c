@@ -1,10 +1,12 @@
 /* Device lines: what is added, what is refused, with which words. */
+#define _GNU_SOURCE
 #include <errno.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
+#include <sched.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -200,6 +202,19 @@ static void device_iface__of_a_line_and_its_link(void **state)
     assert_non_null(strstr(err, "there is no interface chi-none"));
 }
 
+/* Room for a frame and for what the kernel keeps before it: without that, large frames vanish.  The last test: it leaves the network. */
+static void device_prepare__of_af_xdp_has_the_kernels_headroom(void **state)
+{
+    (void)state;
+    if (geteuid() != 0 || unshare(CLONE_NEWNET))
+        skip();
+    assert_int_equal(system("ip link add chi-a mtu 3300 type veth peer name chi-b mtu 1500 && ip link set chi-a up && ip link set chi-b up"), 0);
+    assert_int_equal(prepare("net_af_xdp0,iface=chi-a", 3300), 0);
+    assert_true(d.room_bytes >= 3300 + 14 + 256);
+    assert_int_equal(prepare("net_af_xdp0,iface=chi-b", 1500), 0);
+    assert_int_equal(d.room_bytes, 2048);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -212,6 +227,7 @@ int main(void)
         cmocka_unit_test(device_prepare__memif_socket_in_the_way),
         cmocka_unit_test(device_prepare__af_packet_refusals),
         cmocka_unit_test(device_prepare__others_stay_as_they_are),
+        cmocka_unit_test(device_prepare__of_af_xdp_has_the_kernels_headroom),
     };
     return cmocka_run_group_tests(tests, group_setup, group_teardown);
 }
