@@ -17,6 +17,10 @@ struct peer {  /* another node of the cluster: configured, or added later */
     char name[CONFIG_NAME_MAX + 1];
     bool draining;
 };
+struct worker_use {
+    uint64_t tasks_open, memory_used;
+};
+
 struct daemon {
     const char *config_file;
     struct config *config;
@@ -31,6 +35,7 @@ struct daemon {
     unsigned peer_count;
     uint64_t incarnation; /* nanoseconds of the real-time clock at the start: rises from start to start */
     uint64_t started_ns;
+    struct worker_use use[WORKERS_MAX]; /* each worker writes its own when it is asked, also after the question was given up */
 };
 
 /* steps.c: start returns 0 or -errno with one line in err; stop undoes it and may follow a start that failed half-way. */

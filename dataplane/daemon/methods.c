@@ -18,11 +18,8 @@ static json_t *status_call(void *ctx, json_t *params, struct rpc_error *err)
                      json_number(net_now_ns() - d->started_ns));
 }
 
-/* --- what belongs to a worker is read on that worker; what it writes to outlives a call that times out: it is given up, not freed */
+/* --- what belongs to a worker is read on that worker */
 
-struct worker_use {
-    uint64_t tasks_open, memory_used;
-};
 static void read_use(void *worker, void *arg)
 {
     const struct worker *w = worker;
@@ -30,19 +27,17 @@ static void read_use(void *worker, void *arg)
 }
 
 /* null: it does not turn. */
-static void add_use(json_t *o, struct runtime *rt, uint32_t worker)
+static void add_use(json_t *o, struct daemon *d, uint32_t worker)
 {
-    struct worker_use *u = calloc(1, sizeof *u);
-    int rc = u ? worker_call(rt, worker, read_use, u) : -ENOMEM;
+    struct worker_use *u = &d->use[worker];
+    int rc = worker_call(d->rt, worker, read_use, u);
     json_object_set_new(o, "tasks_open", rc ? json_null() : json_number(u->tasks_open));
     json_object_set_new(o, "memory_used_bytes", rc ? json_null() : json_number(u->memory_used));
-    if (rc != -ETIMEDOUT)
-        free(u);
 }
 
 static json_t *worker_list(void *ctx, json_t *params, struct rpc_error *err)
 {
-    const struct daemon *d = ctx;
+    struct daemon *d = ctx;
     json_t *list = json_array();
     (void)params;
     (void)err;
@@ -53,7 +48,7 @@ static json_t *worker_list(void *ctx, json_t *params, struct rpc_error *err)
 #define WORKER_STAT_JSON(name) json_object_set_new(o, #name, json_number(relaxed(&w->stats.name)));
         WORKER_STAT_LIST(WORKER_STAT_JSON)
 #undef WORKER_STAT_JSON
-        add_use(o, d->rt, i);
+        add_use(o, d, i);
         json_array_append_new(list, o);
     }
     return list;
