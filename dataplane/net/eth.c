@@ -187,6 +187,8 @@ static void device_remove(struct eth *e)
             rte_dev_remove(info.device);
     }
     eal_log_capture(false);
+    if (e->device.kind == DEVICE_MEMIF && !e->device.memif_client)
+        watch_unserve(e->device.socket);
 }
 
 static int open_line(struct eth *e, const char *device, uint32_t ip, uint16_t mtu, uint32_t packets, bool own_socket, char *err)

@@ -1,9 +1,13 @@
+#define ALLOW_EXPERIMENTAL_API /* rte_intr_instance_alloc */
 #define _GNU_SOURCE
 #include <dlfcn.h>
 #include <linux/membarrier.h>
 #include <pthread.h>
 #include <sched.h>
+#include <string.h>
+#include <sys/socket.h>
 #include <sys/syscall.h>
+#include <sys/un.h>
 #include <unistd.h>
 
 #include <rte_alarm.h>
@@ -12,6 +16,7 @@
 #include "net/eth.h"
 #include "net/watch.h"
 
+enum { SERVED_MAX = 64 };
 enum { WATCHED_MAX = 2 * NET_PORTS_MAX, WAITS_MAX = 40 /* rounds that a connection may take */ };
 
 bool eth_fence;
@@ -134,6 +139,91 @@ void watch_run(void (*f)(struct eth *e), struct eth *e)
         pthread_cond_wait(&j.ended, &j.lock);
     pthread_mutex_unlock(&j.lock);
     rte_eal_alarm_cancel(job_run, &j); /* the thread has let go of j when this returns */
+}
+
+/* --- what a memif server listens on.  Its driver frees the socket's record with the last port, but leaves the listening descriptor,
+ * and connections that did not say hello yet, with callbacks that name the record (seen: SIGSEGV, and an interrupt thread that hears
+ * nobody any more, after some twenty ports).  So they are noted when they are registered, and ended here. */
+
+static struct {
+    pthread_mutex_t lock;
+    unsigned n;
+    struct served {
+        int fd;
+        rte_intr_callback_fn callback;
+        void *arg;
+        char path[108];
+    } at[SERVED_MAX];
+} served = {.lock = PTHREAD_MUTEX_INITIALIZER};
+
+/* The path that a descriptor is bound to; false: to none. */
+static bool bound_path(int fd, char path[108])
+{
+    struct sockaddr_un a;
+    socklen_t n = sizeof a;
+    memset(&a, 0, sizeof a);
+    if (fd < 0 || getsockname(fd, (struct sockaddr *)&a, &n) || a.sun_family != AF_UNIX || !a.sun_path[0])
+        return false;
+    memcpy(path, a.sun_path, sizeof a.sun_path);
+    path[107] = 0;
+    return true;
+}
+
+static void served_note(const struct served *s)
+{
+    char path[108];
+    pthread_mutex_lock(&served.lock);
+    for (unsigned i = 0; i < served.n;) /* those that were closed since go */
+        if (served.at[i].fd == s->fd || !bound_path(served.at[i].fd, path) || strcmp(path, served.at[i].path) != 0)
+            served.at[i] = served.at[--served.n];
+        else
+            i++;
+    if (served.n < SERVED_MAX)
+        served.at[served.n++] = *s;
+    pthread_mutex_unlock(&served.lock);
+}
+
+static void unserve(struct rte_intr_handle *h, const struct served *s)
+{
+    if (rte_intr_fd_set(h, s->fd) == 0 && rte_intr_callback_unregister(h, s->callback, s->arg) > 0)
+        close(s->fd);
+}
+
+void watch_unserve(const char *socket_path)
+{
+    bool shared = false;
+    pthread_mutex_lock(&watched.lock);
+    for (unsigned i = 0; i < watched.n; i++)
+        shared = shared || strcmp(watched.ports[i]->device.socket, socket_path) == 0;
+    pthread_mutex_unlock(&watched.lock);
+    struct rte_intr_handle *h = shared ? NULL : rte_intr_instance_alloc(RTE_INTR_INSTANCE_F_PRIVATE);
+    if (!h)
+        return;
+    pthread_mutex_lock(&served.lock);
+    for (unsigned i = 0; i < served.n;) {
+        if (strcmp(served.at[i].path, socket_path) != 0) {
+            i++;
+            continue;
+        }
+        unserve(h, &served.at[i]);
+        served.at[i] = served.at[--served.n];
+    }
+    pthread_mutex_unlock(&served.lock);
+    rte_intr_instance_free(h);
+}
+
+/* Stands in front of the EAL's function of this name, for every driver in the process. */
+__attribute__((visibility("default"))) int rte_intr_callback_register(const struct rte_intr_handle *handle,
+                                                                      rte_intr_callback_fn callback, void *arg)
+{
+    int (*next)(const struct rte_intr_handle *, rte_intr_callback_fn, void *);
+    *(void **)&next = dlsym(RTLD_NEXT, "rte_intr_callback_register");
+    CHI_ASSERT(next);
+    int rc = next(handle, callback, arg);
+    struct served s = {.fd = handle ? rte_intr_fd_get(handle) : -1, .callback = callback, .arg = arg};
+    if (rc == 0 && bound_path(s.fd, s.path))
+        served_note(&s);
+    return rc;
 }
 
 /* Stands in front of the EAL's function of this name, for every driver in the process.

@@ -7,6 +7,9 @@ struct eth;
 void watch_add(struct eth *e);
 void watch_remove(struct eth *e);
 
+/* A memif server's port is closed, and was the last one on its socket: ends what listens there.  In the EAL's interrupt thread. */
+void watch_unserve(const char *socket_path);
+
 /* Runs f(e) in the EAL's interrupt thread and waits for its end: net_memif frees what a connection had both when the
  * other side goes and when the port closes, without a lock; in one thread they cannot meet.  In this thread if there is
  * no alarm. */

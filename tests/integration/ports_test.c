@@ -1,5 +1,6 @@
 /* ports_test.c - ports that come, change and go while tasks run: nothing is lost, hangs or runs twice. */
 #define _GNU_SOURCE
+#include <dirent.h>
 #include <sched.h>
 #include <unistd.h>
 
@@ -177,6 +178,40 @@ static void port__gives_its_memory_back(void **state)
     assert_int_equal(node_stop(&one), 0);
 }
 
+static unsigned descriptors(const struct node *n)
+{
+    char path[64];
+    unsigned count = 0;
+    snprintf(path, sizeof path, "/proc/%d/fd", (int)n->pid);
+    DIR *d = opendir(path);
+    assert_non_null(d);
+    while (readdir(d))
+        count++;
+    closedir(d);
+    return count;
+}
+
+/* The server's end goes while the client calls it: nothing listens on, nothing hears the dead, and the next one serves. */
+static void port__of_memif_leaves_no_listener_behind(void **state)
+{
+    unsigned before = 0;
+    (void)state;
+    pair(&(struct node_options){0});
+    for (int round = 0; round < 40; round++) {
+        second_port_add(&one);
+        second_port_add(&two);
+        expect_link(&one, "p1", "up");
+        json_decref(node_ask(&one, "port.remove", "{\"name\":\"p1\"}"));
+        if (round % 2) /* it calls in vain for a while */
+            expect_link(&two, "p1", "down");
+        json_decref(node_ask(&two, "port.remove", "{\"name\":\"p1\"}"));
+        if (round == 0)
+            before = descriptors(&one);
+    }
+    assert_in_range(descriptors(&one), 1, before + 4);
+    pair_stop(&one, &two);
+}
+
 /* --- kernel interfaces */
 
 static void sh(const char *command)
@@ -318,6 +353,7 @@ int main(void)
         TEST(port__the_last_one_removed_ends_tasks_in_time_and_may_come_again),
         TEST(port__wrong_ones_are_refused_with_the_reason),
         TEST(port__gives_its_memory_back),
+        TEST(port__of_memif_leaves_no_listener_behind),
         TEST(iface__by_its_name_gets_af_xdp_or_af_packet),
         TEST(iface__of_af_packet_that_vanishes_comes_back),
         TEST(iface__of_af_xdp_that_vanishes_comes_back),
