@@ -142,7 +142,7 @@ struct xfer *xfer_init(void *mem, const struct xfer_config *c, const struct xfer
 /* Adds a peer, or changes where it is (port: of its worker 0, worker k listens on port + k).
  * Returns 0, -ENOSPC beyond peers_max, -EINVAL for our own node. */
 CHI_MUST_CHECK int xfer_peer_set(struct xfer *x, uint32_t node, const struct xfer_addr *addr);
-/* The same for one that has several addresses, 1 to XFER_PATHS_MAX, each reached by another port (path.c). */
+/* The same for one that has several addresses, 1 to XFER_PATHS_MAX, each reached by another port (way.c). */
 CHI_MUST_CHECK int xfer_peer_paths(struct xfer *x, uint32_t node, const struct xfer_addr *paths, uint32_t n);
 /* From now on way_up(ctx of the host) says whether the port by which an address is reached is up; before, each is. */
 void xfer_watch_ways(struct xfer *x, bool (*way_up)(void *ctx, const struct xfer_addr *a));
