@@ -11,11 +11,14 @@ void wire_put_header(uint8_t *p, const struct wire_header *h)
     le64_put(p + AT_NUMBER, h->number);
 }
 
-void wire_seal(uint8_t *p, size_t n, wire_crc32c_fn crc32c)
+void wire_seal(uint8_t *p, size_t n, wire_crc32c_fn crc32c) { wire_seal_tail(p, n, NULL, 0, crc32c); }
+
+void wire_seal_tail(uint8_t *p, size_t n, const uint8_t *tail, size_t tail_n, wire_crc32c_fn crc32c)
 {
-    CHI_ASSERT(n >= WIRE_HEADER_BYTES && n <= WIRE_PACKET_MAX);
-    le64_put(p, (le64_get(p) & UINT16_MAX) | (uint64_t)n << 8 * AT_LENGTH); /* version and kind stay; CRC 0 */
-    le32_put(p + AT_CRC, crc32c(0, p, n));
+    CHI_ASSERT(n >= WIRE_HEADER_BYTES && n + tail_n <= WIRE_PACKET_MAX);
+    le64_put(p, (le64_get(p) & UINT16_MAX) | (uint64_t)(n + tail_n) << 8 * AT_LENGTH); /* version and kind stay; CRC 0 */
+    uint32_t crc = crc32c(0, p, n);
+    le32_put(p + AT_CRC, tail_n ? crc32c(crc, tail, tail_n) : crc);
 }
 
 /* The CRC over `length` bytes as if its own field were 0; the packet is not written to. */

@@ -157,6 +157,8 @@ typedef uint32_t (*wire_crc32c_fn)(uint32_t seed, const void *p, size_t n); /* s
 /* Writes a header with a CRC of 0; wire_seal then sets length and CRC.  Pre: n within 24..WIRE_PACKET_MAX. */
 void wire_put_header(uint8_t *p, const struct wire_header *h);
 void wire_seal(uint8_t *p, size_t n, wire_crc32c_fn crc32c);
+/* The same of a packet whose last tail_n bytes lie elsewhere.  Pre: n + tail_n within WIRE_PACKET_MAX. */
+void wire_seal_tail(uint8_t *p, size_t n, const uint8_t *tail, size_t tail_n, wire_crc32c_fn crc32c);
 
 /* Checks all of a packet but its frames or body.  Returns NONE, TRUNCATED, VERSION, KIND, RESERVED (also: HELLO or
  * REFUSE with anything of a session's) or CRC.  A REFUSE passes in any version: its layout never changes.  Session,

@@ -3,7 +3,10 @@
 
 #include "xfer_int.h"
 
-enum { SEGMENT_LEAST = 256 }; /* a region is not cut into smaller pieces only because a packet is nearly full */
+enum {
+    SEGMENT_LEAST = 256,   /* a region is not cut into smaller pieces only because a packet is nearly full */
+    ATTACHED_LEAST = 1024, /* less is copied sooner than attached */
+};
 
 CHI_STATIC_ASSERT(XFER_WRITER_MAX + WIRE_HEADER_BYTES + XFER_ACK_ROOM + WIRE_BYTES_TASK_OUT + 8 * WIRE_REGIONS <= WIRE_PACKET_MIN,
                   "what a writer makes fits into each packet");
@@ -130,7 +133,19 @@ static void add_ref(struct xfer_session *s, struct flow *f, struct pack *k, uint
     }
 }
 
-static void write_segment(struct xfer_session *s, struct pack *k, const struct frame_ref *r, const uint8_t *base)
+/* Counts who refers to the segment's bytes, when they fill the packet and may go from where they lie; NULL: they are copied.  Not of a
+ * region that the answer comes into. */
+static uint32_t *attached(const struct xfer_session *s, struct flow *f, const struct pack *k, const struct frame_ref *r)
+{
+    if (r->length < ATTACHED_LEAST || k->at + r->length < k->end || !r->region)
+        return NULL;
+    if (f->answer)
+        return attach_may(s) ? &flow_in(f)->tails : NULL;
+    struct xfer_out *m = flow_out(f)->m;
+    return m->steady && !(m->regions[r->region - 1].flags & CHI_EXPOSE) && attach_may(s) ? &m->tails : NULL;
+}
+
+static void write_segment(struct xfer_session *s, struct flow *f, struct pack *k, const struct frame_ref *r, const uint8_t *base)
 {
     struct wire_segment w = {
         .offset = r->offset,
@@ -141,9 +156,16 @@ static void write_segment(struct xfer_session *s, struct pack *k, const struct f
         .flags = r->answer ? WIRE_SEGMENT_OUT : 0,
     };
     k->at += (uint32_t)wire_put_segment(k->p + k->at, &w);
-    memcpy(k->p + k->at, base + r->offset, r->length);
-    k->at += r->length;
     s->peer->stats.segment_bytes_tx += r->length;
+    k->tail_users = attached(s, f, k, r);
+    if (k->tail_users) {
+        k->tail = base + r->offset;
+        k->tail_length = r->length;
+        s->peer->stats.attached_bytes_tx += r->length;
+    } else {
+        memcpy(k->p + k->at, base + r->offset, r->length);
+    }
+    k->at += r->length;
 }
 
 /* How much of `left` bytes goes into the packet; 0: too little. */
@@ -173,7 +195,7 @@ bool flow_segment(struct xfer_session *s, struct flow *f, struct pack *k)
         return false;
     struct frame_ref r = {.offset = f->offset, .length = length, .type = WIRE_FRAME_SEGMENT, .region = (uint8_t)region};
     add_ref(s, f, k, ref, &r);
-    write_segment(s, k, &s->sent.refs[ref], span.base);
+    write_segment(s, f, k, &s->sent.refs[ref], span.base);
     f->offset += length;
     if (f->answer && region)
         flow_in(f)->part[region - 1].sent = f->offset;
@@ -476,7 +498,7 @@ static enum flow_put segment_again(struct xfer_session *s, struct flow *f, struc
         return FLOW_FULL;
     const uint8_t *base = span_of(f, r->region).base;
     if (length == r->length) {
-        write_segment(s, k, r, base);
+        write_segment(s, f, k, r, base);
         take_lost(s, k);
         return FLOW_DONE;
     }
@@ -490,7 +512,7 @@ static enum flow_put segment_again(struct xfer_session *s, struct flow *f, struc
     struct frame_ref first = *r;
     first.length = length;
     add_ref(s, f, k, part, &first);
-    write_segment(s, k, &first, base);
+    write_segment(s, f, k, &first, base);
     r->offset += length;
     r->length -= length;
     return FLOW_DONE;

@@ -134,6 +134,8 @@ struct xfer *xfer_init(void *mem, const struct xfer_config *c, const struct xfer
     list_init(&x->hungry);
     list_init(&x->aged);
     list_init(&x->ended);
+    list_init(&x->whole);
+    list_init(&x->leaving);
     list_init(&x->news);
     list_init(&x->idle);
     wheel_init(&x->deadlines, now);

@@ -62,6 +62,8 @@ static bool lose(struct xfer_session *s, uint32_t position)
     sentmap_mark_lost(&s->sent, position);
     cc_gone(&s->cc, sentmap_at(&s->sent, position)->bytes);
     path_lost(s, sentmap_at(&s->sent, position)->bytes);
+    if (CHI_UNLIKELY(sentmap_at(&s->sent, position)->attached))
+        attach_lost(s, sentmap_at(&s->sent, position)->number);
     while (ref != SENTMAP_NONE) {
         uint32_t next = s->sent.refs[ref].next;
         bool live = flow_ref_live(s, &s->sent.refs[ref]);
@@ -112,6 +114,8 @@ static void packet_acked(struct xfer_session *s, uint32_t position, uint64_t now
 {
     uint64_t ack_largest = sentmap_at(&s->sent, position)->ack_largest;
     cc_gone(&s->cc, sentmap_at(&s->sent, position)->bytes);
+    if (CHI_UNLIKELY(sentmap_at(&s->sent, position)->attached))
+        attach_acked(s);
     uint32_t ref = sentmap_resolve(&s->sent, position);
     while (ref != SENTMAP_NONE) {
         const struct frame_ref *r = &s->sent.refs[ref];

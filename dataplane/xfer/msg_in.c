@@ -28,7 +28,7 @@ void in_free(struct xfer *x, struct msg_in *in)
     room_freed(x);
 }
 
-/* Nobody waits for it any more: its consumer is told, if it ever saw it. */
+/* Nobody waits for it any more. */
 static void end(struct xfer *x, struct msg_in *in)
 {
     if (in->session)
@@ -36,12 +36,20 @@ static void end(struct xfer *x, struct msg_in *in)
     in->session = NULL;
     list_remove(&in->flow.link);
     list_remove(&in->link);
-    if (in->internal) {
-        in_free(x, in);
-        return;
-    }
     in->state = IN_ENDED;
-    list_push(&x->ended, &in->link);
+    if (CHI_LIKELY(!attach_tails(&in->tails)))
+        in_leave(x, in);
+    else
+        list_push(&x->leaving, &in->link);
+}
+
+void in_leave(struct xfer *x, struct msg_in *in)
+{
+    list_remove(&in->link);
+    if (in->internal)
+        in_free(x, in);
+    else
+        list_push(&x->ended, &in->link);
 }
 
 /* The first thing that goes or comes while its consumer has it. */
@@ -215,7 +223,7 @@ static struct msg_in *record_new(struct xfer_session *s, const struct wire_task_
     in->state = IN_RECEIVING;
     in->internal = false;
     in->exposed = 0;
-    in->missing = in->unacked = 0;
+    in->missing = in->unacked = in->tails = 0;
     in->form_length = f->form_length;
     in->form = in->form_memory = NULL;
     in->form_have = 0;

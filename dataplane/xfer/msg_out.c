@@ -70,6 +70,16 @@ static struct body *close_slot(struct xfer *x, struct out_slot *o, bool keep)
     return NULL;
 }
 
+void out_done(struct xfer *x, struct xfer_out *m)
+{
+    m->next = NULL;
+    if (x->done)
+        x->done_last->next = m;
+    else
+        x->done = m;
+    x->done_last = m;
+}
+
 void out_end(struct xfer *x, struct xfer_out *m, enum chi_status status, const uint8_t *bytes, uint32_t length)
 {
     struct out_slot *o = m->state;
@@ -85,12 +95,13 @@ void out_end(struct xfer *x, struct xfer_out *m, enum chi_status status, const u
     m->bytes = ok ? bytes : NULL;
     m->length = ok ? length : 0;
     m->status = status;
-    m->next = NULL;
-    if (x->done)
-        x->done_last->next = m;
-    else
-        x->done = m;
-    x->done_last = m;
+    if (CHI_LIKELY(!attach_tails(&m->tails))) {
+        out_done(x, m);
+    } else {
+        CHI_ASSERT(!bytes); /* or out_whole waits */
+        m->next = x->kept;
+        x->kept = m;
+    }
 
     struct xfer_peer *p = m->peer;
     if (o && p->waiting && p->send == o->session) {
@@ -141,6 +152,15 @@ static bool is_whole(const struct out_slot *o)
             if ((m->regions[i].flags & CHI_EXPOSE) && m->regions[i].used < o->used[i])
                 return false;
     return true;
+}
+
+void out_whole(struct out_slot *o)
+{
+    struct xfer *x = o->session->x;
+    if (CHI_LIKELY(!attach_tails(&o->m->tails)))
+        out_end(x, o->m, CHI_STATUS_OK, body_bytes(o), o->body_length);
+    else if (!list_linked(&o->flow.link))
+        list_push(&x->whole, &o->flow.link);
 }
 
 /* Takes over the lengths written, checked against what was exposed. */
@@ -199,7 +219,7 @@ enum chi_drop out_answer(struct xfer_session *s, const struct wire_task_out *f, 
         return d;
     o->answered = true;
     o->body_length = o->body_have = f->form_length;
-    if (f->inline_length == f->form_length && is_whole(o)) { /* the usual case: the bytes stay in the packet */
+    if (f->inline_length == f->form_length && is_whole(o) && CHI_LIKELY(!attach_tails(&o->m->tails))) { /* the bytes stay in the packet */
         s->peer->stats.answers_in++;
         out_end(x, o->m, CHI_STATUS_OK, f->bytes, f->form_length);
         return CHI_DROP_NONE;
@@ -212,6 +232,8 @@ enum chi_drop out_answer(struct xfer_session *s, const struct wire_task_out *f, 
     }
     s->peer->stats.answers_in++;
     list_remove(&o->flow.link); /* the peer has all that it needs */
+    if (CHI_UNLIKELY(is_whole(o)))
+        out_whole(o);
     return CHI_DROP_NONE;
 }
 
@@ -263,6 +285,6 @@ enum chi_drop out_segment(struct xfer_session *s, const struct wire_segment *f, 
         return d;
     s->peer->stats.segment_bytes_rx += f->length;
     if (is_whole(o))
-        out_end(s->x, o->m, CHI_STATUS_OK, body_bytes(o), o->body_length);
+        out_whole(o);
     return CHI_DROP_NONE;
 }

@@ -23,6 +23,7 @@ struct sent {
     uint16_t bytes;
     bool out;             /* neither acknowledged nor lost */
     bool lost;            /* counted as lost; perhaps too early */
+    bool attached;        /* its last bytes went from where they lay */
 };
 struct sentmap {
     struct sent *ring;

@@ -41,6 +41,7 @@ void session_set_addr(struct xfer_session *s)
 {
     s->addr = s->peer->addr;
     s->addr.port = (uint16_t)(s->addr.port + s->worker);
+    s->attach = (struct attach){0}; /* another port, perhaps */
 }
 
 /* A record that may be used for another worker of p's, or NULL. */

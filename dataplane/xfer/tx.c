@@ -116,8 +116,13 @@ static void seal_and_send(struct xfer_session *s, struct xfer_packet *p, const s
         .kind = WIRE_KIND_DATA, .length = (uint16_t)k->at, .session = s->peer_session, .number = s->next_number++,
         .capable = s->path.came.capable, .marked = s->path.came.marked};
     wire_put_header(k->p, &h);
-    wire_seal(k->p, k->at, x->host.crc32c);
+    wire_seal_tail(k->p, k->at - k->tail_length, k->tail, k->tail_length, x->host.crc32c);
     p->length = k->at;
+    p->tail = k->tail;
+    p->tail_length = k->tail_length;
+    p->tail_users = k->tail_users;
+    if (k->tail_users)
+        __atomic_fetch_add(k->tail_users, 1, __ATOMIC_RELAXED);
     s->peer->stats.packets_tx++;
     s->peer->stats.bytes_tx += k->at;
     x->host.packet_send(x->host.ctx, &s->addr, p);
@@ -166,6 +171,10 @@ static enum tx_result session_tx(struct xfer_session *s, uint64_t now)
     if (k.refs != SENTMAP_NONE) {
         struct sent sent = {.number = s->next_number, .sent_ns = now, .refs = k.refs, .bytes = (uint16_t)k.at};
         sent.ack_largest = acked ? ack.r[0].last : 0;
+        if (k.tail_users) {
+            sent.attached = true;
+            attach_sent(s, s->next_number);
+        }
         sentmap_push(&s->sent, &sent);
         cc_sent(&s->cc, k.at, now);
         s->eliciting_ns = now;

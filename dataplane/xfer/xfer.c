@@ -11,6 +11,7 @@ void xfer_send(struct xfer *x, uint32_t node, struct xfer_out *m, uint64_t now)
     m->next = m->prev = NULL;
     m->peer = NULL;
     m->state = NULL;
+    m->tails = 0;
     m->timer.prev = m->timer.next = NULL;
     for (uint32_t i = 0; i < m->nregions; i++)
         m->regions[i].used = 0;
@@ -148,6 +149,7 @@ void xfer_tick(struct xfer *x, uint64_t now)
     }
     in_tick(x, now);
     room_tick(x, now);
+    attach_tick(x);
     x->tick_ns = now;
 }
 
@@ -162,6 +164,9 @@ uint64_t xfer_deadline(const struct xfer *x)
     if (next < when)
         when = next;
     next = in_deadline(x);
+    if (next < when)
+        when = next;
+    next = attach_deadline(x);
     return next < when ? next : when;
 }
 

@@ -21,8 +21,11 @@ enum xfer_ecn { XFER_NOT_ECT, XFER_ECT_1, XFER_ECT_0, XFER_CE }; /* the two bits
 struct xfer_packet {
     uint8_t *data;
     uint32_t cap;
-    uint32_t length; /* set by xfer before packet_send */
-    uint8_t ecn;     /* the same: enum xfer_ecn, for the IP header */
+    uint32_t length; /* set by xfer before packet_send, */
+    uint8_t ecn;     /* as this: enum xfer_ecn, for the IP header */
+    uint32_t tail_length; /* and this: so many of `length` bytes, the last ones, are not at `data` but at */
+    const uint8_t *tail;  /* which is a part of a region, and stays until the host says that */
+    uint32_t *tail_users; /* it looks at it no more: it takes one off (release).  Any thread; also when the packet is lost */
     void *owner;     /* the host's, e.g. an mbuf */
 };
 
@@ -85,6 +88,8 @@ struct xfer_out {
     struct chi_ar_region *regions; /* `used` of the exposed ones is set by the answer */
     uint32_t nregions;
     uint64_t deadline_ns; /* absolute; the message then ends with DEADLINE, or UNREACHABLE when there never was a way for it */
+    bool steady;          /* nobody writes to what its regions send meanwhile: it may go from where it lies.  A packet that changes on its way is
+                           * taken for a damaged one, and what else was in it is late: so memory of strangers is copied */
 
     /* xfer's own */
     struct wheel_entry timer;
@@ -93,6 +98,7 @@ struct xfer_out {
     void *state;                  /* its slot; ended: memory that holds the answer's body, or NULL */
     const uint8_t *bytes;         /* ended: the answer's body */
     uint32_t length, status;
+    uint32_t tails;               /* packets of the host's that refer to its regions (attach.c) */
 };
 
 /* A task that came in: xfer's record, from XFER_TASK until XFER_ANSWERED. */
@@ -146,6 +152,8 @@ CHI_MUST_CHECK int xfer_peer_set(struct xfer *x, uint32_t node, const struct xfe
 CHI_MUST_CHECK int xfer_peer_paths(struct xfer *x, uint32_t node, const struct xfer_addr *paths, uint32_t n);
 /* From now on way_up(ctx of the host) says whether the port by which an address is reached is up; before, each is. */
 void xfer_watch_ways(struct xfer *x, bool (*way_up)(void *ctx, const struct xfer_addr *a));
+/* From now on attaches(ctx of the host) says whether packets to an address may have a tail; before, none may. */
+void xfer_attach(struct xfer *x, bool (*attaches)(void *ctx, const struct xfer_addr *to));
 /* Ports came or went, or their links did: each peer goes over its first path that is up. */
 void xfer_paths_changed(struct xfer *x, uint64_t now);
 /* Forgets a peer.  What is open with it ends as when it is down: PEER_DOWN, or UNREACHABLE when it did not go out; what came of it
@@ -212,6 +220,7 @@ struct xfer_peer_stats {
     uint64_t duplicates;
     uint64_t tasks_out, tasks_in, answers_out, answers_in;
     uint64_t segment_bytes_tx, segment_bytes_rx;
+    uint64_t attached_bytes_tx; /* of them, those that went from where they lay */
     uint64_t grants_tx, grants_rx, calls_tx, calls_rx; /* GRANT frames; calls: those with AGAIN */
     uint64_t cancels_tx, cancels_rx;
     uint64_t srtt_ns, rtt_min_ns;

@@ -1,7 +1,7 @@
 /* xfer_int.h - the transport's own records, and what its files offer each other.  PURE.
  *
  * Files, outermost first: xfer.c (api) layout.c (memory) rx.c tx.c (packets) hello.c control.c (outside of a session) peer.c way.c
- * session.c alive.c path.c msg_out.c msg_in.c grant.c (messages) flow.c (frames of a message) loss.c ack.c window.h cc.c sentmap.c place.c timers.c list.h.
+ * session.c alive.c path.c attach.c msg_out.c msg_in.c grant.c (messages) flow.c (frames of a message) loss.c ack.c window.h cc.c sentmap.c place.c timers.c list.h.
  *
  * One record each: peer = a node; session = a peer's worker; out_slot = a message of ours that is out; msg_in = a message
  * of a peer's.  A frame that is in flight or lost names its message by slot and generation only, so that whatever ended in
@@ -123,6 +123,7 @@ struct msg_in {
     struct link grant; /* of its session's grants: one must be sent */
     struct link more;  /* of x->more: an XFER_MORE is due */
     uint32_t unacked;  /* frames of the answer in flight or lost */
+    uint32_t tails;    /* packets of the host's that refer to its regions (attach.c) */
     uint32_t form_length;
     const uint8_t *form;
     uint8_t *form_memory; /* the host's, or NULL */
@@ -183,6 +184,11 @@ struct path { /* what the network between does to packets: path.c */
     uint64_t again_ns;   /* when to search again */
     uint64_t look_ns;    /* acknowledgements from then on are looked at */
 };
+struct attach { /* whether packets with a tail arrive: attach.c */
+    bool proved;
+    uint8_t lost;   /* in a row */
+    uint64_t trial; /* number of the one that is out while it is not proved; 0: none is */
+};
 
 struct xfer_session { /* with one worker of a peer; live: both sides proved to know the other's id */
     struct xfer *x;
@@ -212,6 +218,7 @@ struct xfer_session { /* with one worker of a peer; live: both sides proved to k
     struct cc cc;
     struct rtt rtt;
     struct path path;
+    struct attach attach;
     uint32_t reordering; /* a packet counts as lost when one so many later was acknowledged */
     uint32_t lateness;   /* or so many eighths of a round trip later */
     uint64_t next_number, largest_acked;
@@ -271,6 +278,7 @@ struct xfer {
     struct xfer_config config;
     struct xfer_host host;
     bool (*way_up)(void *ctx, const struct xfer_addr *a); /* NULL: each is */
+    bool (*attaches)(void *ctx, const struct xfer_addr *to); /* NULL: none */
     struct prng prng;
     uint64_t now_ns;  /* of the call under way */
     uint64_t tick_ns; /* of the last xfer_tick: what comes in now came after it */
@@ -281,6 +289,8 @@ struct xfer {
     struct link news;  /* peers that came up or went down */
     struct link idle;  /* messages that wait for their peer, longest first */
     struct xfer_out *done, *done_last;
+    struct xfer_out *kept;     /* ended, but for packets that refer to them: by next; */
+    struct link whole, leaving; /* the same: out_slots whose answer is whole; msg_ins */
     struct msg_in *gone; /* its ANSWERED was handed out */
     struct body *bodies; /* handed out */
     struct timers timers;
@@ -433,6 +443,10 @@ unsigned control_tx(struct xfer *x, unsigned budget);
 void out_open(struct xfer_session *s, struct xfer_out *m);
 /* Ends a message: its XFER_DONE waits to be fetched.  bytes: of the packet at hand, or NULL. */
 void out_end(struct xfer *x, struct xfer_out *m, enum chi_status status, const uint8_t *bytes, uint32_t length);
+/* Its answer is whole. */
+void out_whole(struct out_slot *o);
+/* Its XFER_DONE is to be fetched now. */
+void out_done(struct xfer *x, struct xfer_out *m);
 CHI_MUST_CHECK enum chi_drop out_answer(struct xfer_session *s, const struct wire_task_out *f, uint64_t now);
 CHI_MUST_CHECK enum chi_drop out_grant(struct xfer_session *s, const struct wire_grant *f);
 /* The same when its peer need not go on: a CANCEL follows. */
@@ -457,6 +471,8 @@ void in_orphan(struct msg_in *in, struct xfer *x);
 void in_forget(struct xfer_session *s, struct in_slot *slot);
 void in_frame_acked(struct msg_in *in, struct xfer *x, uint64_t now);
 void in_free(struct xfer *x, struct msg_in *in);
+/* It ended: its consumer is told, if it still has it. */
+void in_leave(struct xfer *x, struct msg_in *in);
 /* Gives up what has been silent for too long. */
 void in_tick(struct xfer *x, uint64_t now);
 uint64_t in_deadline(const struct xfer *x);
@@ -484,6 +500,18 @@ void grant_begin(struct msg_in *in);
 void grant_arrived(struct msg_in *in);
 void grant_end(struct msg_in *in);
 
+/* --- attach.c: bytes of regions that go from where they lie */
+static inline bool attach_tails(const uint32_t *users) { return __atomic_load_n(users, __ATOMIC_ACQUIRE) != 0; /* pairs with the host's */ }
+/* True when the next packet of the session may end in bytes that lie elsewhere. */
+bool attach_may(const struct xfer_session *s);
+/* Such a packet, of this number, went; arrived; was lost. */
+void attach_sent(struct xfer_session *s, uint64_t number);
+void attach_acked(struct xfer_session *s);
+void attach_lost(struct xfer_session *s, uint64_t number);
+/* Ends what waited only for packets that referred to it. */
+void attach_tick(struct xfer *x);
+uint64_t attach_deadline(const struct xfer *x);
+
 /* --- flow.c: frames of a message, into a packet */
 struct pack {
     uint8_t *p;
@@ -491,6 +519,9 @@ struct pack {
     uint32_t refs;  /* list of frame_refs */
     uint32_t base;  /* of them, those of frames that are no message's: the list from here on */
     uint32_t limit; /* most bytes for a frame that cannot be split */
+    const uint8_t *tail; /* where the last tail_length of `at` bytes lie, when not in p: */
+    uint32_t tail_length;
+    uint32_t *tail_users;
 };
 enum flow_put { FLOW_DONE, FLOW_FULL, FLOW_TOO_BIG };
 static inline struct out_slot *flow_out(struct flow *f) { return LIST_ENTRY(f, struct out_slot, flow); }

@@ -22,7 +22,7 @@ static struct {
     struct { uint32_t open_out, open_in, holders, waiting_in, waiting_turn, live; uint64_t memory; } of[PEERS_MAX]; /* peers */
     uint16_t refs[INS_MAX];     /* frames of an answer that are out or lost */
     bool free_in[INS_MAX], free_out[SLOTS_MAX];
-    uint32_t idle, streaming, scheduled, active, timers, tracks; /* streaming: those of x->idle that run */
+    uint32_t idle, leaving, streaming, scheduled, active, timers, tracks; /* streaming: those of x->idle that run */
 } sum;
 
 /* A list of sound links, with its length. */
@@ -78,7 +78,7 @@ static const char *regions_sound(const struct xfer *x, const struct msg_in *in)
         const struct in_part *part = &in->part[i];
         HOLDS(part->have <= (comes ? r->size : 0));
         HOLDS(part->pushed <= r->size && (!part->pushed || (r->flags & CHI_EXPOSE)));
-        HOLDS(part->sent <= (in->state == IN_ANSWERING ? r->size : part->pushed));
+        HOLDS(part->sent <= (in->state >= IN_ANSWERING ? r->size : part->pushed));
         HOLDS(!(r->flags & CHI_WRITE) || (r->flags & CHI_STREAM) || in->state == IN_RECEIVING || part->have == r->size);
         HOLDS(r->size || r->ptr == x->nowhere);
         held += r->size;
@@ -179,8 +179,12 @@ static const char *in_sound(const struct xfer *x, const struct msg_in *in, uint3
         sum.idle++;
         HOLDS(in->session && linked && !in->scheduled && !in->tracks);
         return NULL;
-    case IN_QUEUED:
     case IN_ENDED:
+        sum.leaving++;
+        out->leaving += !in->internal;
+        HOLDS(!in->session && linked && in->pub.nregions);
+        return NULL;
+    case IN_QUEUED:
         return "the events are drained";
     }
     return "a state of an incoming message";
@@ -198,7 +202,7 @@ static const char *ins_whole(const struct xfer *x, struct audit *out)
     for (uint32_t i = 0; i < p->count; i++)
         if (!sum.free_in[i])
             TRY(in_sound(x, pool_at(p, i), i, out));
-    HOLDS(p->free + sum.idle - sum.streaming + out->running == p->count);
+    HOLDS(p->free + sum.idle - sum.streaming + out->running + sum.leaving == p->count);
     for (uint32_t i = 0; i < x->peer_count; i++) {
         HOLDS(x->peers[i].stats.open_in == sum.of[i].open_in);
         HOLDS(x->peers[i].stats.memory == sum.of[i].memory);
@@ -213,8 +217,12 @@ static const char *ins_idle(const struct xfer *x, struct audit *out)
         const struct msg_in *in = LIST_ENTRY(l, struct msg_in, link);
         TRY(in_sound(x, in, pool_index(&x->ins, in), out));
     }
-    HOLDS(x->ins.free + sum.idle <= x->ins.count);
-    out->running = x->ins.count - x->ins.free - sum.idle + sum.streaming;
+    for (const struct link *l = x->leaving.next; l != &x->leaving; l = l->next) {
+        const struct msg_in *in = LIST_ENTRY(l, struct msg_in, link);
+        TRY(in_sound(x, in, pool_index(&x->ins, in), out));
+    }
+    HOLDS(x->ins.free + sum.idle + sum.leaving <= x->ins.count);
+    out->running = x->ins.count - x->ins.free - sum.idle + sum.streaming - sum.leaving;
     return NULL;
 }
 
@@ -456,7 +464,7 @@ static const char *room_sound(const struct xfer *x)
     return NULL;
 }
 
-static const char *lists_sound(const struct xfer *x, bool whole)
+static const char *lists_sound(const struct xfer *x, bool whole, struct audit *out)
 {
     uint32_t n;
     TRY(list_sound(&x->ready, &n));
@@ -466,6 +474,15 @@ static const char *lists_sound(const struct xfer *x, bool whole)
     HOLDS(n == sum.idle);
     for (const struct link *l = x->idle.next; l->next != &x->idle && l != &x->idle; l = l->next)
         HOLDS(LIST_ENTRY(l, struct msg_in, link)->stamp_ns <= LIST_ENTRY(l->next, struct msg_in, link)->stamp_ns);
+    TRY(list_sound(&x->leaving, &n));
+    HOLDS(n == sum.leaving);
+    TRY(list_sound(&x->whole, &n));
+    for (const struct link *l = x->whole.next; l != &x->whole; l = l->next)
+        HOLDS(flow_out(LIST_ENTRY(l, struct flow, link))->answered);
+    for (const struct xfer_out *m = x->kept; m; m = m->next) {
+        HOLDS(!m->timer.next && ++out->kept < 1u << 24);
+    }
+    HOLDS(attach_deadline(x) == UINT64_MAX || xfer_deadline(x) <= x->now_ns + 1000000);
     TRY(list_sound(&x->hungry, &n));
     TRY(list_sound(&x->aged, &n));
     HOLDS(n == x->schedule.count);
@@ -482,7 +499,7 @@ const char *audit(const struct xfer *x, bool whole, struct audit *out)
     HOLDS(x->peer_count <= PEERS_MAX && x->ins.count <= INS_MAX && !x->gone && !xfer_has_events(x));
     memset(sum.of, 0, x->peer_count * sizeof *sum.of);
     memset(sum.refs, 0, x->ins.count * sizeof *sum.refs);
-    sum.idle = sum.streaming = sum.scheduled = sum.active = sum.timers = sum.tracks = 0;
+    sum.idle = sum.leaving = sum.streaming = sum.scheduled = sum.active = sum.timers = sum.tracks = 0;
     for (uint32_t i = 0; whole && i < x->session_count; i++)
         TRY(session_sound(x, &x->sessions[i], whole, out));
     for (uint32_t i = 0; !whole && i < x->peer_count; i++)
@@ -494,7 +511,7 @@ const char *audit(const struct xfer *x, bool whole, struct audit *out)
         TRY(peer_sound(x, &x->peers[i], whole, out));
         held += x->peers[i].stats.memory;
     }
-    TRY(lists_sound(x, whole));
+    TRY(lists_sound(x, whole, out));
     TRY(room_sound(x));
     HOLDS(held == x->held);
     HOLDS(whole ? sum.tracks + x->tracks.free == x->tracks.count : sum.tracks + x->tracks.free <= x->tracks.count);

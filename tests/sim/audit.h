@@ -6,7 +6,9 @@
 
 struct audit {
     uint32_t waiting, open_out;          /* messages that go out: without a slot, with one */
-    uint32_t running, answering;         /* tasks that came in and were handed on */
+    uint32_t kept;                       /* ended, but packets of theirs are still looked at */
+    uint32_t running, answering;         /* tasks that came in and were handed on; */
+    uint32_t leaving;                    /* as kept */
     uint64_t memory;                     /* of the host's that is held; whole */
 };
 /* NULL, or the first thing that is wrong.  Pre: the events are drained.  whole: also what takes long, each slot and the free lists;

@@ -82,8 +82,8 @@ void count_endpoint(struct endpoint *e)
     }
     CHECK(w, whole ? e->memory_used == a.memory : e->memory_used >= a.memory, e->memory_used, a.memory);
     CHECK(w, e->packets_out == 0, e->packets_out, e->node);
-    CHECK(w, e->subs_open == a.waiting + a.open_out, e->subs_open, a.open_out);
-    CHECK(w, e->jobs_open == a.running + a.answering, e->jobs_open, a.running);
+    CHECK(w, e->subs_open == a.waiting + a.open_out + a.kept, e->subs_open, a.open_out);
+    CHECK(w, e->jobs_open == a.running + a.answering + a.leaving, e->jobs_open, a.running);
     uint64_t in = 0, answers = 0, drops = 0;
     for (uint32_t n = 1; n <= w->o.nodes; n++) {
         if (n == e->node)

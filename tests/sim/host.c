@@ -28,16 +28,21 @@ static void packet_put(void *ctx, struct xfer_packet *p)
     free(p->data);
 }
 
+static bool attaches(void *ctx, const struct xfer_addr *to) { return to->ip != ((struct endpoint *)ctx)->node; }
+
 static void packet_send(void *ctx, const struct xfer_addr *to, struct xfer_packet *p)
 {
     struct endpoint *e = ctx;
     e->did++;
     CHECK(e->w, p->length >= WIRE_HEADER_BYTES && p->length <= p->cap, p->length, p->cap);
+    bool attached = p->tail_length;
+    if (attached)
+        tail_take(e, p);
     if (p->data[1] == WIRE_KIND_DATA && to->ip <= SIM_NODES_MAX) {
         e->data[to->ip - 1].tx++;
         e->data[to->ip - 1].tx_bytes += p->length;
     }
-    net_send(e->w, e, to, p);
+    net_send(e->w, e, to, p, attached && e->w->o.attach_bad ? HURT : WHOLE);
     packet_put(ctx, p);
 }
 
@@ -157,6 +162,7 @@ void host_start(struct endpoint *e)
     e->jobs.prev = e->jobs.next = &e->jobs;
     e->memory_used = 0;
     e->x = xfer_init(e->memory, &c, &h, e->w->now);
+    xfer_attach(e->x, e->w->o.attach_us ? attaches : NULL);
     e->up = true;
     for (uint32_t n = 1; n <= e->w->o.nodes; n++) {
         struct xfer_addr a = {.ip = n, .port = SIM_PORT};
@@ -171,12 +177,15 @@ static void shut_down(struct endpoint *e)
     xfer_shutdown(e->x, e->w->now);
     host_drain(e);
     count_endpoint(e);
+    tails_let_go(e, UINT64_MAX);
+    xfer_tick(e->x, e->w->now);
     for (struct job *j = e->jobs.next, *next; j != &e->jobs; j = next) {
         next = j->next;
         if (!j->answered)
             load_answer(j);
     }
     host_drain(e);
+    CHECK(e->w, !e->tails, e->node, 0);
     for (int i = 0; i < 1000 && xfer_deadline(e->x) <= e->w->now; i++) {
         xfer_tx(e->x, e->w->now, 32);
         host_drain(e);
@@ -193,6 +202,7 @@ void host_stop(struct endpoint *e, bool crash)
     e->up = false;
     count_stopped(e);
     load_stopped(e, crash);
+    tails_forget(e);
     while (e->blocks.next != &e->blocks)
         block_free(e, e->blocks.next);
     free(e->memory);
@@ -240,6 +250,7 @@ static void turn(struct endpoint *e)
 {
     struct world *w = e->w;
     uint64_t before = e->did;
+    tails_let_go(e, w->now);
     xfer_tick(e->x, w->now);
     host_drain(e);
     xfer_tx(e->x, w->now, (unsigned)sim_draw(&w->host, 1, 16));
@@ -247,7 +258,7 @@ static void turn(struct endpoint *e)
     count_endpoint(e);
     e->idle_turns = e->did == before ? e->idle_turns + 1 : 0;
     e->turn_ns = w->now + (TURN_NS << (e->idle_turns < TURN_SHIFT_MAX ? e->idle_turns : TURN_SHIFT_MAX));
-    CHECK(w, w->faulty || e->idle_turns < 1000, e->node, xfer_deadline(e->x));
+    CHECK(w, w->faulty || e->tails || e->idle_turns < 1000, e->node, xfer_deadline(e->x));
 }
 
 uint64_t host_run(struct world *w)

@@ -70,12 +70,12 @@ static void send_forged(struct world *w, struct event *e)
     memcpy(e->bytes, made, e->length);
 }
 
-static void fly(struct world *w, const struct endpoint *from, const struct xfer_addr *to, const struct xfer_packet *sent)
+static void fly(struct world *w, const struct endpoint *from, const struct xfer_addr *to, const struct xfer_packet *sent, enum harm harm)
 {
     const struct options *o = &w->o;
     const uint8_t *bytes = sent->data;
     uint32_t length = sent->length;
-    struct event e = {.kind = EV_PACKET, .to = *to, .length = length, .ecn = sent->ecn, .data = bytes[1] == WIRE_KIND_DATA};
+    struct event e = {.kind = EV_PACKET, .to = *to, .length = length, .ecn = sent->ecn, .harm = harm, .data = bytes[1] == WIRE_KIND_DATA};
     e.from = (struct xfer_addr){.ip = from->node, .port = (uint16_t)(SIM_PORT + from->worker)};
     e.when = w->now + o->delay_us * SIM_US;
     uint32_t padding = 0;
@@ -99,6 +99,8 @@ static void fly(struct world *w, const struct endpoint *from, const struct xfer_
         abort();
     memcpy(e.bytes, bytes, e.length);
     memset(e.bytes + e.length, 0xa5, padding + 1);
+    if (harm != WHOLE && e.length == length)
+        e.bytes[length - 1] ^= 1;
     if (w->faulty && e.harm == WHOLE) {
         if (prng_chance(&w->net, (uint32_t)o->flip)) {
             e.bytes[sim_draw(&w->net, 0, length - 1)] ^= (uint8_t)sim_draw(&w->net, 1, 255);
@@ -121,7 +123,7 @@ static bool lost(struct world *w, uint32_t from, uint32_t to)
     return *losing = prng_chance(&w->net, (uint32_t)chance);
 }
 
-void net_send(struct world *w, const struct endpoint *from, const struct xfer_addr *to, const struct xfer_packet *p)
+void net_send(struct world *w, const struct endpoint *from, const struct xfer_addr *to, const struct xfer_packet *p, enum harm harm)
 {
     uint32_t crc;
     memcpy(&crc, p->data + 4, sizeof crc);
@@ -141,9 +143,9 @@ void net_send(struct world *w, const struct endpoint *from, const struct xfer_ad
     } else if (lost(w, a, b)) {
         t->lost++;
     } else {
-        fly(w, from, to, p);
+        fly(w, from, to, p, harm);
         if (w->faulty && prng_chance(&w->net, (uint32_t)w->o.twice)) {
-            fly(w, from, to, p);
+            fly(w, from, to, p, harm);
             t->twice++;
         }
     }

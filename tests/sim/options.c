@@ -74,6 +74,8 @@ static void draw_faults(struct options *o, struct prng *p)
     o->forge = one_in(p, 4) ? draw(p, 1000, 200000) : 0;
     o->forger = one_in(p, 2) ? draw(p, 1, o->nodes) : 0;
     o->ce = often_none(p, 500000);
+    o->attach_us = one_in(p, 2) ? draw(p, 1, one_in(p, 4) ? 50000 : 100) : 0;
+    o->attach_bad = one_in(p, 8);
     o->bleach = some(p, 4, 1000000);
     o->no_packet = often_none(p, 300000);
     o->no_memory = often_none(p, 200000);

@@ -58,6 +58,8 @@
     X(lasts, 0, 0, 100)           /* answers that are the last word, of those that may be: of a hundred */          \
     X(region_max, 1000, 0, 1 << 26)                                                                               \
     X(form_max, 100, 0, 70000)                                                                                    \
+    X(attach_us, 0, 0, 100000)    /* ports send regions from where they lie, and look at them for up to so long; 0: they copy */ \
+    X(attach_bad, 0, 0, 1)        /* such packets come damaged */                                                 \
     X(faulty_us, 1000, 1, 10000000)                                                                               \
     X(whole_each, 1, 1, 1000)     /* calls of an endpoint: its records are checked whole; in between, in short */
 

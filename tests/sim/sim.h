@@ -47,6 +47,8 @@ struct endpoint {
     uint64_t did;        /* packets and events so far */
     uint32_t idle_turns; /* in a row: it asked to be called, and did nothing */
     uint64_t turn_ns;    /* no turn before: they take time */
+    struct tail *tails;  /* that its port looks at, */
+    uint64_t tails_ns;   /* the first of them until then */
     struct block blocks; /* list heads */
     struct job jobs;
     uint64_t drops[CHI_DROP_COUNT];
@@ -169,7 +171,7 @@ void shrink(struct options *o, struct outcome *out);
 void net_event(struct world *w, const struct event *e);
 bool net_next(struct world *w, uint64_t until, struct event *out);
 uint64_t net_when(const struct world *w);
-void net_send(struct world *w, const struct endpoint *from, const struct xfer_addr *to, const struct xfer_packet *p);
+void net_send(struct world *w, const struct endpoint *from, const struct xfer_addr *to, const struct xfer_packet *p, enum harm harm);
 void net_clear(struct world *w);
 
 /* forge.c - what a hostile peer could say: another content for a DATA packet, sealed again.  Returns its length, at most `room`. */
@@ -182,6 +184,14 @@ void host_packet(struct world *w, struct event *ev);
 /* Ticks and sends where it is due; returns the next deadline of all. */
 uint64_t host_run(struct world *w);
 void host_drain(struct endpoint *e);
+
+/* tails.c */
+/* The packet has a tail: its port looks at it until later.  All of the packet is at `data` then. */
+void tail_take(struct endpoint *e, struct xfer_packet *p);
+/* Ports let go of what was to be looked at until `now`: it must be as it was. */
+void tails_let_go(struct endpoint *e, uint64_t now);
+/* The same of an endpoint that is no more. */
+void tails_forget(struct endpoint *e);
 static inline bool host_paused(const struct endpoint *e) { return e->w->paused_ns[e->node - 1] > e->w->now; }
 struct endpoint *host_find(struct world *w, const struct xfer_addr *a);
 
