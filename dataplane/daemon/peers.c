@@ -22,7 +22,7 @@ static json_t *sample(uint64_t ns) { return ns ? number(ns) : json_null(); } /* 
     X(packets_tx) X(packets_rx) X(bytes_tx) X(bytes_rx) X(acks_tx) X(acks_rx) X(retransmits) X(spurious) X(probes) X(cuts)     \
     X(marks_rx) X(marks_tx)                                                                                                   \
     X(pings) X(downs) X(moves) X(duplicates) X(tasks_out) X(tasks_in) X(answers_out) X(answers_in) X(segment_bytes_tx)                  \
-    X(segment_bytes_rx) X(grants_tx) X(grants_rx) X(calls_tx) X(calls_rx) X(cancels_tx) X(cancels_rx) X(window)                \
+    X(attached_bytes_tx) X(segment_bytes_rx) X(grants_tx) X(grants_rx) X(calls_tx) X(calls_rx) X(cancels_tx) X(cancels_rx) X(window)                \
     X(in_flight_bytes) X(in_flight) X(memory) X(memory_most) X(open_out) X(open_in) X(waiting_out) X(waiting_in) X(waiting_turn)
 
 static void add_peer(struct xfer_peer_stats *sum, const struct xfer_peer_stats *s)
@@ -188,7 +188,7 @@ static void add_groups(json_t *o, const struct xfer_peer_stats *s)
                                   {"packet_bytes", s->packet_bytes}, {"marks_rx", s->marks_rx}, {"marks_tx", s->marks_tx}};
     const struct figure traffic[] = {{"packets_tx", s->packets_tx}, {"packets_rx", s->packets_rx}, {"bytes_tx", s->bytes_tx},
                                      {"bytes_rx", s->bytes_rx}, {"segment_bytes_tx", s->segment_bytes_tx},
-                                     {"segment_bytes_rx", s->segment_bytes_rx}, {"acks_tx", s->acks_tx}, {"acks_rx", s->acks_rx}};
+                                     {"segment_bytes_rx", s->segment_bytes_rx}, {"attached_bytes_tx", s->attached_bytes_tx}, {"acks_tx", s->acks_tx}, {"acks_rx", s->acks_rx}};
     const struct figure loss[] = {{"retransmits", s->retransmits}, {"spurious", s->spurious}, {"duplicates", s->duplicates},
                                   {"probes", s->probes}, {"cuts", s->cuts}, {"pings", s->pings}, {"downs", s->downs},
                                   {"moves", s->moves}};

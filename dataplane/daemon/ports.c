@@ -54,8 +54,8 @@ static const char *const links[] = {
 
 static json_t *port_json(unsigned i, const struct net_port_stats *s)
 {
-    json_t *o = json_pack("{s:i, s:s, s:s, s:s, s:s, s:s, s:s, s:i, s:i}", "port", (int)i, "name", s->name, "driver", s->driver, "mac",
-                          s->mac, "ip", s->ip, "link", links[s->link], "wakes", s->interrupts ? "yes" : "no", "mtu", (int)s->mtu,
+    json_t *o = json_pack("{s:i, s:s, s:s, s:s, s:s, s:s, s:s, s:s, s:i, s:i}", "port", (int)i, "name", s->name, "driver", s->driver, "mac",
+                          s->mac, "ip", s->ip, "link", links[s->link], "wakes", s->interrupts ? "yes" : "no", "sends", s->copies[0] ? "copies" : "attached", "mtu", (int)s->mtu,
                           "worker", (int)s->worker);
     const struct { const char *name; uint64_t v; } n[] = {
         {"rx_packets", s->rx_packets}, {"tx_packets", s->tx_packets}, {"rx_bytes", s->rx_bytes}, {"tx_bytes", s->tx_bytes},
@@ -141,6 +141,7 @@ static json_t *answer(const struct daemon *d, const char *name, bool settled)
         if (strcmp(s.name, name) == 0) {
             json_t *o = json_pack("{s:s, s:s, s:s, s:s, s:i, s:i}", "name", s.name, "driver", s.driver, "ip", s.ip, "link",
                                   links[s.link], "mtu", (int)s.mtu, "worker", (int)s.worker);
+            json_object_set_new(o, "sends", s.copies[0] ? json_sprintf("copies: %s", s.copies) : json_string("attached"));
             if (s.choice[0])
                 json_object_set_new(o, "chosen", json_string(s.choice));
             return o;

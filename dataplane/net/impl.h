@@ -15,6 +15,8 @@ struct port {
     bool was_up;        /* control thread: net_ports_watch saw its link up */
     bool closed, quiet; /* control thread, when it leaves: its device; its pool was found whole once */
     uint16_t worker, ntx;
+    const char *copies; /* why it does not send bytes from where they lie; NULL: it does */
+    uint32_t tried;     /* packets of attach_try that are out */
     struct impaired *impaired; /* NULL but in tests: net_impair_set */
     struct rte_mbuf *tx[NET_BURST];
     char name[32], line[128];
@@ -75,6 +77,9 @@ struct port *net_port_for(const struct net *n, uint32_t ip);
 struct port_table *ports_table(const struct net *n);
 /* Takes down what net_stop finds: nobody uses any port any more. */
 void net_ports_close(struct net *n);
+
+/* attach.c: a port that starts is tried. */
+void attach_try(struct port *p);
 
 /* Queues a frame on a port; sends the queue when it is full. */
 void port_tx_st(struct net_worker *w, struct port *p, struct rte_mbuf *m);

@@ -88,6 +88,13 @@ void net_packet_free(struct net_packet *p);
 /* A buffer for a datagram, or NULL when the pool is empty.  cap is net_payload_max. */
 struct net_packet *net_packet_get_st(struct net *n, unsigned worker);
 
+/* True when the port by which `ip` is reached sends bytes from where they lie (net_packet_tail_st). */
+bool net_attaches(const struct net *n, uint32_t ip);
+/* Ends a packet in `bytes` bytes that are not copied: they stay as they are until *users is one less (release; by any attached thread, when the
+ * port is done with the packet, or it is dropped).  The caller fills the rest, and counts them in p->length.  Pre: net_attaches.  Where
+ * the pool has no packet to attach them with, they are copied, and *users is one less at once. */
+void net_packet_tail_st(struct net *n, unsigned worker, struct net_packet *p, const uint8_t *tail, uint32_t bytes, uint32_t *users);
+
 /* The worker that owns the port by which `ip` is reached, or -1 when no port reaches it. */
 int net_route(const struct net *n, uint32_t ip);
 
@@ -112,7 +119,7 @@ uint16_t net_payload_max(const struct net *n);
 
 enum net_link { NET_LINK_DOWN, NET_LINK_UP, NET_LINK_OFF, NET_LINK_GONE }; /* OFF: by set_off; GONE: its interface */
 struct net_port_stats {
-    char name[32], device[128], driver[32], mac[18], ip[20], choice[160];
+    char name[32], device[128], driver[32], mac[18], ip[20], choice[160], copies[96]; /* copies: why; "": it attaches */
     enum net_link link;
     bool interrupts; /* it wakes a sleeping worker */
     uint16_t mtu, worker;

@@ -148,6 +148,7 @@ static int port_open(const struct net *n, const struct net_port_options *o, stru
         .ip = o->ip, .mask = ~0u << (32 - o->prefix), .udp_first = n->udp_port, .udp_count = (uint16_t)n->workers};
     memcpy(me.mac, p->eth.mac, 6);
     arp_init(&p->arp, &me);
+    attach_try(p);
     *out = p;
     return 0;
 }

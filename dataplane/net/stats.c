@@ -32,6 +32,7 @@ int net_port_stats(const struct net *n, unsigned port, struct net_port_stats *ou
     snprintf(out->ip, sizeof out->ip, "%u.%u.%u.%u/%d", me->ip >> 24, me->ip >> 16 & 255, me->ip >> 8 & 255,
              me->ip & 255, __builtin_popcount(me->mask));
     snprintf(out->choice, sizeof out->choice, "%s", p->eth.choice);
+    snprintf(out->copies, sizeof out->copies, "%s", p->copies ? p->copies : "");
     out->link = link_of(p);
     out->interrupts = __atomic_load_n(&p->eth.interrupts, __ATOMIC_RELAXED);
     out->mtu = p->eth.mtu;

@@ -39,6 +39,8 @@ struct net_packet *net_packet_get_st(struct net *n, unsigned worker)
     return p;
 }
 
+static inline uint32_t tail_bytes(const struct rte_mbuf *m) { return CHI_LIKELY(m->nb_segs == 1) ? 0 : m->next->data_len; }
+
 static void ask(struct net_worker *w, struct port *p, uint32_t ip)
 {
     struct rte_mbuf *m = rte_pktmbuf_alloc(p->eth.pool);
@@ -73,8 +75,8 @@ void net_send_st(struct net *n, unsigned worker, unsigned worker_from, struct ne
     m->data_off = RTE_PKTMBUF_HEADROOM;
     frame_head_write(h, rte_pktmbuf_mtod(m, uint8_t *), (uint16_t)(n->udp_port + worker_from), packet->port,
                      packet->length, packet->ecn);
-    m->data_len = (uint16_t)(FRAME_HEADERS + packet->length);
-    m->pkt_len = m->data_len;
+    m->pkt_len = FRAME_HEADERS + packet->length;
+    m->data_len = (uint16_t)(m->pkt_len - tail_bytes(m));
     port_tx_st(w, p, m);
 }
 

@@ -252,6 +252,7 @@ void worker_send_away_st(struct worker *w, struct task *t)
     t->out.regions = t->regions;
     t->out.nregions = t->nregions;
     t->out.deadline_ns = t->deadline_ns;
+    t->out.steady = t->origin == TASK_MODULE; /* a client may write what it likes, when it likes */
     w->stats.tasks_sent++;
     xfer_send(w->xfer, t->node, &t->out, w->rctx.now_ns);
 }

@@ -23,6 +23,8 @@ static void packet_send(void *ctx, const struct xfer_addr *to, struct xfer_packe
     struct worker *w = ctx;
     struct net_packet *p = xp->owner;
     p->length = xp->length;
+    if (xp->tail_length)
+        net_packet_tail_st(w->rt->net, w->index, p, xp->tail, xp->tail_length, xp->tail_users);
     p->ip = to->ip;
     p->port = to->port;
     p->ecn = xp->ecn;
@@ -43,6 +45,7 @@ static void packet_put(void *ctx, struct xfer_packet *p)
     net_packet_free(p->owner);
 }
 
+static bool attaches(void *ctx, const struct xfer_addr *to) { return net_attaches(((struct worker *)ctx)->rt->net, to->ip); }
 static bool way_up(void *ctx, const struct xfer_addr *a) { return net_reaches(((struct worker *)ctx)->rt->net, a->ip); }
 
 static void *memory_get(void *ctx, uint64_t size) { return buddy_try_get(((struct worker *)ctx)->memory, size); }
@@ -135,6 +138,7 @@ int endpoint_init(struct worker *w, char *err)
     }
     w->xfer = xfer_init(w->xfer_memory, &c, &h, net_now_ns());
     xfer_watch_ways(w->xfer, way_up);
+    xfer_attach(w->xfer, attaches);
     return 0;
 }
 

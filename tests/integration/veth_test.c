@@ -59,6 +59,8 @@ static void daemons_talk(const char *interface_one, const char *interface_two)
     }
     for (uint64_t size = 0; size < 500000; size = size * 7 + 1)
         assert_int_equal(io_check(c, chi_physical(2), size, size, size), CHI_STATUS_OK);
+    assert_true(node_peer(&two, 1, "attached_bytes_tx") > 100000); /* answers; */
+    assert_int_equal(node_peer(&one, 2, "attached_bytes_tx"), 0);  /* what is a client's is copied */
     chi_disconnect(c);
     assert_int_equal(node_stop(&one), 0);
     assert_int_equal(node_stop(&two), 0);

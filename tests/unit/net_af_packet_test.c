@@ -220,6 +220,48 @@ static void port__sends_to_the_kernel(void **state)
     close(fd);
 }
 
+/* Bytes that go from where they lie: they arrive, and are let go of when the packet went, or was dropped. */
+static void port__sends_bytes_from_where_they_lie(void **state)
+{
+    (void)state;
+    SKIP_UNLESS_ROOT();
+    static uint8_t in[MTU], bytes[MTU];
+    struct net_port_stats st;
+    assert_int_equal(net_port_stats(net, 0, &st), 0);
+    assert_string_equal(st.copies, ""); /* it was tried when it started */
+    assert_true(net_attaches(net, KERNEL_IP));
+    assert_false(net_attaches(net, 0x0b000001)); /* no port reaches it */
+    for (uint32_t i = 0; i < sizeof bytes; i++)
+        bytes[i] = (uint8_t)(i * 7 + i / 256);
+    int fd = udp_socket();
+    for (uint32_t tail = 1; tail <= net_payload_max(net) - 24u; tail += tail < 20 ? 1 : 450) {
+        struct net_packet *p = net_packet_get_st(net, 0);
+        uint32_t users = 1;
+        assert_non_null(p);
+        memset(p->data, 0x24, 24);
+        p->length = 24 + tail;
+        p->ip = KERNEL_IP;
+        p->port = KERNEL_UDP;
+        net_packet_tail_st(net, 0, p, bytes + 3, tail, &users);
+        net_send_st(net, 0, 0, p, net_now_ns());
+        assert_int_equal(users, 1);
+        net_flush_st(net, 0);
+        assert_int_equal(users, 0);
+        assert_int_equal(kernel_receive(fd, in, sizeof in), 24 + tail);
+        assert_int_equal(in[23], 0x24);
+        assert_memory_equal(in + 24, bytes + 3, tail);
+    }
+    uint32_t users = 1;
+    struct net_packet *p = net_packet_get_st(net, 0);
+    assert_non_null(p);
+    p->length = 24 + 2000;
+    net_packet_tail_st(net, 0, p, bytes, 2000, &users);
+    net_packet_free(p);
+    assert_int_equal(users, 0);
+    datagrams_come(fd); /* what was attached is an ordinary packet again */
+    close(fd);
+}
+
 /* The interfaces' MTU rises while the port is open: what does not fit is cut by the driver, found and counted. */
 static void port__drops_what_is_longer_than_its_room(void **state)
 {
@@ -270,6 +312,7 @@ int main(void)
         cmocka_unit_test(port__answers_the_kernels_ping),
         cmocka_unit_test(port__takes_the_kernels_datagrams),
         cmocka_unit_test(port__sends_to_the_kernel),
+        cmocka_unit_test(port__sends_bytes_from_where_they_lie),
         cmocka_unit_test(port__drops_what_is_longer_than_its_room),
         cmocka_unit_test(port__does_not_wait_for_an_interface_that_is_down),
     };
