@@ -48,6 +48,7 @@ static json_t *worker_list(void *ctx, json_t *params, struct rpc_error *err)
 #define WORKER_STAT_JSON(name) json_object_set_new(o, #name, json_number(relaxed(&w->stats.name)));
         WORKER_STAT_LIST(WORKER_STAT_JSON)
 #undef WORKER_STAT_JSON
+        json_object_set_new(o, "turn_most_ns", json_number(relaxed(&w->stats.turn_most_ns)));
         add_use(o, d, i);
         json_array_append_new(list, o);
     }

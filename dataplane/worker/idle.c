@@ -63,6 +63,7 @@ static void sleep_for(struct worker *w, uint64_t ns)
     rcu_thread_online();
     if (n > 0)
         doorbell_drain(&w->bell);
+    w->rctx.now_ns = net_now_ns(); /* it counts for no turn */
 }
 
 static void disarm_ports(struct worker *w)

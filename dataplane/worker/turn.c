@@ -8,9 +8,17 @@ static __thread struct worker *current;
 struct worker *worker_current(void) { return current; }
 void worker_enter(struct worker *w) { current = w; }
 
+static void turn_begin(struct worker *w)
+{
+    uint64_t before = w->rctx.now_ns; /* of the last turn, or when its sleep was over */
+    w->rctx.now_ns = net_now_ns();    /* the one clock read */
+    if (CHI_UNLIKELY(w->rctx.now_ns - before > w->stats.turn_most_ns) && before)
+        __atomic_store_n(&w->stats.turn_most_ns, w->rctx.now_ns - before, __ATOMIC_RELAXED);
+}
+
 unsigned worker_turn(struct worker *w)
 {
-    w->rctx.now_ns = net_now_ns(); /* the one clock read */
+    turn_begin(w);
     w->rctx.wake_ns = UINT64_MAX;
     w->turn_over = false;
     unsigned did = route_inbox(w);

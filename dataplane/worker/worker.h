@@ -53,6 +53,7 @@ struct worker_stats {
 #define WORKER_STAT_FIELD(name) uint64_t name;
     WORKER_STAT_LIST(WORKER_STAT_FIELD)
 #undef WORKER_STAT_FIELD
+    uint64_t turn_most_ns; /* the longest turn, without sleeps: as long, a module was not left or the machine gave it no core */
 };
 
 struct chi_rctx {

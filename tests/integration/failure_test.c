@@ -430,6 +430,10 @@ static void client__of_a_worker_that_does_not_turn_is_refused(void **state)
     assert_int_equal(chi_wait(c, &t.task, LONG), CHI_STATUS_OK);
     chi_disconnect(c);
     until(no_clients, &one, "neither client is left");
+    list = node_call(&one, "worker.list");
+    int64_t longest = json_integer_value(json_object_get(json_array_get(list, 0), "turn_most_ns"));
+    json_decref(list);
+    assert_true(longest > 200000000); /* a connect, and the question above, waited for it in vain */
     c = node_connect(&one);
     assert_int_equal(io_check(c, chi_local(), 50000, 50000, 1), CHI_STATUS_OK);
     chi_disconnect(c);
