@@ -242,7 +242,7 @@ static const char *refs_sound(const struct xfer_session *s, uint32_t ref, uint32
     return NULL;
 }
 
-static const char *sent_sound(const struct xfer_session *s, bool whole)
+static const char *sent_sound(const struct xfer_session *s, enum audit_depth depth)
 {
     const struct sentmap *sm = &s->sent;
     uint32_t out = 0, refs = 0, lost = 0, spare = 0;
@@ -263,11 +263,13 @@ static const char *sent_sound(const struct xfer_session *s, bool whole)
     HOLDS(s->cc.window <= s->cc.limit);
     TRY(refs_sound(s, sm->lost, &refs));
     HOLDS(refs + sm->free_count == sm->refs_max);
-    if (!whole)
+    if (depth == AUDIT_SHORT)
         return NULL;
     for (uint32_t i = 0; i < sm->window; i++)
         lost += sm->ring[i].lost;
     HOLDS(lost == sm->lost_records);
+    if (depth != AUDIT_DEEP)
+        return NULL;
     for (uint32_t ref = sm->free; ref != SENTMAP_NONE; ref = sm->refs[ref].next)
         HOLDS(ref < sm->refs_max && ++spare <= sm->refs_max);
     HOLDS(spare == sm->free_count);
@@ -364,7 +366,7 @@ static const char *path_sound(const struct xfer_session *s)
     return NULL;
 }
 
-static const char *session_sound(const struct xfer *x, const struct xfer_session *s, bool whole, struct audit *out)
+static const char *session_sound(const struct xfer *x, const struct xfer_session *s, enum audit_depth depth, struct audit *out)
 {
     uint32_t n;
     if (s->timer.place) {
@@ -379,10 +381,10 @@ static const char *session_sound(const struct xfer *x, const struct xfer_session
     HOLDS(session_find(s->peer, s->worker) == s);
     HOLDS(!s->got.count || s->got.r[s->got.count - 1].end == s->rx_largest + 1);
     sum.of[s->peer - x->peers].live++;
-    TRY(sent_sound(s, whole));
+    TRY(sent_sound(s, depth));
     TRY(session_awake(x, s));
     TRY(path_sound(s));
-    if (!whole)
+    if (depth == AUDIT_SHORT)
         return NULL;
     const struct link *heads[] = {&s->fresh, &s->again, &s->bulk, &s->grants, &s->cancels};
     for (unsigned i = 0; i < sizeof heads / sizeof *heads; i++)
@@ -493,18 +495,19 @@ static const char *lists_sound(const struct xfer *x, bool whole, struct audit *o
     return heap_sound(&x->schedule);
 }
 
-const char *audit(const struct xfer *x, bool whole, struct audit *out)
+const char *audit(const struct xfer *x, enum audit_depth depth, struct audit *out)
 {
+    bool whole = depth != AUDIT_SHORT;
     *out = (struct audit){0};
     HOLDS(x->peer_count <= PEERS_MAX && x->ins.count <= INS_MAX && !x->gone && !xfer_has_events(x));
     memset(sum.of, 0, x->peer_count * sizeof *sum.of);
     memset(sum.refs, 0, x->ins.count * sizeof *sum.refs);
     sum.idle = sum.leaving = sum.streaming = sum.scheduled = sum.active = sum.timers = sum.tracks = 0;
     for (uint32_t i = 0; whole && i < x->session_count; i++)
-        TRY(session_sound(x, &x->sessions[i], whole, out));
+        TRY(session_sound(x, &x->sessions[i], depth, out));
     for (uint32_t i = 0; !whole && i < x->peer_count; i++)
         for (const struct link *l = x->peers[i].sessions.next; l != &x->peers[i].sessions; l = l->next)
-            TRY(session_sound(x, LIST_ENTRY(l, struct xfer_session, of_peer), whole, out));
+            TRY(session_sound(x, LIST_ENTRY(l, struct xfer_session, of_peer), depth, out));
     TRY(whole ? ins_whole(x, out) : ins_idle(x, out));
     uint64_t held = 0;
     for (uint32_t i = 0; i < x->peer_count; i++) {

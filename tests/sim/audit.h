@@ -11,6 +11,7 @@ struct audit {
     uint32_t leaving;                    /* as kept */
     uint64_t memory;                     /* of the host's that is held; whole */
 };
-/* NULL, or the first thing that is wrong.  Pre: the events are drained.  whole: also what takes long, each slot and the free lists;
- * else the counters stand for the slots. */
-const char *audit(const struct xfer *x, bool whole, struct audit *out);
+/* Short: the counters stand for the slots.  Whole: each slot too.  Deep: and the list of free references, which takes as long as the rest. */
+enum audit_depth { AUDIT_SHORT, AUDIT_WHOLE, AUDIT_DEEP };
+/* NULL, or the first thing that is wrong.  Pre: the events are drained. */
+const char *audit(const struct xfer *x, enum audit_depth depth, struct audit *out);

@@ -16,6 +16,8 @@
 #include "sim.h"
 #include "xfer/xfer_int.h"
 
+enum { DEEP_EACH = 16 }; /* whole audits */
+
 static const struct xfer_peer_stats *stats_of(const struct endpoint *e, uint32_t node) { return &peer_find(e->x, node)->stats; }
 
 static uint64_t sum_drops(const uint64_t *d)
@@ -73,8 +75,9 @@ void count_endpoint(struct endpoint *e)
     struct audit a;
     if (w->failed)
         return;
-    bool whole = e->audits++ % w->o.whole_each == 0;
-    const char *wrong = audit(e->x, whole, &a);
+    bool whole = e->audits % w->o.whole_each == 0, deep = e->audits % (DEEP_EACH * w->o.whole_each) == 0;
+    const char *wrong = audit(e->x, deep ? AUDIT_DEEP : whole ? AUDIT_WHOLE : AUDIT_SHORT, &a);
+    e->audits++;
     w->audits++;
     if (wrong) {
         sim_check(w, false, wrong, e->node, e->worker);

@@ -8,9 +8,9 @@ static uint8_t form[4096], bulk[8000];
 static void sound(struct script *s)
 {
     struct audit a;
-    const char *wrong = audit(s->x, true, &a);
+    const char *wrong = audit(s->x, AUDIT_DEEP, &a);
     assert_string_equal(wrong ? wrong : "sound", "sound");
-    wrong = audit(s->x, false, &a);
+    wrong = audit(s->x, AUDIT_SHORT, &a);
     assert_string_equal(wrong ? wrong : "sound", "sound");
 }
 
@@ -20,7 +20,7 @@ static void sound(struct script *s)
         struct audit a;                                               \
         __typeof__(field) had = (field);                              \
         (field) = (value);                                            \
-        if (!audit((s)->x, whole, &a))                                \
+        if (!audit((s)->x, (whole) ? AUDIT_DEEP : AUDIT_SHORT, &a))                                \
             fail_msg("%s may be %s", #field, #value);                 \
         (field) = had;                                                \
     } while (0)
@@ -67,7 +67,7 @@ static void audit__passes_what_is_sound(void **state)
     script_close(&s);
     busy(&s, &m, &r);
     sound(&s);
-    assert_null(audit(s.x, true, &a));
+    assert_null(audit(s.x, AUDIT_DEEP, &a));
     assert_true(a.open_out == 1 && a.waiting == 0 && a.running == 1 && a.memory == s.x->held && a.memory == 10000);
     script_close(&s);
 }
