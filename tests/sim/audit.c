@@ -379,6 +379,7 @@ static const char *session_sound(const struct xfer *x, const struct xfer_session
     }
     HOLDS(s->peer && s->live_id && s->live_id != s->offer_id && session_by_id(x, s->live_id) == s);
     HOLDS(session_find(s->peer, s->worker) == s);
+    HOLDS(s->addr.ip == s->peer->addr.ip && s->addr.port == s->peer->addr.port + s->worker);
     HOLDS(!s->got.count || s->got.r[s->got.count - 1].end == s->rx_largest + 1);
     sum.of[s->peer - x->peers].live++;
     TRY(sent_sound(s, depth));
@@ -437,6 +438,7 @@ static const char *peer_sound(const struct xfer *x, const struct xfer_peer *p, b
     out->open_out += p->stats.open_out;
     if (whole)
         TRY(peer_whole(x, p, index));
+    HOLDS(p->way < p->way_count && !memcmp(&p->addr, &p->ways[p->way], sizeof p->addr));
     HOLDS(p->stats.waiting_out == waiting);
     HOLDS(list_empty(&p->waiting_in) == (p->stats.waiting_in == 0));
     HOLDS(list_linked(&p->hungry) == in_line(x, p));

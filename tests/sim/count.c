@@ -41,11 +41,11 @@ static bool partly_taken(const struct endpoint *e, const struct event *ev)
 void count_packet(struct endpoint *e, const struct event *ev)
 {
     struct world *w = e->w;
-    struct traffic *t = &w->traffic[ev->from.ip - 1][ev->to.ip - 1][ev->data];
-    uint64_t taken = stats_of(e, ev->from.ip)->packets_rx, before[CHI_DROP_COUNT];
+    struct traffic *t = &w->traffic[sim_node(&ev->from) - 1][sim_node(&ev->to) - 1][ev->data];
+    uint64_t taken = stats_of(e, sim_node(&ev->from))->packets_rx, before[CHI_DROP_COUNT];
     memcpy(before, e->drops, sizeof before);
     enum chi_drop d = xfer_rx(e->x, &ev->from, ev->bytes, ev->length, ev->ecn, w->now);
-    taken = stats_of(e, ev->from.ip)->packets_rx - taken;
+    taken = stats_of(e, sim_node(&ev->from))->packets_rx - taken;
     uint64_t dropped = sum_drops(e->drops) - sum_drops(before);
     CHECK(w, d == CHI_DROP_NONE || e->drops[d] > before[d], d, dropped);
     CHECK(w, e->drops[CHI_DROP_NONE] == 0, d, dropped);

@@ -28,7 +28,13 @@ static void packet_put(void *ctx, struct xfer_packet *p)
     free(p->data);
 }
 
-static bool attaches(void *ctx, const struct xfer_addr *to) { return to->ip != ((struct endpoint *)ctx)->node; }
+static bool attaches(void *ctx, const struct xfer_addr *to) { return sim_node(to) != ((struct endpoint *)ctx)->node; }
+
+static bool way_up(void *ctx, const struct xfer_addr *a)
+{
+    const struct endpoint *e = ctx;
+    return !(e->w->port_down[e->node - 1] >> sim_path(a) & 1);
+}
 
 static void packet_send(void *ctx, const struct xfer_addr *to, struct xfer_packet *p)
 {
@@ -38,9 +44,9 @@ static void packet_send(void *ctx, const struct xfer_addr *to, struct xfer_packe
     bool attached = p->tail_length;
     if (attached)
         tail_take(e, p);
-    if (p->data[1] == WIRE_KIND_DATA && to->ip <= SIM_NODES_MAX) {
-        e->data[to->ip - 1].tx++;
-        e->data[to->ip - 1].tx_bytes += p->length;
+    if (p->data[1] == WIRE_KIND_DATA && sim_node(to) <= SIM_NODES_MAX) {
+        e->data[sim_node(to) - 1].tx++;
+        e->data[sim_node(to) - 1].tx_bytes += p->length;
     }
     net_send(e->w, e, to, p, attached && e->w->o.attach_bad ? HURT : WHOLE);
     packet_put(ctx, p);
@@ -164,10 +170,25 @@ void host_start(struct endpoint *e)
     e->x = xfer_init(e->memory, &c, &h, e->w->now);
     xfer_attach(e->x, e->w->o.attach_us ? attaches : NULL);
     e->up = true;
+    xfer_watch_ways(e->x, way_up);
     for (uint32_t n = 1; n <= e->w->o.nodes; n++) {
-        struct xfer_addr a = {.ip = n, .port = SIM_PORT};
+        struct xfer_addr a[XFER_PATHS_MAX];
+        for (uint32_t k = 0; k < e->w->o.paths; k++)
+            a[k] = sim_addr(n, 0, k);
         if (n != e->node)
-            CHECK(e->w, xfer_peer_set(e->x, n, &a) == 0, n, 0);
+            CHECK(e->w, xfer_peer_paths(e->x, n, a, (uint32_t)e->w->o.paths) == 0, n, 0);
+    }
+}
+
+void host_ports_changed(struct world *w, uint32_t node)
+{
+    for (uint32_t i = 0; i < w->endpoints; i++) {
+        struct endpoint *e = &w->endpoint[i];
+        if (e->node != node || !e->up)
+            continue;
+        xfer_paths_changed(e->x, w->now);
+        host_drain(e);
+        count_endpoint(e);
     }
 }
 
@@ -212,7 +233,7 @@ void host_stop(struct endpoint *e, bool crash)
 struct endpoint *host_find(struct world *w, const struct xfer_addr *a)
 {
     for (uint32_t i = 0; i < w->endpoints; i++)
-        if (w->endpoint[i].node == a->ip && w->endpoint[i].worker + SIM_PORT == a->port)
+        if (w->endpoint[i].node == sim_node(a) && w->endpoint[i].worker + SIM_PORT == a->port)
             return &w->endpoint[i];
     return NULL;
 }
@@ -238,7 +259,7 @@ void host_packet(struct world *w, struct event *ev)
     if (e && e->up)
         count_packet(e, ev);
     else
-        w->traffic[ev->from.ip - 1][ev->to.ip - 1][ev->data].absent++;
+        w->traffic[sim_node(&ev->from) - 1][sim_node(&ev->to) - 1][ev->data].absent++;
     if (ev->length)
         memset(ev->bytes, 0xdd, ev->length);
     free(ev->bytes);
@@ -250,15 +271,16 @@ static void turn(struct endpoint *e)
 {
     struct world *w = e->w;
     uint64_t before = e->did;
+    bool looks = e->tails; /* it asks whether its ports still do */
     tails_let_go(e, w->now);
     xfer_tick(e->x, w->now);
     host_drain(e);
     xfer_tx(e->x, w->now, (unsigned)sim_draw(&w->host, 1, 16));
     host_drain(e);
     count_endpoint(e);
-    e->idle_turns = e->did == before ? e->idle_turns + 1 : 0;
+    e->idle_turns = e->did == before && !looks ? e->idle_turns + 1 : 0;
     e->turn_ns = w->now + (TURN_NS << (e->idle_turns < TURN_SHIFT_MAX ? e->idle_turns : TURN_SHIFT_MAX));
-    CHECK(w, w->faulty || e->tails || e->idle_turns < 1000, e->node, xfer_deadline(e->x));
+    CHECK(w, w->faulty || e->idle_turns < 1000, e->node, xfer_deadline(e->x));
 }
 
 uint64_t host_run(struct world *w)

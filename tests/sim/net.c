@@ -55,13 +55,14 @@ bool net_next(struct world *w, uint64_t until, struct event *out)
 static void send_forged(struct world *w, struct event *e)
 {
     uint8_t made[2048];
-    uint32_t room = w->packet_max[e->to.ip - 1] < sizeof made ? w->packet_max[e->to.ip - 1] : sizeof made;
+    uint32_t room = w->packet_max[sim_node(&e->to) - 1] < sizeof made ? w->packet_max[sim_node(&e->to) - 1] : sizeof made;
     uint8_t *bytes = e->length > room ? e->bytes : made;
     if (bytes == made)
         memcpy(made, e->bytes, e->length);
     e->length = forge(&w->net, bytes, e->length, bytes == made ? room : e->length);
     e->harm = FORGED;
-    w->tainted[e->from.ip - 1][e->to.ip - 1] = w->tainted[e->to.ip - 1][e->from.ip - 1] = true;
+    uint32_t a = sim_node(&e->from) - 1, b = sim_node(&e->to) - 1;
+    w->tainted[a][b] = w->tainted[b][a] = true;
     if (bytes != made)
         return;
     e->bytes = realloc(e->bytes, e->length + 1);
@@ -76,7 +77,7 @@ static void fly(struct world *w, const struct endpoint *from, const struct xfer_
     const uint8_t *bytes = sent->data;
     uint32_t length = sent->length;
     struct event e = {.kind = EV_PACKET, .to = *to, .length = length, .ecn = sent->ecn, .harm = harm, .data = bytes[1] == WIRE_KIND_DATA};
-    e.from = (struct xfer_addr){.ip = from->node, .port = (uint16_t)(SIM_PORT + from->worker)};
+    e.from = sim_addr(from->node, from->worker, sim_path(to));
     e.when = w->now + o->delay_us * SIM_US;
     uint32_t padding = 0;
     if (w->faulty) {
@@ -128,15 +129,15 @@ void net_send(struct world *w, const struct endpoint *from, const struct xfer_ad
     uint32_t crc;
     memcpy(&crc, p->data + 4, sizeof crc);
     sim_fold(w, w->now ^ (uint64_t)from->index << 56 ^ (uint64_t)p->length << 32 ^ crc ^ (uint64_t)p->ecn << 24);
-    CHECK(w, to->ip >= 1 && to->ip <= w->o.nodes && to->ip != from->node, to->ip, from->node);
+    CHECK(w, sim_node(to) >= 1 && sim_node(to) <= w->o.nodes && sim_node(to) != from->node && sim_path(to) < w->o.paths, to->ip, from->node);
     if (w->failed)
         return;
-    uint32_t a = from->node - 1, b = to->ip - 1;
+    uint32_t a = from->node - 1, b = sim_node(to) - 1;
     struct traffic *t = &w->traffic[a][b][p->data[1] == WIRE_KIND_DATA];
     t->sent++;
     if (!host_find(w, to)) {
         t->nowhere++;
-    } else if (w->parted[a][b]) {
+    } else if ((w->parted[a][b] | w->port_down[a] | w->port_down[b]) >> sim_path(to) & 1) {
         t->parted++;
     } else if (w->mtu[a][b] && p->length > w->mtu[a][b]) {
         t->large++;

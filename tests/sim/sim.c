@@ -130,8 +130,18 @@ static void handle(struct world *w, struct event *e)
         w->mtu[e->node - 1][e->other - 1] = mtu(w, e->key);
         return;
     case EV_CUT:
+        w->parted[e->node - 1][e->other - 1] |= e->paths;
+        return;
     case EV_JOIN:
-        w->parted[e->node - 1][e->other - 1] = e->kind == EV_CUT;
+        w->parted[e->node - 1][e->other - 1] &= ~e->paths;
+        return;
+    case EV_WAY_DOWN:
+        w->port_down[e->node - 1] |= e->paths;
+        host_ports_changed(w, e->node);
+        return;
+    case EV_WAY_UP:
+        w->port_down[e->node - 1] &= ~e->paths;
+        host_ports_changed(w, e->node);
         return;
     }
 }
@@ -166,10 +176,13 @@ static void plan_each(struct world *w, enum event_kind kind, uint64_t count)
         e.when = sim_draw(&p, 0, w->o.faulty_us * SIM_US);
         e.node = (uint32_t)sim_draw(&p, 1, w->o.nodes);
         e.other = other_node(w, &p, e.node);
+        bool ends = kind == EV_CUT || kind == EV_WAY_DOWN;
+        if (ends) /* a cut is often one of all paths */
+            e.paths = kind == EV_CUT && sim_draw(&p, 0, 1) ? UINT32_MAX : 1u << sim_draw(&p, 0, w->o.paths - 1);
         net_event(w, &e);
-        if (kind != EV_CUT)
+        if (!ends)
             continue;
-        e.kind = EV_JOIN;
+        e.kind = kind == EV_CUT ? EV_JOIN : EV_WAY_UP;
         e.when += sim_draw(&p, 1, 200) * SIM_MS;
         net_event(w, &e);
     }
@@ -184,6 +197,7 @@ static void plan(struct world *w)
     plan_each(w, EV_STALL, w->o.stalls);
     plan_each(w, EV_DRY, w->o.dries);
     plan_each(w, EV_MTU, w->o.mtus);
+    plan_each(w, EV_WAY_DOWN, w->o.ways);
 }
 
 static bool all_over(struct world *w) { return w->open == 0; }
@@ -216,6 +230,9 @@ static void heal(struct world *w)
 {
     w->faulty = false;
     memset(w->parted, 0, sizeof w->parted);
+    memset(w->port_down, 0, sizeof w->port_down);
+    for (uint32_t n = 1; n <= w->o.nodes; n++)
+        host_ports_changed(w, n);
     for (uint32_t n = 0; n < w->o.nodes; n++)
         if (w->paused_ns[n] > w->now)
             w->paused_ns[n] = w->now;

@@ -59,12 +59,13 @@ struct endpoint {
     struct { uint64_t tx, tx_bytes; } data[SIM_NODES_MAX]; /* DATA packets that went to a node */
 };
 
-enum event_kind { EV_PACKET = 1, EV_ANSWER, EV_SUBMIT, EV_RESTART, EV_START, EV_CUT, EV_JOIN, EV_PAUSE, EV_STALL, EV_DRY, EV_MTU };
+enum event_kind { EV_PACKET = 1, EV_ANSWER, EV_SUBMIT, EV_RESTART, EV_START, EV_CUT, EV_JOIN, EV_PAUSE, EV_STALL, EV_DRY, EV_MTU, EV_WAY_DOWN, EV_WAY_UP };
 enum harm { WHOLE, HURT, FORGED }; /* hurt: a CRC notices it */
 struct event {
     uint64_t when, sequence;
     enum event_kind kind;
     uint32_t node, other;
+    uint32_t paths; /* CUT, JOIN, WAY_*: which ones, a bit each */
     uint64_t key; /* decides what is drawn for it */
     struct xfer_addr from, to;
     uint8_t *bytes;
@@ -110,7 +111,8 @@ struct world {
     uint32_t events, events_room;
     struct endpoint endpoint[SIM_ENDPOINTS_MAX];
     uint32_t endpoints, workers[SIM_NODES_MAX], slots[SIM_NODES_MAX], packet_max[SIM_NODES_MAX];
-    bool parted[SIM_NODES_MAX][SIM_NODES_MAX], losing[SIM_NODES_MAX][SIM_NODES_MAX];
+    uint32_t parted[SIM_NODES_MAX][SIM_NODES_MAX], port_down[SIM_NODES_MAX]; /* paths, a bit each */
+    bool losing[SIM_NODES_MAX][SIM_NODES_MAX];
     uint32_t mtu[SIM_NODES_MAX][SIM_NODES_MAX]; /* longest packet that passes; 0: any */
     bool tainted[SIM_NODES_MAX][SIM_NODES_MAX]; /* a forged packet was on its way between the two: their tasks prove little */
     struct traffic traffic[SIM_NODES_MAX][SIM_NODES_MAX][2]; /* [from][to][DATA] */
@@ -125,6 +127,14 @@ struct world {
     const char *failed; /* the first check that failed, without its numbers */
     char text[SIM_CHECK_TEXT];
 };
+
+/* A node's address in a network. */
+static inline struct xfer_addr sim_addr(uint32_t node, uint32_t worker, uint32_t path)
+{
+    return (struct xfer_addr){.ip = path << 8 | node, .port = (uint16_t)(SIM_PORT + worker)};
+}
+static inline uint32_t sim_node(const struct xfer_addr *a) { return a->ip & 255; }
+static inline uint32_t sim_path(const struct xfer_addr *a) { return a->ip >> 8; }
 
 /* True; or notes that the check failed, and false.  Only the first one counts.  what stays. */
 bool sim_check(struct world *w, bool ok, const char *what, uint64_t a, uint64_t b);
@@ -193,6 +203,8 @@ void tails_let_go(struct endpoint *e, uint64_t now);
 /* The same of an endpoint that is no more. */
 void tails_forget(struct endpoint *e);
 static inline bool host_paused(const struct endpoint *e) { return e->w->paused_ns[e->node - 1] > e->w->now; }
+/* Ports of the node went down or came up. */
+void host_ports_changed(struct world *w, uint32_t node);
 struct endpoint *host_find(struct world *w, const struct xfer_addr *a);
 
 /* load.c - tasks and the checks on them */
