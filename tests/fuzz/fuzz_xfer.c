@@ -3,12 +3,14 @@
  * The input is a script: packets of a real endpoint delivered, lost, repeated or changed; packets made up with right
  * ids and numbers and any frames; time; tasks, answers; no memory, no packet buffers; restarts.  The CRC is constant,
  * since a fuzzer cannot guess it.  Held against: nothing beyond a packet is read, no assertion fails, a message ends
- * once, after a shutdown all have ended and all memory and packets are back, no byte changes outside of what was
+ * once, what a port looks at stays as it is, after a shutdown all have ended and all memory and packets are back, no byte changes outside of what was
  * exposed, every dropped packet is counted, and an endpoint always comes to rest. */
 #include "xfer_forge.h"
 #include "xfer_tasks.h"
 
 /* --- endpoints */
+
+static bool attach; /* ports send bytes of regions from where they lie */
 
 static struct endpoint *endpoint_at(uint32_t node)
 {
@@ -31,6 +33,7 @@ static void start(struct endpoint *e)
     uint8_t *mem = memory[e->node] + XFER_MEMORY - xfer_bytes(&c); /* ASan sees what goes beyond its end */
     memset(mem, POISON, xfer_bytes(&c));
     e->x = xfer_init(mem, &c, &h, now);
+    xfer_attach(e->x, attach ? attaches : NULL);
     for (uint32_t n = 1; n <= NODES; n++)
         if (n != e->node)
             CHI_ASSERT(xfer_peer_set(e->x, n, &(struct xfer_addr){.ip = n, .port = PORT}) == 0);
@@ -69,11 +72,15 @@ static void stop(struct endpoint *e, bool crash)
     check_stats(e, false);
     if (!crash) {
         e->no_packet = 0;
+        tails_let_go(e, true);
+        xfer_tick(e->x, now);
+        drain(e);
         xfer_shutdown(e->x, now);
         drain(e);
         for (struct sub *s = subs; s < subs + SUBS; s++)
             CHI_ASSERT(s->from != e);
         answer_next(e, true);
+        tails_let_go(e, true);
         rest(e);
         xfer_tick(e->x, now); /* what was borrowed goes back */
         check_stats(e, true);
@@ -82,6 +89,7 @@ static void stop(struct endpoint *e, bool crash)
             CHI_ASSERT(!j->in);
     }
     CHI_ASSERT(e->packets_out == 0);
+    tails_let_go(e, !crash);
     for (struct sub *s = subs; s < subs + SUBS; s++)
         if (s->from == e)
             sub_free(s);
@@ -197,6 +205,14 @@ enum op { /* even; the lowest bit says which endpoint */
           OPS = 40 /* the others: OP_DATA too */
 };
 
+static void send_some(struct endpoint *e, uint8_t how)
+{
+    if (how & 0x80)
+        tails_let_go(e, true);
+    xfer_tx(e->x, now, how % 16);
+    drain(e);
+}
+
 static void step(void)
 {
     uint8_t op = byte(), how = byte();
@@ -215,8 +231,7 @@ static void step(void)
         drain(e);
         return;
     case OP_TX:
-        xfer_tx(e->x, now, how % 16);
-        drain(e);
+        send_some(e, how);
         return;
     case OP_REST:
         time_passes();
@@ -275,6 +290,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     input = data;
     left = size;
     uint8_t a = byte(), b = byte();
+    attach = a & 0x20;
     config = (struct xfer_config){.workers = (uint16_t)(1 + a % 3),
                                   .worker = (uint16_t)((a / 4) % (1 + a % 3)),
                                   .cluster = "fuzz",
@@ -365,6 +381,8 @@ void fuzz_seeds(void (*emit)(const char *name, const void *data, size_t size))
     SEED("echo", CONFIG, LIVE);
     SEED("echo_writers", CONFIG, OP_SEND, 0, 16, 8, OP_ARRIVE, 2, 0x15, OP_ARRIVE, 2);
     SEED("regions", CONFIG, OP_SEND, 0, 0, 12, 4, 11, 18, 20, OP_ARRIVE, 2, 0x27, OP_ARRIVE, 2, OP_ARRIVE, 2);
+    SEED("attached", 0xa0, 0x63, LIVE, OP_SEND, 0, 32, 6, 6, OP_ARRIVE, 2, OP_ARRIVE, 2, OP_TX, 0x8f, OP_ARRIVE, 2, 0x0f, OP_ARRIVE, 2);
+    SEED("attached_answer", 0xa0, 0x47, LIVE, OP_SEND, 0, 0, 6, 14, OP_ARRIVE, 2, 0x27, OP_ANSWER + 1, 0, 16, OP_ARRIVE, 2, OP_TX + 1, 0x8f, OP_ARRIVE, 2);
     SEED("stream", CONFIG, OP_SEND, 0, 0, 6, 149, OP_ARRIVE, 2, OP_ARRIVE, 2, 0, OP_ARRIVE, 2, OP_ARRIVE, 2, OP_ANSWER + 1, 0, 2, OP_ARRIVE, 2);
     SEED("long_form", 0x80, 0x17, OP_SEND, 0, 0, 56, OP_ARRIVE, 2, OP_ARRIVE, 2, 0x0f, OP_ARRIVE, 2, OP_ARRIVE, 2);
     SEED("workers", 0x06, 0x07, ECHO, OP_ARRIVE, 2, OP_SEND + 1, 0, 0, 8, OP_ARRIVE, 2, 7, OP_ARRIVE, 2);

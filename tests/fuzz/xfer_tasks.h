@@ -56,6 +56,7 @@ static void send_task(struct endpoint *e)
     s->out.regions = s->region;
     s->out.nregions = h.regions;
     s->out.deadline_ns = how & 8 ? now + (number() << 12) : UINT64_MAX;
+    s->out.steady = how & 32;
     if (how & 16) {
         s->out.write = form_writer;
     } else {

@@ -61,8 +61,15 @@ struct endpoint {
     uint32_t packets_out;
     uint64_t memory_used;
     struct block *blocks;
+    struct tail *tails; /* that its ports look at */
     struct job jobs[JOBS];
     uint64_t drops[CHI_DROP_COUNT];
+};
+struct tail {
+    struct tail *next;
+    const uint8_t *bytes;
+    uint32_t *users, length;
+    uint8_t was[];
 };
 struct queued {
     uint32_t from, to, length;
@@ -177,9 +184,40 @@ static void queue_take(void)
     queue_count--;
 }
 
+static bool attaches(void *ctx, const struct xfer_addr *to)
+{
+    return to->ip != ((struct endpoint *)ctx)->node;
+}
+
+/* All of the packet is at `data` then; its port looks at the tail until tails_let_go. */
+static void tail_take(struct endpoint *e, struct xfer_packet *p)
+{
+    struct tail *t = malloc(sizeof *t + p->tail_length);
+    CHI_ASSERT(p->tail_length < p->length && *p->tail_users > 0);
+    *t = (struct tail){.next = e->tails, .bytes = p->tail, .users = p->tail_users, .length = p->tail_length};
+    memcpy(t->was, p->tail, p->tail_length);
+    memcpy(p->data + p->length - p->tail_length, p->tail, p->tail_length);
+    e->tails = t;
+}
+
+static void tails_let_go(struct endpoint *e, bool alive)
+{
+    while (e->tails) {
+        struct tail *t = e->tails;
+        e->tails = t->next;
+        if (alive) {
+            CHI_ASSERT(!memcmp(t->bytes, t->was, t->length));
+            --*t->users;
+        }
+        free(t);
+    }
+}
+
 static void packet_send(void *ctx, const struct xfer_addr *to, struct xfer_packet *p)
 {
     struct endpoint *e = ctx;
+    if (p->tail_length)
+        tail_take(e, p);
     CHI_ASSERT(p->length >= WIRE_HEADER_BYTES && p->length <= p->cap && to->zero == 0);
     if (to->ip >= 1 && to->ip <= NODES) {
         learn(e->node, to->ip, p->data, p->length);
