@@ -82,6 +82,9 @@ int xfer_peer_remove(struct xfer *x, uint32_t node, uint64_t now)
     while (!list_empty(&p->sessions))
         session_release(LIST_ENTRY(p->sessions.next, struct xfer_session, of_peer));
     list_remove(&p->news);
+    for (struct xfer_out *m = x->kept; m; m = m->next) /* its record may be another one's when they are done */
+        if (m->peer == p)
+            m->peer = NULL;
     p->dialing = false;
     if (p->timer.place)
         timers_later(&x->timers, &p->timer, UINT64_MAX);

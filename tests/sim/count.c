@@ -18,7 +18,12 @@
 
 enum { DEEP_EACH = 16 }; /* whole audits */
 
-static const struct xfer_peer_stats *stats_of(const struct endpoint *e, uint32_t node) { return &peer_find(e->x, node)->stats; }
+static const struct xfer_peer_stats *stats_of(const struct endpoint *e, uint32_t node)
+{
+    static const struct xfer_peer_stats removed;
+    const struct xfer_peer *p = peer_find(e->x, node);
+    return p ? &p->stats : &removed;
+}
 
 static uint64_t sum_drops(const uint64_t *d)
 {
@@ -87,7 +92,7 @@ void count_endpoint(struct endpoint *e)
     CHECK(w, e->packets_out == 0, e->packets_out, e->node);
     CHECK(w, e->subs_open == a.waiting + a.open_out + a.kept, e->subs_open, a.open_out);
     CHECK(w, e->jobs_open == a.running + a.answering + a.leaving, e->jobs_open, a.running);
-    uint64_t in = 0, answers = 0, drops = 0;
+    uint64_t in = e->past_tasks_in, answers = e->past_answers_out, drops = 0;
     for (uint32_t n = 1; n <= w->o.nodes; n++) {
         if (n == e->node)
             continue;
@@ -103,32 +108,28 @@ void count_endpoint(struct endpoint *e)
     load_guards(e);
 }
 
+static void said_add(struct endpoint *e, uint32_t node)
+{
+    const struct xfer_peer_stats *st = stats_of(e, node);
+    struct said *s = &e->w->said[e->node - 1][node - 1];
+#define SAID_ADD(field) s->field += st->field;
+    SIM_SAID_LIST(SAID_ADD)
+#undef SAID_ADD
+}
+
 void count_stopped(struct endpoint *e)
 {
-    for (uint32_t n = 1; n <= e->w->o.nodes; n++) {
-        if (n == e->node)
-            continue;
-        const struct xfer_peer_stats *st = stats_of(e, n);
-        struct said *s = &e->w->said[e->node - 1][n - 1];
-        s->packets_tx += st->packets_tx;
-        s->packets_rx += st->packets_rx;
-        s->tasks_out += st->tasks_out;
-        s->tasks_in += st->tasks_in;
-        s->answers_out += st->answers_out;
-        s->answers_in += st->answers_in;
-        s->segment_bytes_tx += st->segment_bytes_tx;
-        s->segment_bytes_rx += st->segment_bytes_rx;
-        s->acks_tx += st->acks_tx;
-        s->acks_rx += st->acks_rx;
-        s->grants_tx += st->grants_tx;
-        s->grants_rx += st->grants_rx;
-        s->calls_tx += st->calls_tx;
-        s->calls_rx += st->calls_rx;
-        s->cancels_tx += st->cancels_tx;
-        s->cancels_rx += st->cancels_rx;
-        s->marks_tx += st->marks_tx;
-        s->marks_rx += st->marks_rx;
-    }
+    for (uint32_t n = 1; n <= e->w->o.nodes; n++)
+        if (n != e->node)
+            said_add(e, n);
+}
+
+void count_removed(struct endpoint *e, uint32_t node)
+{
+    said_add(e, node);
+    e->past_tasks_in += stats_of(e, node)->tasks_in;
+    e->past_answers_out += stats_of(e, node)->answers_out;
+    e->data[node - 1].tx = e->data[node - 1].tx_bytes = 0;
 }
 
 static void count_pair(struct world *w, uint32_t a, uint32_t b)

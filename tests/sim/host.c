@@ -6,7 +6,7 @@
 #include "crc.h"
 #include "sim.h"
 
-enum { GUARD_BYTE = 0xc3, TURN_NS = 300, TURN_SHIFT_MAX = 6 };
+enum { SPARE_PEERS = 2, GUARD_BYTE = 0xc3, TURN_NS = 300, TURN_SHIFT_MAX = 6 };
 
 static bool packet_get(void *ctx, struct xfer_packet *out)
 {
@@ -113,7 +113,7 @@ static void fill_config(const struct endpoint *e, struct xfer_config *c)
         .workers = (uint16_t)e->w->workers[e->node - 1],
         .cluster = "sim",
         .packet_max = (uint16_t)e->w->packet_max[e->node - 1],
-        .peers_max = (uint16_t)(o->nodes - 1),
+        .peers_max = (uint16_t)(o->nodes - 1 + (o->removals ? SPARE_PEERS : 0)),
         .slots = e->w->slots[e->node - 1],
         .messages_in = (uint32_t)o->messages_in,
         .peer_memory = o->peer_memory,
@@ -133,6 +133,14 @@ static void fill_config(const struct endpoint *e, struct xfer_config *c)
         .silence_ns = o->silence_ms * SIM_MS,
         .session_seed = sim_mix(sim_mix(o->seed, e->index), e->incarnation),
     };
+}
+
+static bool peer_add(struct endpoint *e, uint32_t node)
+{
+    struct xfer_addr a[XFER_PATHS_MAX];
+    for (uint32_t k = 0; k < e->w->o.paths; k++)
+        a[k] = sim_addr(node, 0, k);
+    return xfer_peer_paths(e->x, node, a, (uint32_t)e->w->o.paths) == 0;
 }
 
 void host_start(struct endpoint *e)
@@ -170,14 +178,34 @@ void host_start(struct endpoint *e)
     e->x = xfer_init(e->memory, &c, &h, e->w->now);
     xfer_attach(e->x, e->w->o.attach_us ? attaches : NULL);
     e->up = true;
+    e->past_tasks_in = e->past_answers_out = 0;
     xfer_watch_ways(e->x, way_up);
-    for (uint32_t n = 1; n <= e->w->o.nodes; n++) {
-        struct xfer_addr a[XFER_PATHS_MAX];
-        for (uint32_t k = 0; k < e->w->o.paths; k++)
-            a[k] = sim_addr(n, 0, k);
+    for (uint32_t n = 1; n <= e->w->o.nodes; n++)
         if (n != e->node)
-            CHECK(e->w, xfer_peer_paths(e->x, n, a, (uint32_t)e->w->o.paths) == 0, n, 0);
+            CHECK(e->w, peer_add(e, n), n, 0);
+}
+
+bool host_peer(struct world *w, enum event_kind kind, uint32_t node, uint32_t other)
+{
+    bool all = true;
+    for (uint32_t i = 0; i < w->endpoints; i++) {
+        struct endpoint *e = &w->endpoint[i];
+        struct xfer_peer_stats st;
+        if (e->node != node || !e->up || w->failed)
+            continue;
+        bool there = xfer_stats_of(e->x, other, &st);
+        if (kind == EV_DRAIN && there) {
+            CHECK(w, xfer_peer_drain(e->x, other) == 0, node, other);
+        } else if (kind == EV_REMOVE && there) {
+            count_removed(e, other);
+            CHECK(w, xfer_peer_remove(e->x, other, w->now) == 0, node, other);
+        } else if (kind == EV_ADD && !there) {
+            all &= peer_add(e, other);
+        }
+        host_drain(e);
+        count_endpoint(e);
     }
+    return all;
 }
 
 void host_ports_changed(struct world *w, uint32_t node)

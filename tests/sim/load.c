@@ -239,6 +239,8 @@ static void sub_free(struct sub *s)
     open_remove(s);
 }
 
+static bool is_removed(enum chi_status st) { return st == CHI_STATUS_NO_NODE || st == CHI_STATUS_DRAINING; }
+
 static void done(struct endpoint *e, const struct xfer_event *ev)
 {
     struct world *w = e->w;
@@ -255,7 +257,7 @@ static void done(struct endpoint *e, const struct xfer_event *ev)
         if (own)
             CHECK(w, s->runs == 1 && st == own_status(s->id) && !too_big, s->runs, st);
         else
-            CHECK(w, s->runs == 0 || (st != CHI_STATUS_TOO_BIG && st != CHI_STATUS_UNREACHABLE), s->runs, st);
+            CHECK(w, s->runs == 0 || (st != CHI_STATUS_TOO_BIG && st != CHI_STATUS_UNREACHABLE && !is_removed(st)), s->runs, st);
         CHECK(w, st != CHI_STATUS_TOO_BIG || too_big, s->id, st);
         if (s->strict) /* a forger may hold all records, or all memory, where it is scarce, with tasks that never come whole */
             CHECK(w, own || too_big || (w->o.forge && (w->o.messages_in < MESSAGES_PLENTY || w->o.all_spare < MEMORY_PLENTY)), s->id, st);
@@ -266,7 +268,8 @@ static void done(struct endpoint *e, const struct xfer_event *ev)
             CHECK(w, filled(ev->bytes, ev->length, key_body(s->id)), s->id, ev->length);
         }
         CHECK(w, own || st == CHI_STATUS_TOO_BIG || st == CHI_STATUS_DEADLINE || st == CHI_STATUS_PEER_RESTARTED ||
-                     st == CHI_STATUS_PEER_DOWN || st == CHI_STATUS_UNREACHABLE || st == CHI_STATUS_SHUTDOWN, s->id, st);
+                     st == CHI_STATUS_PEER_DOWN || st == CHI_STATUS_UNREACHABLE || st == CHI_STATUS_SHUTDOWN ||
+                     (w->o.removals && is_removed(st)), s->id, st);
     }
     sub_free(s);
 }
@@ -503,7 +506,7 @@ void load_event(struct endpoint *e, const struct xfer_event *ev)
         return;
     case XFER_PEER_DOWN: /* no false alarm */
         e->w->downs++;
-        CHECK(e->w, e->w->o.silence_ms < SIM_SILENCE_LONG_MS || !trusted(e->w, e->node, ev->node), ev->node, ev->incarnation);
+        CHECK(e->w, e->w->o.silence_ms < SIM_SILENCE_LONG_MS || e->w->o.removals || !trusted(e->w, e->node, ev->node), ev->node, ev->incarnation);
         return;
     case XFER_PEER_UP:
         CHECK(e->w, ev->node != e->node && ev->incarnation, ev->node, ev->incarnation);

@@ -83,6 +83,7 @@ static void draw_faults(struct options *o, struct prng *p)
     o->partitions = some(p, 3, 4);
     o->paths = one_in(p, 3) ? draw(p, 2, 4) : 1;
     o->ways = o->paths > 1 ? often_none(p, 8) : 0;
+    o->removals = some(p, 4, 4);
     o->mtus = some(p, 2, 6);
     o->pauses = some(p, 3, 4);
     o->stalls = some(p, 4, 3);

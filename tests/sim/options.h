@@ -47,6 +47,7 @@
     X(partitions, 0, 0, 100)      /* one way, up to 200 ms */                                                     \
     X(paths, 1, 1, 4)             /* networks, to each of which each node has a port: XFER_PATHS_MAX */             \
     X(ways, 0, 0, 100)            /* a node's port to one of them is down, up to 200 ms */                        \
+    X(removals, 0, 0, 100)        /* a node forgets another one, perhaps drains it first, and is told of it again */ \
     X(mtus, 0, 0, 100)            /* one way: from then on no longer packet passes, 1200 to 65000 bytes */         \
     X(pauses, 0, 0, 100)          /* a node neither looks nor acts, up to 200 ms */                               \
     X(stalls, 0, 0, 100)          /* a node's consumer answers nothing, up to 400 ms */                           \

@@ -99,6 +99,16 @@ static uint32_t mtu(const struct world *w, uint64_t key)
     return (uint32_t)sim_draw(&p, WIRE_PACKET_MIN, most[sim_draw(&p, 0, 3)]);
 }
 
+/* Tasks that it left behind may still keep the record. */
+static void peer_back(struct world *w, uint32_t node, uint32_t other)
+{
+    struct event e = {.kind = EV_ADD, .node = node, .other = other, .when = w->now + 10 * SIM_MS};
+    if (host_peer(w, EV_ADD, node, other))
+        w->removals--;
+    else
+        net_event(w, &e);
+}
+
 static void handle(struct world *w, struct event *e)
 {
     switch (e->kind) {
@@ -134,6 +144,13 @@ static void handle(struct world *w, struct event *e)
         return;
     case EV_JOIN:
         w->parted[e->node - 1][e->other - 1] &= ~e->paths;
+        return;
+    case EV_DRAIN:
+    case EV_REMOVE:
+        host_peer(w, e->kind, e->node, e->other);
+        return;
+    case EV_ADD:
+        peer_back(w, e->node, e->other);
         return;
     case EV_WAY_DOWN:
         w->port_down[e->node - 1] |= e->paths;
@@ -188,6 +205,26 @@ static void plan_each(struct world *w, enum event_kind kind, uint64_t count)
     }
 }
 
+/* A node forgets another one for a while; at times it drains it first. */
+static void plan_removals(struct world *w)
+{
+    for (w->removals = 0; w->removals < w->o.removals; w->removals++) {
+        struct prng p = sim_keyed(w, 'R', w->removals);
+        struct event e = {.kind = EV_REMOVE, .when = sim_draw(&p, 0, w->o.faulty_us * SIM_US)};
+        e.node = (uint32_t)sim_draw(&p, 1, w->o.nodes);
+        e.other = other_node(w, &p, e.node);
+        struct event drain = e, add = e;
+        drain.kind = EV_DRAIN;
+        e.when += sim_draw(&p, 0, 50) * SIM_MS;
+        add.kind = EV_ADD;
+        add.when = e.when + sim_draw(&p, 0, 100) * SIM_MS;
+        if (sim_draw(&p, 0, 1))
+            net_event(w, &drain);
+        net_event(w, &e);
+        net_event(w, &add);
+    }
+}
+
 static void plan(struct world *w)
 {
     plan_each(w, EV_SUBMIT, w->o.messages);
@@ -198,6 +235,7 @@ static void plan(struct world *w)
     plan_each(w, EV_DRY, w->o.dries);
     plan_each(w, EV_MTU, w->o.mtus);
     plan_each(w, EV_WAY_DOWN, w->o.ways);
+    plan_removals(w);
 }
 
 static bool all_over(struct world *w) { return w->open == 0; }
@@ -215,7 +253,7 @@ static bool all_up(struct world *w)
     for (uint32_t i = 0; i < w->endpoints; i++)
         if (!w->endpoint[i].up)
             return false;
-    return true;
+    return w->removals == 0;
 }
 
 static void submit_everywhere(struct world *w, uint64_t each, bool strict)

@@ -56,10 +56,12 @@ struct endpoint {
     uint32_t jobs_open, subs_open;
     struct sub *subs; /* one of the open ones, a ring */
     uint64_t audits, orphans; /* orphans: answers that nobody waited for any more */
-    struct { uint64_t tx, tx_bytes; } data[SIM_NODES_MAX]; /* DATA packets that went to a node */
+    struct { uint64_t tx, tx_bytes; } data[SIM_NODES_MAX]; /* DATA packets that went to a node, since it was added */
+    uint64_t past_tasks_in, past_answers_out;              /* of nodes that were removed */
 };
 
-enum event_kind { EV_PACKET = 1, EV_ANSWER, EV_SUBMIT, EV_RESTART, EV_START, EV_CUT, EV_JOIN, EV_PAUSE, EV_STALL, EV_DRY, EV_MTU, EV_WAY_DOWN, EV_WAY_UP };
+enum event_kind { EV_PACKET = 1, EV_ANSWER, EV_SUBMIT, EV_RESTART, EV_START, EV_CUT, EV_JOIN, EV_PAUSE, EV_STALL, EV_DRY, EV_MTU, EV_WAY_DOWN, EV_WAY_UP,
+                  EV_DRAIN, EV_REMOVE, EV_ADD };
 enum harm { WHOLE, HURT, FORGED }; /* hurt: a CRC notices it */
 struct event {
     uint64_t when, sequence;
@@ -97,9 +99,13 @@ struct traffic {
     uint64_t marked, partly;       /* and of those: with CE; taken without an acknowledgement */
 };
 /* What the transport of one node said of another one, over all its lives. */
+#define SIM_SAID_LIST(X)                                                                                                     \
+    X(packets_tx) X(packets_rx) X(tasks_out) X(tasks_in) X(answers_out) X(answers_in) X(segment_bytes_tx) X(segment_bytes_rx) \
+    X(acks_tx) X(acks_rx) X(grants_tx) X(grants_rx) X(calls_tx) X(calls_rx) X(cancels_tx) X(cancels_rx) X(marks_tx) X(marks_rx)
 struct said {
-    uint64_t packets_tx, packets_rx, tasks_out, tasks_in, answers_out, answers_in, segment_bytes_tx, segment_bytes_rx;
-    uint64_t acks_tx, acks_rx, grants_tx, grants_rx, calls_tx, calls_rx, cancels_tx, cancels_rx, marks_tx, marks_rx;
+#define SIM_SAID_FIELD(name) uint64_t name;
+    SIM_SAID_LIST(SIM_SAID_FIELD)
+#undef SIM_SAID_FIELD
 };
 
 struct world {
@@ -123,6 +129,7 @@ struct world {
     struct sub **subs;
     uint32_t sub_count, sub_room, open;
     uint64_t statuses[64];
+    uint64_t removals; /* planned, that are not over */
     uint64_t restarts, downs, audits, healing_ns; /* healing: what a strict message took at most */
     const char *failed; /* the first check that failed, without its numbers */
     char text[SIM_CHECK_TEXT];
@@ -203,6 +210,8 @@ void tails_let_go(struct endpoint *e, uint64_t now);
 /* The same of an endpoint that is no more. */
 void tails_forget(struct endpoint *e);
 static inline bool host_paused(const struct endpoint *e) { return e->w->paused_ns[e->node - 1] > e->w->now; }
+/* A node drains, removes or adds another one; false: one of its endpoints has no record for it yet. */
+bool host_peer(struct world *w, enum event_kind kind, uint32_t node, uint32_t other);
 /* Ports of the node went down or came up. */
 void host_ports_changed(struct world *w, uint32_t node);
 struct endpoint *host_find(struct world *w, const struct xfer_addr *a);
@@ -226,5 +235,7 @@ void count_packet(struct endpoint *e, const struct event *ev);
 void count_endpoint(struct endpoint *e);
 /* Its life ends. */
 void count_stopped(struct endpoint *e);
+/* The endpoint is about to remove a node. */
+void count_removed(struct endpoint *e, uint32_t node);
 /* The network is empty, and each endpoint at rest. */
 void count_end(struct world *w);
