@@ -318,7 +318,7 @@ enum flow_put flow_head(struct xfer_session *s, struct flow *f, struct pack *k)
 static bool notice_live(struct xfer_session *s, const struct frame_ref *r)
 {
     if (r->type == WIRE_FRAME_CANCEL)
-        return !s->out[r->slot].m && s->out[r->slot].generation == r->generation;
+        return s->out[r->slot].generation == r->generation;
     const struct in_slot *slot = &s->in[r->slot];
     if (slot->generation != r->generation)
         return false;
@@ -382,20 +382,11 @@ static bool put_cancel(struct xfer_session *s, struct pack *k, const struct out_
     return true;
 }
 
-/* Nobody needs a PING again: it is not kept for a repetition. */
-static bool put_ping(struct pack *k)
-{
-    if (k->end - k->at < WIRE_BYTES_PING)
-        return false;
-    k->at += (uint32_t)wire_put_ping(k->p + k->at);
-    return true;
-}
-
 void flow_notices(struct xfer_session *s, struct pack *k)
 {
     struct xfer *x = s->x;
-    if (s->ping_due && !put_ping(k))
-        return;
+    if (s->ping_due) /* it is the first: there is room; and nobody needs it again: it is not kept for a repetition */
+        k->at += (uint32_t)wire_put_ping(k->p + k->at);
     s->ping_due = false;
     if (x->call_due && x->called && x->called->session == s) {
         struct wire_grant w = {.slot = (uint32_t)(x->called - s->in), .generation = x->called->generation, .flags = WIRE_GRANT_AGAIN};
@@ -503,8 +494,6 @@ static enum flow_put segment_again(struct xfer_session *s, struct flow *f, struc
         return FLOW_DONE;
     }
     uint32_t part = sentmap_ref_get(&s->sent);
-    if (part == SENTMAP_NONE && k->refs != k->base)
-        return FLOW_FULL;
     if (part == SENTMAP_NONE) {
         go_back(s, f, r);
         return FLOW_DONE;

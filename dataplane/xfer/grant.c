@@ -73,9 +73,8 @@ void room_wait(struct xfer_session *s, struct in_slot *slot, uint64_t needs)
     slot->needs = needs;
     if (slot == x->called) { /* it keeps its place */
         x->called = NULL;
-        x->starved += x->held == 0;
-        x->tries += x->tries < XFER_ROOM_SHIFT_MAX;
-        x->room_ns = x->now_ns + (XFER_ROOM_NS << x->tries);
+        x->tries++;
+        x->room_ns = x->now_ns + (XFER_ROOM_NS << (x->tries < XFER_ROOM_SHIFT_MAX ? x->tries : XFER_ROOM_SHIFT_MAX));
     } else {
         slot->waiting = true;
         slot->calls = 0;
@@ -88,7 +87,7 @@ void room_wait(struct xfer_session *s, struct in_slot *slot, uint64_t needs)
 
 void room_freed(struct xfer *x)
 {
-    x->starved = x->tries = 0;
+    x->tries = 0;
     if (!x->called)
         call_next(x);
 }

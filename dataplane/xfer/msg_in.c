@@ -165,17 +165,12 @@ void in_frame_acked(struct msg_in *in, struct xfer *x, uint64_t now)
     list_to_tail(&x->idle, &in->link);
 }
 
-uint64_t in_deadline(const struct xfer *x)
-{
-    if (list_empty(&x->idle))
-        return UINT64_MAX;
-    return LIST_ENTRY(x->idle.next, struct msg_in, link)->stamp_ns + XFER_GIVE_UP * x->config.silence_ns;
-}
-
 void in_tick(struct xfer *x, uint64_t now)
 {
-    while (in_deadline(x) <= now) {
+    while (!list_empty(&x->idle)) {
         struct msg_in *in = LIST_ENTRY(x->idle.next, struct msg_in, link);
+        if (in->stamp_ns + XFER_GIVE_UP * x->config.silence_ns > now)
+            return;
         if (in->turn.place) { /* it waits for our grant */
             in->stamp_ns = now;
             list_to_tail(&x->idle, &in->link);
@@ -333,7 +328,7 @@ static bool accept(struct xfer_session *s, struct in_slot *slot, const struct wi
     bool whole = room && in->missing == 0 && !in->streaming && f->inline_length == f->form_length;
     if (room && !whole)
         room = form_keep(x, in, f) == CHI_DROP_NONE;
-    if (!room && x->starved >= XFER_STARVED && x->held == in->held) {
+    if (!room && x->tries >= XFER_STARVED && x->held == in->held) {
         turn_away(s, slot, in, CHI_STATUS_NO_MEMORY, now);
         return true;
     }

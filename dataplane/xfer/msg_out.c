@@ -252,7 +252,7 @@ enum chi_drop out_grant(struct xfer_session *s, const struct wire_grant *f)
         flow_again_whole(s, flow);
     if (f->bytes > flow->granted)
         flow->granted = f->bytes;
-    if (!list_linked(&flow->link) && flow->head_sent && flow_left(flow))
+    if (!list_linked(&flow->link) && flow_left(flow))
         list_push(&s->bulk, &flow->link);
     session_wake(s);
     return CHI_DROP_NONE;

@@ -164,7 +164,6 @@ static void take_back(struct xfer_session *s, struct out_slot *o)
     struct xfer_out *m = o->m;
     list_remove(&o->flow.link);
     o->m = NULL;
-    s->unasked -= o->flow.unasked;
     s->peer->stats.tasks_out--;
     s->peer->stats.open_out--;
     peer_wait(s->peer, m, true);

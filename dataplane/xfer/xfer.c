@@ -163,9 +163,6 @@ uint64_t xfer_deadline(const struct xfer *x)
     next = room_deadline(x);
     if (next < when)
         when = next;
-    next = in_deadline(x);
-    if (next < when)
-        when = next;
     next = attach_deadline(x);
     return next < when ? next : when;
 }

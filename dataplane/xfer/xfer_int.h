@@ -23,7 +23,7 @@ enum {
     XFER_FORM_SMALL = XFER_ANSWER_SMALL, /* a form up to this length needs no memory of the host's */
     XFER_BODY_SMALL = 64,     /* nor does a body */
     XFER_CANCELS = 8,         /* times that a CANCEL is repeated: its slot's next use says the same */
-    XFER_STARVED = 12,        /* tries with nothing held: then a message that waits for room is refused */
+    XFER_STARVED = 12,        /* tries in vain: then a message that waits for room is refused, where nothing else holds any */
     XFER_ROOM_SHIFT_MAX = 7,
     XFER_CALLS = 5,           /* in vain: the message is forgotten */
     XFER_ACK_BESIDE = 8,      /* ranges of an ACK that shares its packet; alone: WIRE_ACK_RANGES */
@@ -304,7 +304,7 @@ struct xfer {
     struct in_slot *called;  /* whose inputs come again now: there is room for them */
     bool call_due;           /* and it must be told */
     uint64_t call_ns;        /* when the next one is called: nothing came */
-    uint32_t tries, starved; /* in a row that found no room; and that though nothing was held */
+    uint32_t tries;          /* in a row that found no room; since something was given back last */
     uint64_t held;           /* bytes of the host's memory */
     uint64_t room_ns;        /* when to try again */
     struct timers schedule;  /* large messages without grants, by what remains */
@@ -473,9 +473,8 @@ void in_frame_acked(struct msg_in *in, struct xfer *x, uint64_t now);
 void in_free(struct xfer *x, struct msg_in *in);
 /* It ended: its consumer is told, if it still has it. */
 void in_leave(struct xfer *x, struct msg_in *in);
-/* Gives up what has been silent for too long. */
+/* Gives up what has been silent for too long.  It has no deadline of its own: as long as it is open its peer is looked at often. */
 void in_tick(struct xfer *x, uint64_t now);
-uint64_t in_deadline(const struct xfer *x);
 
 /* --- grant.c: room for messages that come in, and the turns of large ones */
 /* True when a message of the peer's that needs `bytes` may try for room now: the peer, and all of them, may hold so much more, and no other

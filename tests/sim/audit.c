@@ -79,7 +79,7 @@ static const char *regions_sound(const struct xfer *x, const struct msg_in *in)
         HOLDS(part->have <= (comes ? r->size : 0));
         HOLDS(part->pushed <= r->size && (!part->pushed || (r->flags & CHI_EXPOSE)));
         HOLDS(part->sent <= (in->state >= IN_ANSWERING ? r->size : part->pushed));
-        HOLDS(!(r->flags & CHI_WRITE) || (r->flags & CHI_STREAM) || in->state == IN_RECEIVING || part->have == r->size);
+        HOLDS(!(r->flags & CHI_WRITE) || (r->flags & CHI_STREAM) || in->internal || in->state == IN_RECEIVING || part->have == r->size);
         HOLDS(r->size || r->ptr == x->nowhere);
         held += r->size;
         total += comes ? r->size : 0;
