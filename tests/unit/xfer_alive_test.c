@@ -103,6 +103,44 @@ static void silence__ends_what_is_open_and_says_whether_it_may_have_run(void **s
     script_close(&s);
 }
 
+/* Three PINGs went unanswered, and then it begins a session anew: it is there. */
+static void silence__ends_with_a_hello(void **state)
+{
+    (void)state;
+    struct script s;
+    struct xfer_out m, next;
+    struct xfer_event ev;
+    struct wire_hello h = script_hello(), reply;
+    const uint8_t *p;
+    struct wire_header header;
+    live(&s);
+    send_small(&s, 2, &m, 1000000);
+    ack_all(&s);
+    for (int i = 0; i < 3; i++)
+        script_wait(&s, QUARTER_MS * MS);
+    assert_int_equal(pings(&s), 3);
+    script_wait(&s, (QUARTER_MS - 10) * MS);
+    s.taken = s.sent_count;
+    h.session++;
+    assert_int_equal(script_say_hello(&s, &h), CHI_DROP_NONE);
+    while (s.taken < s.sent_count)
+        if (script_take(&s, &p, &header) == WIRE_KIND_HELLO)
+            assert_int_equal(wire_get_hello(p, header.length, &reply), CHI_DROP_NONE);
+    h.flags = 0;
+    h.peer_session = reply.session;
+    h.peer_incarnation = reply.incarnation;
+    assert_int_equal(script_say_hello(&s, &h), CHI_DROP_NONE);
+    script_event(&s, XFER_PEER_UP, &ev);
+    done(&s, &m, CHI_STATUS_PEER_DOWN); /* of the session before */
+    send_small(&s, 2, &next, 1000000);
+    script_wait(&s, 20 * MS);
+    script_no_event(&s);
+    struct xfer_peer_stats st;
+    xfer_stats(s.x, &st, 1);
+    assert_true(st.downs == 0 && st.open_out == 1);
+    script_close(&s);
+}
+
 static void ping__is_sent_while_something_is_open_and_nothing_is_heard(void **state)
 {
     (void)state;
@@ -132,6 +170,29 @@ static void ping__is_sent_while_something_is_open_and_nothing_is_heard(void **st
         assert_int_equal(pings(&s), 0);
     }
     assert_true(xfer_deadline(s.x) == UINT64_MAX);
+    script_close(&s);
+}
+
+/* A quarter of the silence counts from the last packet that came. */
+static void ping__is_not_sent_to_who_was_heard(void **state)
+{
+    (void)state;
+    struct script s;
+    struct xfer_out m;
+    live(&s);
+    send_small(&s, 2, &m, 100000);
+    ack_all(&s);
+    for (int i = 0; i < 8; i++) {
+        script_wait(&s, QUARTER_MS * MS - MS);
+        assert_int_equal(pings(&s), 0);
+        data_begin(&s);
+        data_ack(&s, 1, 1);
+        assert_int_equal(data_end(&s), CHI_DROP_NONE);
+    }
+    script_wait(&s, QUARTER_MS * MS - MS);
+    assert_int_equal(pings(&s), 0);
+    script_wait(&s, MS);
+    assert_int_equal(pings(&s), 1);
     script_close(&s);
 }
 
@@ -198,6 +259,49 @@ static void ping__goes_alone(void **state)
     script_close(&s);
 }
 
+/* Whatever else is due: large packets may not arrive. */
+static void ping__goes_in_a_packet_that_each_path_carries(void **state)
+{
+    (void)state;
+    enum { MESSAGES = 60 }; /* with a GRANT each */
+    struct script s;
+    struct xfer_config c = script_config();
+    const struct form_region r[] = {{5000, 0, CHI_WRITE}};
+    uint32_t n = script_form(form, r, 1, 0), found = 0;
+    const uint8_t *p;
+    struct wire_header h;
+    c.silence_ns = SILENCE_MS * MS;
+    c.grant_bytes = 1000;
+    c.slots = c.messages_in = c.overcommit = 64;
+    script_open_with(&s, &c);
+    script_handshake(&s);
+    s.no_packet = true;
+    for (uint32_t slot = 0; slot < MESSAGES; slot++) {
+        struct wire_task_in w = {.slot = slot, .generation = 1, .form_length = n, .inline_length = (uint16_t)n, .flags = WIRE_TASK_WAITS};
+        data_begin(&s);
+        s.at += wire_put_task_in(s.packet + s.at, &w);
+        data_bytes(&s, form, n);
+        assert_int_equal(data_end(&s), CHI_DROP_NONE);
+    }
+    script_wait(&s, QUARTER_MS * MS);
+    s.no_packet = false;
+    script_tx(&s);
+    while (script_take(&s, &p, &h)) {
+        struct wire_cursor at = {.p = p, .at = WIRE_HEADER_BYTES, .end = h.length};
+        struct wire_frame f;
+        unsigned grants = 0;
+        bool is = false;
+        while (script_frame(&at, &f) != WIRE_FRAME_END) {
+            grants += f.type == WIRE_FRAME_GRANT;
+            is |= f.type == WIRE_FRAME_PING;
+        }
+        found += is;
+        assert_true(grants > 0 && (!is || h.length <= WIRE_PACKET_MIN));
+    }
+    assert_int_equal(found, 1);
+    script_close(&s);
+}
+
 static void pause__of_our_own_is_no_silence_of_the_peer(void **state)
 {
     (void)state;
@@ -258,14 +362,15 @@ static void silence__cancels_the_peer_s_tasks_and_leaves_other_peers_alone(void 
     script_close(&s);
 }
 
-static void silence__about_a_message_that_waits_for_our_grant_does_not_count(void **state)
+/* One message of two has grants at once: the second waits.  Something of the first comes after so many quarters of the silence; it is
+ * given up ten silences later, and then the second one, which has its turn. */
+static void wait_for_a_turn(int comes_after)
 {
-    (void)state;
     struct script s;
     const struct form_region r[] = {{100000, 0, CHI_WRITE}};
     live(&s);
     uint32_t n = script_form(form, r, 1, 0);
-    for (uint32_t slot = 0; slot < 2; slot++) { /* the second waits: one has grants at once */
+    for (uint32_t slot = 0; slot < 2; slot++) {
         struct wire_task_in w = {.slot = slot, .generation = 1, .form_length = n, .inline_length = (uint16_t)n, .flags = WIRE_TASK_WAITS};
         data_begin(&s);
         s.at += wire_put_task_in(s.packet + s.at, &w);
@@ -280,25 +385,79 @@ static void silence__about_a_message_that_waits_for_our_grant_does_not_count(voi
         ack_all(&s);
         data_begin(&s);
         data_ping(&s);
+        if (quarters + 1 == comes_after)
+            data_segment(&s, 0, 1, 1, 0, 0, form, 1);
         assert_int_equal(data_end(&s), CHI_DROP_NONE);
         while (s.sent_count)
             free(s.sent[--s.sent_count].bytes);
         s.taken = 0;
     }
-    assert_in_range(left[2], 40, 42); /* ten silences, then the other one has its turn */
+    assert_in_range(left[2], comes_after + 40, comes_after + 42);
     assert_in_range(left[1], 39, 42);
     script_close(&s);
+}
+
+/* With whichever worker of it they are. */
+static void silence__ends_each_session_with_the_peer(void **state)
+{
+    (void)state;
+    struct script s;
+    struct xfer_event ev;
+    struct wire_hello h = script_hello(), reply;
+    uint32_t n = script_form(form, NULL, 0, 8);
+    live(&s);
+    for (uint16_t worker = 0; worker < 3; worker++) {
+        if (worker) {
+            h = script_hello();
+            h.workers = 3;
+            h.worker = worker;
+            h.session += worker;
+            s.taken = s.sent_count;
+            assert_int_equal(script_say_hello(&s, &h), CHI_DROP_NONE);
+            script_take_hello(&s, &reply);
+            h.flags = 0;
+            h.peer_session = s.session = reply.session;
+            h.peer_incarnation = reply.incarnation;
+            assert_int_equal(script_say_hello(&s, &h), CHI_DROP_NONE);
+            script_event(&s, XFER_PEER_UP, &ev);
+            s.number = 0;
+        }
+        data_begin(&s);
+        data_task_in(&s, 0, 1, form, n, n);
+        assert_int_equal(data_end(&s), CHI_DROP_NONE);
+        script_event(&s, XFER_TASK, &ev);
+    }
+    for (int ms = 0; ms < SILENCE_MS; ms += 10) {
+        script_no_event(&s);
+        script_wait(&s, 10 * MS);
+    }
+    script_event(&s, XFER_PEER_DOWN, &ev);
+    for (int i = 0; i < 3; i++)
+        script_event(&s, XFER_CANCELLED, &ev);
+    script_no_event(&s);
+    script_close(&s);
+}
+
+static void silence__about_a_message_that_waits_for_our_grant_does_not_count(void **state)
+{
+    (void)state;
+    wait_for_a_turn(0);
+    wait_for_a_turn(30);
 }
 
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(silence__ends_what_is_open_and_says_whether_it_may_have_run),
+        cmocka_unit_test(silence__ends_with_a_hello),
         cmocka_unit_test(ping__is_sent_while_something_is_open_and_nothing_is_heard),
+        cmocka_unit_test(ping__is_not_sent_to_who_was_heard),
         cmocka_unit_test(ping__is_sent_though_the_window_is_full),
         cmocka_unit_test(ping__goes_alone),
+        cmocka_unit_test(ping__goes_in_a_packet_that_each_path_carries),
         cmocka_unit_test(pause__of_our_own_is_no_silence_of_the_peer),
         cmocka_unit_test(silence__cancels_the_peer_s_tasks_and_leaves_other_peers_alone),
+        cmocka_unit_test(silence__ends_each_session_with_the_peer),
         cmocka_unit_test(silence__about_a_message_that_waits_for_our_grant_does_not_count),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -117,6 +117,14 @@ static void answer__that_is_not_whole_yet_ends_the_inputs(void **state)
         script_wait(&s, 10 * MS);
     while (s.taken < s.sent_count)
         assert_int_equal(take(&s, WIRE_FRAME_SEGMENT, &number), 0);
+    for (uint8_t flags = 0; flags <= WIRE_GRANT_AGAIN; flags++) { /* that was under way */
+        data_begin(&s);
+        s.at += wire_put_grant(s.packet + s.at, &(struct wire_grant){.bytes = sizeof bulk, .slot = 0, .generation = 1, .flags = flags});
+        assert_int_equal(data_end(&s), CHI_DROP_NONE);
+        script_wait(&s, 10 * MS);
+        while (s.taken < s.sent_count)
+            assert_int_equal(take(&s, WIRE_FRAME_TASK_IN, &number), 0);
+    }
     data_begin(&s);
     data_segment(&s, 0, 1, 0, WIRE_SEGMENT_OUT, 10, "abcdefghij", 10);
     assert_int_equal(data_end(&s), CHI_DROP_NONE);
@@ -187,6 +195,49 @@ static void answer__that_is_acknowledged_slowly_is_kept(void **state)
     assert_int_equal(other.kind, XFER_PEER_DOWN);
     script_event(&s, XFER_ANSWERED, &ev); /* when its origin is gone */
     assert_ptr_equal(ev.in, in);
+    script_close(&s);
+}
+
+/* An origin that lives, and acknowledges a packet of it before ten silences have passed, each time. */
+static void answer__of_which_something_arrives_is_not_given_up(void **state)
+{
+    (void)state;
+    struct script s;
+    struct xfer_event ev;
+    const struct form_region r[] = {{20000, 0, CHI_EXPOSE}};
+    struct xfer_config c = script_config();
+    c.silence_ns = 1000 * MS;
+    uint32_t n = script_form(form, r, 1, 20);
+    uint64_t number = 0;
+    script_open_with(&s, &c);
+    script_handshake(&s);
+    data_begin(&s);
+    data_task_in(&s, 0, 1, form, n, n);
+    assert_int_equal(data_end(&s), CHI_DROP_NONE);
+    script_event(&s, XFER_TASK, &ev);
+    ev.in->regions[0].used = 20000;
+    xfer_answer(s.x, ev.in, &(struct xfer_answer){.status = CHI_STATUS_OK}, s.now);
+    for (unsigned i = 0; i < 99; i++) {
+        script_wait(&s, 500 * MS);
+        while (s.taken < s.sent_count)
+            take(&s, WIRE_FRAME_SEGMENT, &number);
+        while (s.sent_count)
+            free(s.sent[--s.sent_count].bytes);
+        s.taken = 0;
+        data_begin(&s);
+        data_ping(&s);
+        if (i % 18 == 17) /* each 9 s, up to 45 s */
+            data_ack(&s, number, number);
+        assert_int_equal(data_end(&s), CHI_DROP_NONE);
+        script_no_event(&s);
+    }
+    for (unsigned i = 0; i < 14; i++) { /* then none for 10 s */
+        script_wait(&s, 500 * MS);
+        data_begin(&s);
+        data_ping(&s);
+        assert_int_equal(data_end(&s), CHI_DROP_NONE);
+    }
+    script_event(&s, XFER_ANSWERED, &ev);
     script_close(&s);
 }
 
@@ -272,6 +323,7 @@ int main(void)
         cmocka_unit_test(answer__that_is_not_whole_yet_ends_the_inputs),
         cmocka_unit_test(answer__to_what_was_never_sent_is_stale),
         cmocka_unit_test(answer__that_is_acknowledged_slowly_is_kept),
+        cmocka_unit_test(answer__of_which_something_arrives_is_not_given_up),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

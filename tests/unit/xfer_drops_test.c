@@ -335,7 +335,8 @@ static void answer__that_does_not_fit_is_counted_by_reason(void **state)
     struct script s;
     struct xfer_out m;
     static uint8_t area[100];
-    struct chi_ar_region r[] = {{.ptr = area, .size = sizeof area, .flags = CHI_EXPOSE}};
+    static uint8_t behind[100]; /* of the table, and not this message's */
+    struct chi_ar_region r[] = {{.ptr = area, .size = sizeof area, .flags = CHI_EXPOSE}, {.ptr = behind, .size = 100, .flags = CHI_EXPOSE}};
     const struct form_region f[] = {{sizeof area, 0, CHI_EXPOSE}};
     script_live(&s);
     m = (struct xfer_out){.form = form, .form_length = script_form(form, f, 1, 10), .regions = r, .nregions = 1, .deadline_ns = UINT64_MAX};

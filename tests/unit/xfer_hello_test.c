@@ -135,6 +135,32 @@ static void hello__goes_to_the_own_number_then_to_worker_0_and_then_where_it_say
     script_close(&s);
 }
 
+static void hello__hint_is_of_no_use_when_nothing_waits_any_more(void **state)
+{
+    (void)state;
+    struct script s;
+    struct xfer_out m;
+    struct xfer_config c = script_config();
+    struct wire_hello h, hint = script_hello();
+    c.worker = 3;
+    c.workers = 4;
+    script_open_with(&s, &c);
+    begin_message(&s, &m);
+    script_take_hello(&s, &h);
+    script_wait(&s, 5 * MS);
+    script_take_hello(&s, &h); /* to worker 0 */
+    script_wait(&s, 1000 * MS);
+    expect_done(&s, &m, CHI_STATUS_UNREACHABLE);
+    s.taken = s.sent_count;
+    hint.workers = 2;
+    hint.flags = 0;
+    hint.peer_session = h.session;
+    hint.peer_incarnation = h.incarnation;
+    assert_int_equal(script_say_hello(&s, &hint), CHI_DROP_NONE);
+    script_nothing_sent(&s);
+    script_close(&s);
+}
+
 static void hello__of_a_worker_with_another_counterpart_gets_a_hint_only(void **state)
 {
     (void)state;
@@ -149,6 +175,8 @@ static void hello__of_a_worker_with_another_counterpart_gets_a_hint_only(void **
     script_take_hello(&s, &reply);
     assert_int_equal(s.sent[0].to.port, SCRIPT_PORT + 3);
     assert_int_equal(reply.workers, 2);
+    assert_int_equal(reply.session, 1); /* which nobody uses */
+    assert_false(reply.flags & WIRE_HELLO_REPLY_WANTED);
     h.peer_session = reply.session;
     h.peer_incarnation = reply.incarnation;
     script_say_hello(&s, &h);
@@ -514,6 +542,7 @@ int main(void)
         cmocka_unit_test(hello__asking_retries_with_back_off_while_a_message_waits),
         cmocka_unit_test(hello__answered_sends_what_waited),
         cmocka_unit_test(hello__goes_to_the_own_number_then_to_worker_0_and_then_where_it_says),
+        cmocka_unit_test(hello__hint_is_of_no_use_when_nothing_waits_any_more),
         cmocka_unit_test(hello__of_a_worker_with_another_counterpart_gets_a_hint_only),
         cmocka_unit_test(hello__of_strangers_is_refused),
         cmocka_unit_test(refuse__is_limited_in_rate),

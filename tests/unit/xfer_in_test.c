@@ -329,6 +329,31 @@ static void task__with_a_region_above_the_limit_is_answered_at_once(void **state
     script_close(&s);
 }
 
+/* Each could be had alone, and all of them never. */
+static void task__with_regions_that_never_fit_together_is_answered_at_once(void **state)
+{
+    (void)state;
+    struct script s;
+    struct wire_header h;
+    struct wire_frame f;
+    struct form_region r[11]; /* a host has 1000000 bytes here */
+    for (int i = 0; i < 11; i++)
+        r[i] = (struct form_region){100000, 0, CHI_EXPOSE};
+    uint32_t n = script_form(form, r, 11, 0);
+    script_live(&s);
+    data_begin(&s);
+    data_task_in(&s, 0, 1, form, n, n);
+    assert_int_equal(data_end(&s), CHI_DROP_NONE);
+    script_tx(&s);
+    struct wire_cursor c = script_take_data(&s, &h);
+    assert_int_equal(script_frame(&c, &f), WIRE_FRAME_ACK);
+    assert_int_equal(script_frame(&c, &f), WIRE_FRAME_TASK_OUT);
+    assert_int_equal(f.task_out.status, CHI_STATUS_TOO_BIG);
+    assert_int_equal(s.memory_asked, 0);
+    script_no_event(&s);
+    script_close(&s);
+}
+
 static size_t empty_body(struct xfer_in *in, uint8_t *dst, size_t cap)
 {
     (void)in, (void)dst, (void)cap;
@@ -372,6 +397,26 @@ static void answer__that_cannot_go_becomes_a_status(void **state)
         }
         script_close(&s);
     }
+}
+
+/* Packets are longer when it comes again: the whole form is inline. */
+static void task__that_comes_again_may_bring_the_rest_of_its_form(void **state)
+{
+    (void)state;
+    struct script s;
+    struct xfer_event ev;
+    uint32_t n = script_form(form, NULL, 0, 900);
+    script_live(&s);
+    for (uint32_t inlined = n - 400; inlined <= n; inlined += 200) {
+        script_no_event(&s);
+        data_begin(&s);
+        data_task_in(&s, 0, 1, form, n, inlined);
+        assert_int_equal(data_end(&s), CHI_DROP_NONE);
+    }
+    expect_task(&s, &ev, n);
+    assert_memory_equal(ev.bytes, form, n);
+    script_no_event(&s);
+    script_close(&s);
 }
 
 static void task__with_a_bad_form_is_dropped(void **state)
@@ -495,7 +540,9 @@ int main(void)
         cmocka_unit_test(task__that_comes_again_with_another_length_is_dropped),
         cmocka_unit_test(segment__never_changes_a_checked_prefix),
         cmocka_unit_test(task__with_a_region_above_the_limit_is_answered_at_once),
+        cmocka_unit_test(task__with_regions_that_never_fit_together_is_answered_at_once),
         cmocka_unit_test(answer__that_cannot_go_becomes_a_status),
+        cmocka_unit_test(task__that_comes_again_may_bring_the_rest_of_its_form),
         cmocka_unit_test(task__with_a_bad_form_is_dropped),
         cmocka_unit_test(task__with_too_many_holes_waits_for_those_in_order),
         cmocka_unit_test(bad_frame__does_not_touch_its_neighbours),

@@ -34,7 +34,7 @@ struct script {
     int packets_out, memory_out; /* that the endpoint holds */
     void *blocks[SCRIPT_BLOCKS]; /* memory_out of them */
     bool no_memory, no_packet;
-    uint64_t memory_asked;
+    uint64_t memory_asked, memory_max; /* max: of all that is asked for; 0: none */
     uint64_t drops[CHI_DROP_COUNT];
     uint32_t session;     /* the endpoint's id, as its HELLO said */
     uint64_t number;      /* the peer's last packet number */
@@ -81,7 +81,7 @@ SCRIPT void script_packet_send(void *ctx, const struct xfer_addr *to, struct xfe
 SCRIPT void *script_memory_get(void *ctx, uint64_t size)
 {
     struct script *s = ctx;
-    if (s->no_memory)
+    if (s->no_memory || (s->memory_max && s->memory_asked + size > s->memory_max))
         return NULL;
     assert_true(s->memory_out < SCRIPT_BLOCKS);
     s->memory_asked += size;

@@ -1,4 +1,5 @@
 /* Whose a session is, how many a peer may have, what its HELLO decides, and how it ends. */
+#include "xfer/xfer_int.h"
 #include "xfer_script.h"
 
 static uint8_t small_form[64];
@@ -144,6 +145,27 @@ static void hello__with_the_id_that_another_one_got_is_dropped(void **state)
     script_close(&s);
 }
 
+/* An id with the place of the live session, or one that was never told to anybody. */
+static void hello__and_refuse_with_an_id_that_is_none_are_dropped(void **state)
+{
+    (void)state;
+    struct script s;
+    struct wire_hello h = script_hello();
+    struct xfer_out m;
+    script_live(&s);
+    send_small(&s, 2, &m);
+    s.taken = s.sent_count;
+    h.peer_incarnation = SCRIPT_OWN_LIFE;
+    h.peer_session = s.session ^ UINT32_C(1) << 31;
+    assert_int_equal(script_say_hello(&s, &h), CHI_DROP_SESSION_UNKNOWN);
+    struct wire_refuse r = {.incarnation = SCRIPT_PEER_LIFE, .node = 2, .reason = WIRE_REFUSE_CLUSTER};
+    r.session = s.x->peers[0].send->offer_id;
+    assert_int_equal(script_say_refuse(&s, 2, &r), CHI_DROP_SESSION_UNKNOWN);
+    script_no_event(&s);
+    script_nothing_sent(&s);
+    script_close(&s);
+}
+
 /* A session as script_handshake makes it, with what the peer's HELLO says. */
 static void live_as(struct script *s, const struct wire_hello *said)
 {
@@ -282,16 +304,89 @@ static void close__lets_what_was_not_sent_wait_for_the_next_life(void **state)
     script_close(&s);
 }
 
+/* It had its slot already: who came later does not overtake it. */
+static void close__lets_what_was_not_sent_go_first(void **state)
+{
+    (void)state;
+    struct script s;
+    struct xfer_out m[3];
+    struct wire_hello h = script_hello(), reply;
+    struct xfer_event ev;
+    struct wire_header header;
+    struct wire_frame f;
+    h.slots = 1;
+    live_as(&s, &h);
+    s.no_packet = true;
+    for (uint32_t i = 0; i < 3; i++) {
+        m[i] = (struct xfer_out){.form = small_form, .deadline_ns = s.now + 1000 * MS};
+        m[i].form_length = script_form(small_form, NULL, 0, 8) + i;
+        xfer_send(s.x, 2, &m[i], s.now);
+    }
+    data_begin(&s);
+    s.at += wire_put_close(s.packet + s.at, WIRE_CLOSE_SHUTDOWN);
+    assert_int_equal(data_end(&s), CHI_DROP_NONE);
+    script_no_event(&s);
+    s.no_packet = false;
+    script_tx(&s);
+    script_take_hello(&s, &reply);
+    h.flags = 0;
+    h.peer_session = reply.session;
+    h.peer_incarnation = reply.incarnation;
+    assert_int_equal(script_say_hello(&s, &h), CHI_DROP_NONE);
+    script_event(&s, XFER_PEER_UP, &ev);
+    struct wire_cursor c = script_take_data(&s, &header);
+    assert_int_equal(script_frame(&c, &f), WIRE_FRAME_TASK_IN);
+    assert_int_equal(f.task_in.form_length, m[0].form_length);
+    script_close(&s);
+}
+
+/* The HELLOs before it were further and further apart; with the session that is over. */
+static void hello__is_said_at_once_after_a_session(void **state)
+{
+    (void)state;
+    struct script s;
+    struct xfer_out m[2];
+    struct xfer_event ev;
+    struct wire_hello mine, h = script_hello();
+    script_open(&s);
+    send_small(&s, 2, &m[0]);
+    for (int i = 0; i < 15; i++) /* at 0, 5 and 15 ms; the next one at 35 */
+        script_wait(&s, MS);
+    for (int i = 0; i < 3; i++)
+        script_take_hello(&s, &mine);
+    script_wait(&s, 5 * MS);
+    h.flags = 0;
+    h.peer_session = s.session = mine.session;
+    h.peer_incarnation = mine.incarnation;
+    assert_int_equal(script_say_hello(&s, &h), CHI_DROP_NONE);
+    script_event(&s, XFER_PEER_UP, &ev);
+    data_begin(&s);
+    s.at += wire_put_close(s.packet + s.at, WIRE_CLOSE_SHUTDOWN);
+    assert_int_equal(data_end(&s), CHI_DROP_NONE);
+    script_event(&s, XFER_DONE, &ev);
+    s.taken = s.sent_count;
+    send_small(&s, 2, &m[1]);
+    script_take_hello(&s, &mine);
+    script_close(&s);
+}
+
 static void shutdown__answers_no_hello(void **state)
 {
     (void)state;
     struct script s;
     struct wire_hello h = script_hello();
+    const uint8_t *p;
+    struct wire_header header;
+    uint8_t hello[WIRE_HELLO_BYTES];
     script_live(&s);
+    h.session++;
+    wire_put_hello(hello, &h);
+    wire_seal(hello, sizeof hello, script_crc);
+    assert_int_equal(script_rx(&s, 2, hello, sizeof hello), CHI_DROP_NONE); /* its answer would go now */
     xfer_shutdown(s.x, s.now);
     script_tx(&s);
-    s.taken = s.sent_count;
-    h.session++;
+    assert_int_equal(script_take(&s, &p, &header), WIRE_KIND_DATA); /* CLOSE */
+    script_nothing_sent(&s);
     assert_int_equal(script_say_hello(&s, &h), CHI_DROP_SESSION_UNKNOWN);
     script_nothing_sent(&s);
     script_close(&s);
@@ -304,11 +399,14 @@ int main(void)
         cmocka_unit_test(sessions__that_begin_are_not_pushed_out_by_another_peer),
         cmocka_unit_test(hello__answers_wait_in_bounded_number),
         cmocka_unit_test(hello__with_the_id_that_another_one_got_is_dropped),
+        cmocka_unit_test(hello__and_refuse_with_an_id_that_is_none_are_dropped),
         cmocka_unit_test(hello__says_how_many_messages_the_peer_keeps),
         cmocka_unit_test(hello__says_how_long_packets_may_be),
         cmocka_unit_test(restart__ends_the_sessions_of_all_workers),
         cmocka_unit_test(session__of_a_worker_that_is_no_counterpart_is_not_sent_in),
         cmocka_unit_test(close__lets_what_was_not_sent_wait_for_the_next_life),
+        cmocka_unit_test(close__lets_what_was_not_sent_go_first),
+        cmocka_unit_test(hello__is_said_at_once_after_a_session),
         cmocka_unit_test(shutdown__answers_no_hello),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

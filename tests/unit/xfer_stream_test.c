@@ -263,6 +263,26 @@ static void stream__of_which_nothing_comes_is_given_up(void **state)
     given_up(true);
 }
 
+/* Its time begins when its consumer has it. */
+static void stream__that_is_fetched_late_is_not_given_up(void **state)
+{
+    (void)state;
+    struct script s;
+    struct xfer_event ev;
+    const struct form_region r[] = {{1000, 0, CHI_WRITE | CHI_STREAM}};
+    struct xfer_config c = script_config();
+    c.silence_ns = 1000 * MS;
+    script_open_with(&s, &c);
+    script_handshake(&s);
+    say_task(&s, r, 1);
+    script_wait(&s, 11000 * MS);
+    script_event(&s, XFER_TASK, &ev);
+    script_wait(&s, MS);
+    say_piece(&s, 1, 0, 1000);
+    expect_more(&s, ev.in, 0, 1000);
+    script_close(&s);
+}
+
 /* Once whole there is nothing to wait for, however long its consumer takes. */
 static void stream__that_is_whole_is_not_given_up(void **state)
 {
@@ -378,6 +398,7 @@ int main(void)
         cmocka_unit_test(stream__whose_origin_goes_is_cancelled_and_ends_once),
         cmocka_unit_test(stream__that_was_not_fetched_at_the_shutdown_is_cancelled),
         cmocka_unit_test(stream__of_which_nothing_comes_is_given_up),
+        cmocka_unit_test(stream__that_is_fetched_late_is_not_given_up),
         cmocka_unit_test(stream__that_is_whole_is_not_given_up),
         cmocka_unit_test(stream__that_runs_is_granted_the_rest),
         cmocka_unit_test(stream__that_is_whole_waits_for_no_turn),
