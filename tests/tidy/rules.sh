@@ -248,6 +248,27 @@ rule_doc_links() {
     done | breaches "$1"
 }
 
+# tests/unit/protocol.map names each heading of docs/PROTOCOL.md, and tests that there are.
+rule_protocol_map() {
+    local map=$1/tests/unit/protocol.map
+    [ -f "$map" ] || return 0
+    {
+        sed 's/^/doc /' "$1/docs/PROTOCOL.md"
+        grep -hoE 'cmocka_unit_test(_setup_teardown)?\([A-Za-z0-9_]+' "$1"/tests/unit/*_test.c | sed 's/.*(/test /'
+        sed 's/^/map /' "$map"
+    } | awk -v map="$map" '
+        /^doc ##/ { heading[substr($0, 5)] = 1 }
+        /^test / { test[$2] = 1 }
+        /^map / { line++ }
+        /^map ##/ { at = substr($0, 5); if (!(at in heading)) print map ":" line ": no such heading: " at; seen[at] = 1 }
+        /^map [^#]/ {
+            if (!index($0, ": ")) { print map ":" line ": no test"; next }
+            n = split(substr($0, index($0, ": ") + 2), name, " ")
+            for (i = 1; i <= n; i++) if (!(name[i] in test)) print map ":" line ": no such test: " name[i]
+        }
+        END { for (h in heading) if (!(h in seen)) print map ":1: says nothing of " h }' | breaches "$1"
+}
+
 # Each line of tests/tidy/allowed is RULE FILE REASON, for a rule and a file that there are.
 rule_allowed() {
     [ -f "$1/tests/tidy/allowed" ] || return 0
@@ -261,4 +282,4 @@ rule_allowed() {
     done <"$1/tests/tidy/allowed" | breaches "$1"
 }
 
-RULES="file_lines function_lines doc_lines pure_calls hot_calls worker_calls rte_only_net layers marks machine_paths headers_alone pure_symbols fuzz_built doc_links allowed"
+RULES="file_lines function_lines doc_lines pure_calls hot_calls worker_calls rte_only_net layers marks machine_paths headers_alone pure_symbols fuzz_built doc_links protocol_map allowed"

@@ -170,6 +170,21 @@ rm "$tree/docs/A.md"
 fails doc_links "a file that is not there" "README.md:1"
 
 fresh
+printf '# The protocol\n## Packet\ntext\n### 1 TASK\n' | sample docs/PROTOCOL.md
+echo 'cmocka_unit_test(packet__is_long),' | sample tests/unit/a_test.c
+map='# what\n## Packet\nlength: packet__is_long\n'
+printf "$map"'### 1 TASK\n' | sample tests/unit/protocol.map
+passes protocol_map "headings and a test"
+printf "$map" | sample tests/unit/protocol.map
+fails protocol_map "a heading that is left out" "says nothing of ### 1 TASK"
+printf "$map"'### 2 TASK\n' | sample tests/unit/protocol.map
+fails protocol_map "a heading that is none" "no such heading: ### 2 TASK"
+printf "$map"'### 1 TASK\nlost: packet__is_long packet__is_lost\n' | sample tests/unit/protocol.map
+fails protocol_map "a test that is none" "protocol.map:5: no such test: packet__is_lost"
+printf "$map"'### 1 TASK\nlost\n' | sample tests/unit/protocol.map
+fails protocol_map "a sentence without a test" "no test"
+
+fresh
 echo text | sample dataplane/net/a.c
 echo "hot_calls dataplane/net/a.c a reason" | sample tests/tidy/allowed
 passes allowed "a rule, a file, a reason"
