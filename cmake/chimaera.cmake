@@ -1,14 +1,15 @@
 # The project's own build words.
 
-# chi_library(NAME [LIBS...]): a static library of every .c file of the current folder.  Small files call each other on the way of
-# each packet: a release inlines across them, where the compiler can.  The objects can also be linked without it, as tests are.
+# chi_library(NAME [LIBS...]): a library of every .c file of the current folder; static, but shared with BUILD_SHARED_LIBS
+# (tests/mutants).  Small files call each other on the way of each packet: a release inlines across them, where the compiler can.
+# The objects can also be linked without it, as tests are.
 function(chi_library name)
   file(GLOB sources CONFIGURE_DEPENDS ${CMAKE_CURRENT_SOURCE_DIR}/*.c)
   if(NOT sources)
     add_library(chi_${name} INTERFACE)
     return()
   endif()
-  add_library(chi_${name} STATIC ${sources})
+  add_library(chi_${name} ${sources})
   set_target_properties(chi_${name} PROPERTIES INTERPROCEDURAL_OPTIMIZATION_RELEASE ${CHI_IPO})
   target_compile_options(chi_${name} PRIVATE $<$<AND:$<C_COMPILER_ID:GNU>,$<CONFIG:Release>>:-ffat-lto-objects>)
   target_include_directories(chi_${name} PUBLIC ${PROJECT_SOURCE_DIR}/include ${PROJECT_SOURCE_DIR}/dataplane ${PROJECT_SOURCE_DIR})
