@@ -15,6 +15,7 @@ struct config_port {
     uint32_t ip;     /* host order */
     uint8_t prefix;
     uint16_t mtu;    /* default 1500 */
+    uint16_t queues; /* pairs, at most one a worker; 0: as many as the driver offers, but one of a memif */
 };
 struct config_peer {
     uint32_t id;

@@ -139,6 +139,10 @@ static int build_ports(struct check *k)
         p->name = r->name;
         p->device = r->device;
         p->mtu = r->mtu ? (uint16_t)*r->mtu : 1500;
+        p->queues = r->queues ? (uint16_t)*r->queues : 0;
+        if (p->queues > c->workers.count)
+            return mistake(k, "ports", (int)i, "queues", "is %u, more than the %u of workers.cores; each worker has one", p->queues,
+                           c->workers.count);
         if (!config_cidr(r->ip, &p->ip, &p->prefix))
             return mistake(k, "ports", (int)i, "ip", "is no address with a prefix");
         c->ports_count = i + 1;

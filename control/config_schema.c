@@ -42,6 +42,7 @@ static const cyaml_schema_field_t port_fields[] = {
     STRING("device", PTR, struct raw_port, device),
     STRING("ip", PTR, struct raw_port, ip),
     NUMBER_OPT("mtu", struct raw_port, mtu),
+    NUMBER_OPT("queues", struct raw_port, queues),
     CYAML_FIELD_END,
 };
 static const cyaml_schema_value_t port_entry = {CYAML_VALUE_MAPPING(CYAML_FLAG_DEFAULT, struct raw_port, port_fields)};

@@ -11,7 +11,7 @@
 
 struct raw_port {
     char *name, *device, *ip;
-    uint64_t *mtu; /* pointers: NULL when the key is not there */
+    uint64_t *mtu, *queues; /* pointers: NULL when the key is not there */
 };
 struct raw_peer { /* `ip` is one or a list, and read from the tree */
     uint64_t id;

@@ -37,6 +37,7 @@ static const struct config_rule rules[] = {
     {"ports[].device", DEVICE, 0, 0, NULL},
     {"ports[].ip", CIDR, 0, 0, NULL},
     {"ports[].mtu", NUMBER, 1280, 9600, NULL},
+    {"ports[].queues", NUMBER, 1, CONFIG_WORKERS_MAX, NULL},
     {"cluster", TEXT, 0, 0, "a mapping like {name: demo, peers: [{id: 2, name: beta, ip: 10.40.0.2}]}"},
     {"cluster.name", CLUSTER_NAME, 0, 0, NULL},
     {"cluster.udp_port", NUMBER, 1, 65535, NULL},

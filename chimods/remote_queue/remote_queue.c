@@ -54,10 +54,16 @@ static unsigned take_events(struct worker *w)
     return n;
 }
 
-static void receive(struct worker *w, struct net_packet *p)
+static void receive(struct worker *w, struct net_packet *p, bool handed)
 {
     struct xfer_addr from = {.ip = p->ip, .port = p->port};
-    (void)xfer_rx(w->xfer, &from, p->data, p->length, p->ecn, w->rctx.now_ns); /* a drop is counted there */
+    if (CHI_UNLIKELY(p->frame)) {
+        net_frame_st(w->rt->net, w->index, p, w->rctx.now_ns);
+        return;
+    }
+    enum chi_drop d = xfer_rx(w->xfer, &from, p->data, p->length, p->ecn, w->rctx.now_ns); /* a drop is counted there */
+    if (CHI_UNLIKELY(handed) && d == CHI_DROP_NONE && net_hashes(w->rt->net, w->index, p->ip))
+        xfer_astray(w->xfer, p->data, p->length);
     take_events(w); /* always: frames before the one that was dropped have been taken, and their bytes lie in this packet */
     net_packet_free(p);
 }
@@ -69,7 +75,7 @@ static unsigned poll_ports(struct worker *w)
     for (unsigned i = 0; i < n; i++) {
         unsigned to = (unsigned)(p[i]->local_port - w->rt->options.udp_port); /* a port of no worker was dropped there */
         if (to == w->index)
-            receive(w, p[i]);
+            receive(w, p[i], false);
         else
             (void)worker_hand_over_st(w, to, RING_PACKET_IN, p[i]); /* full: dropped and counted there */
     }
@@ -84,7 +90,7 @@ static unsigned rq_poll(struct chi_container *c, struct chi_rctx *r)
         return 0;
     unsigned n = poll_ports(w);
     for (uint32_t i = 0; i < w->handed_count; i++)
-        receive(w, w->handed[i]);
+        receive(w, w->handed[i], true);
     n += w->handed_count;
     w->handed_count = 0;
     if (worker_stopping_st(w) && !w->xfer_ended) {

@@ -13,6 +13,7 @@ const struct rpc_param port_add_params[] = {
     {"device", RPC_STRING, true, "a DPDK device with its arguments, a PCI address, or a kernel interface"},
     {"ip", RPC_STRING, true, "this node's address there, like 10.41.0.1/24"},
     {"mtu", RPC_INTEGER, false, "counts the IP packet; 1500"},
+    {"queues", RPC_INTEGER, false, "pairs, at most one a worker; as many as the driver offers, but one of a memif"},
     {0},
 };
 const struct rpc_param port_remove_params[] = {{"name", RPC_STRING, true, "of the port"}, {0}};
@@ -38,15 +39,15 @@ bool text_ok(const char *key, const char *parameter, const char *text, struct rp
 static const char *text_of(json_t *params, const char *name) { return json_string_value(json_object_get(params, name)); }
 
 /* The number as text, so that the configuration's rules judge it. */
-static bool mtu_ok(json_t *params, uint16_t *out, struct rpc_error *err)
+static bool number_ok(const char *key, const char *parameter, json_t *params, uint16_t *out, struct rpc_error *err)
 {
-    json_t *v = json_object_get(params, "mtu");
+    json_t *v = json_object_get(params, parameter);
     char text[24];
     if (!v)
         return true;
     snprintf(text, sizeof text, "%" JSON_INTEGER_FORMAT, json_integer_value(v));
     *out = (uint16_t)json_integer_value(v);
-    return text_ok("ports[].mtu", "mtu", text, err);
+    return text_ok(key, parameter, text, err);
 }
 
 static const char *const links[] = {
@@ -54,9 +55,10 @@ static const char *const links[] = {
 
 static json_t *port_json(unsigned i, const struct net_port_stats *s)
 {
-    json_t *o = json_pack("{s:i, s:s, s:s, s:s, s:s, s:s, s:s, s:s, s:i, s:i}", "port", (int)i, "name", s->name, "driver", s->driver, "mac",
-                          s->mac, "ip", s->ip, "link", links[s->link], "wakes", s->interrupts ? "yes" : "no", "sends", s->copies[0] ? "copies" : "attached", "mtu", (int)s->mtu,
-                          "worker", (int)s->worker);
+    json_t *o = json_pack("{s:i, s:s, s:s, s:s, s:s, s:s, s:s, s:s, s:i, s:i, s:i, s:s}", "port", (int)i, "name", s->name, "driver",
+                          s->driver, "mac", s->mac, "ip", s->ip, "link", links[s->link], "wakes", s->interrupts ? "yes" : "no", "sends",
+                          s->copies[0] ? "copies" : "attached", "mtu", (int)s->mtu, "worker", (int)s->worker, "queues", (int)s->queues,
+                          "steering", s->steering);
     const struct { const char *name; uint64_t v; } n[] = {
         {"rx_packets", s->rx_packets}, {"tx_packets", s->tx_packets}, {"rx_bytes", s->rx_bytes}, {"tx_bytes", s->tx_bytes},
         {"rx_missed", s->rx_missed},   {"rx_errors", s->rx_errors},   {"tx_errors", s->tx_errors}, {"no_mbuf", s->no_mbuf},
@@ -139,8 +141,9 @@ static json_t *answer(const struct daemon *d, const char *name, bool settled)
     struct net_port_stats s;
     for (unsigned i = 0; net_port_stats(d->net, i, &s) == 0; i++)
         if (strcmp(s.name, name) == 0) {
-            json_t *o = json_pack("{s:s, s:s, s:s, s:s, s:i, s:i}", "name", s.name, "driver", s.driver, "ip", s.ip, "link",
-                                  links[s.link], "mtu", (int)s.mtu, "worker", (int)s.worker);
+            json_t *o = json_pack("{s:s, s:s, s:s, s:s, s:i, s:i, s:i, s:s}", "name", s.name, "driver", s.driver, "ip", s.ip, "link",
+                                  links[s.link], "mtu", (int)s.mtu, "worker", (int)s.worker, "queues", (int)s.queues, "steering",
+                                  s.steering);
             json_object_set_new(o, "sends", s.copies[0] ? json_sprintf("copies: %s", s.copies) : json_string("attached"));
             if (s.choice[0])
                 json_object_set_new(o, "chosen", json_string(s.choice));
@@ -155,7 +158,8 @@ json_t *port_add(void *daemon, json_t *params, struct rpc_error *err)
     char why[NET_ERROR_BYTES];
     struct net_port_options o = {.name = text_of(params, "name"), .device = text_of(params, "device"), .mtu = 1500};
     if (!has_transport(d, err) || !text_ok("ports[].name", "name", o.name, err) || !text_ok("ports[].device", "device", o.device, err) ||
-        !text_ok("ports[].ip", "ip", text_of(params, "ip"), err) || !mtu_ok(params, &o.mtu, err))
+        !text_ok("ports[].ip", "ip", text_of(params, "ip"), err) || !number_ok("ports[].mtu", "mtu", params, &o.mtu, err) ||
+        !number_ok("ports[].queues", "queues", params, &o.queues, err))
         return NULL;
     if (!config_cidr(text_of(params, "ip"), &o.ip, &o.prefix))
         return rpc_fail(err, RPC_INTERNAL, "ip has passed its rule, and cannot be read");
@@ -182,7 +186,7 @@ json_t *port_set(void *daemon, json_t *params, struct rpc_error *err)
     char why[NET_ERROR_BYTES];
     const char *name = text_of(params, "name"), *link = text_of(params, "link");
     uint16_t mtu = 0;
-    if (!has_transport(d, err) || !mtu_ok(params, &mtu, err))
+    if (!has_transport(d, err) || !number_ok("ports[].mtu", "mtu", params, &mtu, err))
         return NULL;
     if (!mtu && !link)
         return rpc_fail(err, RPC_INVALID_PARAMS, "nothing is to be set; name link or mtu");

@@ -53,7 +53,8 @@ static int start_ports(struct daemon *d, char *err)
     int rc = net_start(&o, &d->net, err);
     for (unsigned i = 0; i < c->ports_count && rc >= 0; i++) {
         const struct config_port *p = &c->ports[i];
-        struct net_port_options po = {.name = p->name, .device = p->device, .ip = p->ip, .prefix = p->prefix, .mtu = p->mtu};
+        struct net_port_options po = {.name = p->name, .device = p->device, .ip = p->ip, .prefix = p->prefix, .mtu = p->mtu,
+                                      .queues = p->queues};
         rc = net_port_add(d->net, &po, err);
     }
     if (rc < 0)

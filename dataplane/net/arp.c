@@ -70,6 +70,44 @@ static struct arp_neighbour *find_or_add(struct arp *a, uint32_t ip, uint64_t no
     return n;
 }
 
+static unsigned line_of(uint32_t ip)
+{
+    return (ip * 2654435761u) >> (32 - ARP_VIEW_SHIFT);
+}
+
+/* Shows a neighbour to the other workers.  They read while this writes, and see by the sequence that they did. */
+static void view_write(struct arp_view *v, const struct arp_neighbour *n)
+{
+    struct arp_line *l = &v->line[line_of(n->ip)];
+    uint64_t head[sizeof l->head / 8];
+    memcpy(head, &n->head, sizeof head);
+    __atomic_store_n(&l->sequence, l->sequence + 1, __ATOMIC_RELAXED);
+    __atomic_thread_fence(__ATOMIC_RELEASE); /* pairs with the acquire fence in arp_view_find */
+    __atomic_store_n(&l->ip, n->ip, __ATOMIC_RELAXED);
+    __atomic_store_n(&l->heard_ns, n->heard_ns, __ATOMIC_RELAXED);
+    for (size_t i = 0; i < sizeof head / 8; i++)
+        __atomic_store_n(&l->head[i], head[i], __ATOMIC_RELAXED);
+    __atomic_store_n(&l->sequence, l->sequence + 1, __ATOMIC_RELEASE); /* pairs with the first load there */
+}
+
+bool arp_view_find(const struct arp_view *v, uint32_t ip, uint64_t now_ns, struct frame_head *out)
+{
+    const struct arp_line *l = &v->line[line_of(ip)];
+    uint64_t head[sizeof l->head / 8];
+    uint32_t sequence = __atomic_load_n(&l->sequence, __ATOMIC_ACQUIRE);
+    bool ours = __atomic_load_n(&l->ip, __ATOMIC_RELAXED) == ip;
+    uint64_t heard_ns = __atomic_load_n(&l->heard_ns, __ATOMIC_RELAXED);
+    for (size_t i = 0; i < sizeof head / 8; i++)
+        head[i] = __atomic_load_n(&l->head[i], __ATOMIC_RELAXED);
+    __atomic_thread_fence(__ATOMIC_ACQUIRE);
+    bool whole = !(sequence & 1) && __atomic_load_n(&l->sequence, __ATOMIC_RELAXED) == sequence;
+    /* Heard of later than this turn began is fresh too. */
+    if (!whole || !ours || (now_ns > heard_ns && now_ns - heard_ns >= ARP_REFRESH_NS))
+        return false;
+    memcpy(out, head, sizeof head);
+    return true;
+}
+
 enum chi_drop arp_rx(struct arp *a, uint8_t *p, uint32_t n, uint64_t now_ns, bool *reply)
 {
     static const uint8_t no_mac[6];
@@ -91,6 +129,8 @@ enum chi_drop arp_rx(struct arp *a, uint8_t *p, uint32_t n, uint64_t now_ns, boo
             frame_head_init(&x->head, &a->me, from, mac);
             x->known = true;
             x->heard_ns = now_ns;
+            if (a->view && x->wanted)
+                view_write(a->view, x);
         }
     }
     if (op == OP_REQUEST && to == a->me.ip) {
@@ -108,8 +148,11 @@ enum chi_drop arp_rx(struct arp *a, uint8_t *p, uint32_t n, uint64_t now_ns, boo
 const struct frame_head *arp_find(struct arp *a, uint32_t ip, uint64_t now_ns, bool *ask)
 {
     struct arp_neighbour *n = find(a, ip);
-    if (n)
+    if (CHI_UNLIKELY(n && !n->wanted)) {
         n->wanted = true;
+        if (a->view && n->known)
+            view_write(a->view, n);
+    }
     if (CHI_LIKELY(n && n->known && now_ns - n->heard_ns < ARP_REFRESH_NS)) {
         *ask = false;
         return &n->head;

@@ -1,5 +1,6 @@
 /* arp.h - the neighbours of one port.  No I/O, clock or DPDK: bytes and `now` in.
- * Thread: the port's worker.  Memory: the caller's struct.  Limit: ARP_MAX neighbours.
+ * Thread: the worker that owns the port; others that send on it read a view which it writes (arp_view_find).
+ * Memory: the caller's structs.  Limit: ARP_MAX neighbours.
  * A neighbour is learnt only from a request or reply that is addressed to us, or because we ask for it; any ARP packet
  * of a neighbour that is known already updates it.  When the table is full, nobody is learnt from requests any more; for
  * a neighbour that we send to, one makes room that we never sent to, that did not answer within ARP_ANSWER_NS, or that
@@ -22,8 +23,23 @@ struct arp_neighbour {
     uint64_t heard_ns, asked_ns; /* 0: never */
 };
 
+/* What a port's other workers know of its neighbours: one place for each, by its address.  Of two that meet in one place the later
+ * one has it, and packets to the other one go through the owner. */
+enum { ARP_VIEW_SHIFT = 10, ARP_VIEW_LINES = 1 << ARP_VIEW_SHIFT };
+struct arp_line {
+    _Alignas(CHI_CACHE_LINE) uint32_t sequence; /* odd: being written */
+    uint32_t ip;
+    uint64_t heard_ns;
+    uint64_t head[sizeof(struct frame_head) / 8];
+};
+CHI_STATIC_ASSERT(sizeof(struct arp_line) == CHI_CACHE_LINE && sizeof(struct frame_head) % 8 == 0, "one line, in whole words");
+struct arp_view {
+    struct arp_line line[ARP_VIEW_LINES];
+};
+
 struct arp {
     struct frame_local me;
+    struct arp_view *view; /* NULL: no other worker sends on this port */
     uint16_t count;
     uint64_t room_ns;         /* room was looked for */
     uint16_t slot[ARP_SLOTS]; /* index + 1, linear probing by address */
@@ -37,6 +53,9 @@ enum chi_drop arp_rx(struct arp *a, uint8_t *p, uint32_t n, uint64_t now_ns, boo
 
 /* The headers for a neighbour, or NULL while it is not known.  *ask: a request must go out now (arp_request). */
 const struct frame_head *arp_find(struct arp *a, uint32_t ip, uint64_t now_ns, bool *ask);
+
+/* By any thread: copies the headers for a neighbour that the owner knows, sends to, and need not ask again.  False: the owner is to send. */
+bool arp_view_find(const struct arp_view *v, uint32_t ip, uint64_t now_ns, struct frame_head *out);
 
 /* Says that a frame of ours was not sent: if it was a request, the neighbour may be asked again at once. */
 void arp_request_lost(struct arp *a, const uint8_t *p, uint32_t n);

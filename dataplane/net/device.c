@@ -283,7 +283,7 @@ static int iface_prepare(struct device *d, const char *line, uint32_t ip, uint16
     return iface_check(d, ip, mtu, kernel_mtu, err);
 }
 
-static int af_packet_prepare(struct device *d, const char *line, uint32_t ip, uint16_t mtu, char *err)
+static int af_packet_prepare(struct device *d, const char *line, uint32_t ip, uint16_t mtu, uint16_t queues, char *err)
 {
     size_t n;
     int kernel_mtu = 0;
@@ -308,6 +308,8 @@ static int af_packet_prepare(struct device *d, const char *line, uint32_t ip, ui
                         framesz);
     if (!arg_find(line, "framecnt", &n))
         ok = ok && line_append(d, ",framecnt=%d", RING_FRAMES);
+    if (!arg_find(line, "qpairs", &n) && queues > 1)
+        ok = ok && line_append(d, ",qpairs=%u", queues);
     d->room_bytes = framesz - PACKET_HEAD_MIN;
     return ok ? 0 : net_fail(err, -ENAMETOOLONG, "%s: the device line is too long", d->name);
 }
@@ -331,7 +333,7 @@ static enum device_kind kind_of(const char *line)
     return DEVICE_OTHER;
 }
 
-int device_prepare(struct device *d, const char *line, uint32_t ip, uint16_t mtu, bool own_socket, char *err)
+int device_prepare(struct device *d, const char *line, uint32_t ip, uint16_t mtu, uint16_t queues, bool own_socket, char *err)
 {
     memset(d, 0, sizeof *d);
     size_t name = strcspn(line, ",");
@@ -345,7 +347,7 @@ int device_prepare(struct device *d, const char *line, uint32_t ip, uint16_t mtu
     if (d->kind == DEVICE_MEMIF)
         return memif_prepare(d, line, ip, d->room_bytes, own_socket, err);
     if (d->kind == DEVICE_AF_PACKET)
-        return af_packet_prepare(d, line, ip, mtu, err);
+        return af_packet_prepare(d, line, ip, mtu, queues, err);
     int kernel_mtu, rc = d->kind == DEVICE_AF_XDP ? iface_prepare(d, line, ip, mtu, &kernel_mtu, err) : 0;
     if (rc)
         return rc;

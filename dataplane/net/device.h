@@ -20,9 +20,9 @@ struct device {
 
 /* Takes `line` apart and fills *d.  memif: bsize, rsize, mac, socket-abstract=no where they are absent; the socket's
  * folder is made, a socket that nobody serves any more is removed unless `own_socket`.  af_packet: frame sizes for the
- * MTU where they are absent; it and af_xdp: the interface is looked at.  Returns 0, or -errno with a line in err. */
-CHI_MUST_CHECK int device_prepare(struct device *d, const char *line, uint32_t ip, uint16_t mtu, bool own_socket,
-                                  char *err);
+ * MTU, and `queues` where they are absent; it and af_xdp: the interface is looked at.  Returns 0, or -errno with a line in err. */
+CHI_MUST_CHECK int device_prepare(struct device *d, const char *line, uint32_t ip, uint16_t mtu, uint16_t queues,
+                                  bool own_socket, char *err);
 
 /* The socket of a memif device line, "" when it has none: to see whether this process serves it already. */
 void device_socket(const char *line, char out[108]);

@@ -19,12 +19,13 @@ enum {
 /* What of the port's is for the pool, rings and caches together. */
 static int pool_make(struct eth *e, uint32_t packets, char *err)
 {
+    uint32_t least = 2u * DESCRIPTORS * e->queues + SPARE_PACKETS;
     static unsigned made; /* a pool may outlive its port, whose number is another one's then */
     char name[RTE_MEMPOOL_NAMESIZE];
     snprintf(name, sizeof name, "chi_%u", made++);
     uint32_t room = RTE_PKTMBUF_HEADROOM + ((e->device.room_bytes + 63) & ~63u);
-    if (packets < 2 * DESCRIPTORS + SPARE_PACKETS)
-        packets = 2 * DESCRIPTORS + SPARE_PACKETS;
+    if (packets < least)
+        packets = least;
     e->pool = rte_pktmbuf_pool_create(name, packets, CACHE_PACKETS, CHI_CACHE_LINE, (uint16_t)room, SOCKET_ID_ANY);
     if (e->pool)
         return 0;
@@ -83,13 +84,56 @@ static bool mtu_is_ours(const struct device *d)
     return d->kind == DEVICE_MEMIF || d->kind == DEVICE_AF_PACKET || d->kind == DEVICE_RING || d->kind == DEVICE_NULL;
 }
 
+static int info_get(const struct eth *e, struct rte_eth_dev_info *info, char *err)
+{
+    int rc = rte_eth_dev_info_get(e->id, info);
+    return rc ? net_fail(err, rc, "%s: the driver tells nothing about it: %s", e->device.name, rte_strerror(-rc)) : 0;
+}
+
+/* The kernel spreads what comes over all queues of these, whether somebody reads them or not. */
+static bool reads_all(const struct device *d)
+{
+    return d->kind == DEVICE_AF_PACKET || d->kind == DEVICE_AF_XDP;
+}
+
+static int queues_choose(struct eth *e, const struct eth_options *o, char *err)
+{
+    struct rte_eth_dev_info info;
+    int rc = info_get(e, &info, err);
+    if (rc)
+        return rc;
+    uint16_t offered = info.max_rx_queues < info.max_tx_queues ? info.max_rx_queues : info.max_tx_queues;
+    /* Both ends of a memif must be told: a server refuses a client that has more than it. */
+    uint16_t n = o->wants ? o->wants : e->device.kind == DEVICE_MEMIF ? 1 : o->queues;
+    if (o->wants > offered)
+        return net_fail(err, -EINVAL, "%s: its driver offers %u queues: set queues: %u", e->device.name, offered, offered);
+    e->queues = n < offered ? n : offered;
+    if (e->queues < offered && reads_all(&e->device))
+        return net_fail(err, -EINVAL, "%s: it has %u queues, and what comes in on all but %u of them would be lost: give it %u", e->device.name,
+                        offered, e->queues, e->queues);
+    return 0;
+}
+
+/* Sets queue q up. */
+static int queue_make(struct eth *e, uint16_t q, const uint16_t descriptors[ETH_WAYS], const struct rte_eth_rxconf *rx,
+                      const struct rte_eth_txconf *tx)
+{
+    unsigned socket = (unsigned)rte_eth_dev_socket_id(e->id);
+    watch_handle_made();
+    int rc = rte_eth_rx_queue_setup(e->id, q, descriptors[ETH_RX], socket, rx, e->pool);
+    e->ring[q][ETH_RX] = watch_handle_made();
+    rc = rc ? rc : rte_eth_tx_queue_setup(e->id, q, descriptors[ETH_TX], socket, tx);
+    e->ring[q][ETH_TX] = watch_handle_made();
+    return rc;
+}
+
 static int configure(struct eth *e, char *err)
 {
     struct rte_eth_dev_info info;
     struct rte_eth_conf conf = {0};
-    int rc = rte_eth_dev_info_get(e->id, &info);
+    int rc = info_get(e, &info, err);
     if (rc)
-        return net_fail(err, rc, "%s: the driver tells nothing about it: %s", e->device.name, rte_strerror(-rc));
+        return rc;
     if (!mtu_is_ours(&e->device)) {
         if (e->mtu > info.max_mtu || e->mtu < info.min_mtu)
             return net_fail(err, -EMSGSIZE,
@@ -103,23 +147,25 @@ static int configure(struct eth *e, char *err)
         (e->rx_ip_checked ? RTE_ETH_RX_OFFLOAD_IPV4_CKSUM : 0) | (e->rx_udp_checked ? RTE_ETH_RX_OFFLOAD_UDP_CKSUM : 0);
     conf.intr_conf.rxq = e->interrupts;
     conf.intr_conf.lsc = e->interrupts && *info.dev_flags & RTE_ETH_DEV_INTR_LSC; /* its link can be asked for by any thread */
+    conf.rx_adv_conf.rss_conf.rss_hf = e->queues > 1 ? info.flow_type_rss_offloads & (RTE_ETH_RSS_IP | RTE_ETH_RSS_UDP) : 0;
+    e->hashes = e->queues > 1 && (conf.rx_adv_conf.rss_conf.rss_hf || reads_all(&e->device));
+    conf.rxmode.mq_mode = conf.rx_adv_conf.rss_conf.rss_hf ? RTE_ETH_MQ_RX_RSS : RTE_ETH_MQ_RX_NONE;
     eal_log_capture(true);
-    rc = rte_eth_dev_configure(e->id, 1, 1, &conf);
+    rc = rte_eth_dev_configure(e->id, e->queues, e->queues, &conf);
     eal_log_capture(false);
     if (rc)
-        return net_fail(err, rc, "%s: the driver refuses an MTU of %u or a queue (%s): set another mtu", e->device.name,
-                        e->mtu, eal_log_first()[0] ? eal_log_first() : rte_strerror(-rc));
+        return net_fail(err, rc, "%s: the driver refuses an MTU of %u or %u queues (%s): set another mtu, or queues: 1", e->device.name,
+                        e->mtu, e->queues, eal_log_first()[0] ? eal_log_first() : rte_strerror(-rc));
 
-    uint16_t nrx = DESCRIPTORS, ntx = DESCRIPTORS;
-    rc = rte_eth_dev_adjust_nb_rx_tx_desc(e->id, &nrx, &ntx);
+    uint16_t descriptors[ETH_WAYS] = {DESCRIPTORS, DESCRIPTORS};
+    rc = rte_eth_dev_adjust_nb_rx_tx_desc(e->id, &descriptors[ETH_RX], &descriptors[ETH_TX]);
     struct rte_eth_rxconf rx = info.default_rxconf;
     struct rte_eth_txconf tx = info.default_txconf;
     rx.offloads = conf.rxmode.offloads;
     tx.offloads = 0;
-    int socket = rte_eth_dev_socket_id(e->id);
     eal_log_capture(true);
-    rc = rc ? rc : rte_eth_rx_queue_setup(e->id, 0, nrx, (unsigned)socket, &rx, e->pool);
-    rc = rc ? rc : rte_eth_tx_queue_setup(e->id, 0, ntx, (unsigned)socket, &tx);
+    for (uint16_t q = 0; q < e->queues && !rc; q++)
+        rc = queue_make(e, q, descriptors, &rx, &tx);
     eal_log_capture(false);
     if (rc)
         return net_fail(err, rc, "%s: its queues cannot be made (%s): %s", e->device.name, rte_strerror(-rc), eal_log_first());
@@ -139,11 +185,6 @@ static void mac_get(struct eth *e, uint32_t ip)
     memcpy(e->mac, made, 6);
 }
 
-static void gate_open(struct eth *e)
-{
-    atomic_store_explicit(&e->open, true, memory_order_release);
-}
-
 static int start(struct eth *e, char *err)
 {
     eal_log_capture(true);
@@ -154,7 +195,7 @@ static int start(struct eth *e, char *err)
     if (rc && e->device.memif_client)
         rc = 0; /* nobody serves the socket yet: the watch calls again */
     else if (rc == 0)
-        gate_open(e);
+        watch_gates_open(e);
     if (rc)
         return net_fail(err, rc, "%s does not start: %s", e->device.name,
                         eal_log_first()[0] ? eal_log_first() : rte_strerror(-rc));
@@ -163,17 +204,25 @@ static int start(struct eth *e, char *err)
     return 0;
 }
 
-/* With interrupts where the driver takes that: some refuse when they are configured, some only when they start. */
-static int bring_up(struct eth *e, char *err)
+/* With interrupts and several queues where the driver takes that: some refuse when they are configured, some only when they start. */
+static int bring_up(struct eth *e, const struct eth_options *o, char *err)
 {
-    e->interrupts = !mtu_is_ours(&e->device) && e->device.kind != DEVICE_AF_XDP; /* the drivers named there have none */
-    int rc = configure(e, err);
-    rc = rc ? rc : start(e, err);
-    if (rc == 0 || !e->interrupts)
-        return rc;
-    e->interrupts = false;
-    rc = configure(e, err);
-    return rc ? rc : start(e, err);
+    const bool may = !mtu_is_ours(&e->device) && e->device.kind != DEVICE_AF_XDP; /* the drivers named there have no interrupts */
+    e->interrupts = may;
+    for (;;) {
+        int rc = configure(e, err);
+        rc = rc ? rc : start(e, err);
+        if (rc == 0)
+            return 0;
+        if (e->interrupts) {
+            e->interrupts = false;
+        } else if (e->queues > 1 && !o->wants && !reads_all(&e->device)) {
+            e->queues = 1;
+            e->interrupts = may;
+        } else {
+            return rc;
+        }
+    }
 }
 
 static void device_remove(struct eth *e)
@@ -191,48 +240,49 @@ static void device_remove(struct eth *e)
         watch_unserve(e->device.socket);
 }
 
-static int open_line(struct eth *e, const char *device, uint32_t ip, uint16_t mtu, uint32_t packets, bool own_socket, char *err)
+static int open_line(struct eth *e, const struct eth_options *o, char *err)
 {
     memset(e, 0, sizeof *e);
-    e->mtu = mtu;
-    int rc = device_prepare(&e->device, device, ip, mtu, own_socket, err);
+    e->mtu = o->mtu;
+    int rc = device_prepare(&e->device, o->device, o->ip, o->mtu, o->wants ? o->wants : o->queues, o->own_socket, err);
     if (rc)
         return rc;
     rc = probe(e, err);
     if (rc)
         return rc;
-    rc = pool_make(e, packets, err);
-    rc = rc ? rc : bring_up(e, err);
+    rc = queues_choose(e, o, err);
+    rc = rc ? rc : pool_make(e, o->packets, err);
+    rc = rc ? rc : bring_up(e, o, err);
     if (rc) {
         watch_run(device_remove, e);
         rte_mempool_free(e->pool);
         return rc;
     }
-    mac_get(e, ip);
+    mac_get(e, o->ip);
     atomic_store_explicit(&e->up, eth_link_up(e), memory_order_relaxed);
     watch_add(e);
     return 0;
 }
 
-static int open_iface(struct eth *e, const char *iface, uint32_t ip, uint16_t mtu, uint32_t packets, char *err)
+static int open_iface(struct eth *e, const struct eth_options *o, char *err)
 {
     char line[64], why[NET_ERROR_BYTES] = "";
-    snprintf(line, sizeof line, "net_af_xdp_%.15s,iface=%.15s", iface, iface);
-    if (device_iface_xdp(iface, why) && open_line(e, line, ip, mtu, packets, false, why) == 0) {
+    struct eth_options by_line = *o;
+    by_line.device = line;
+    snprintf(line, sizeof line, "net_af_xdp_%.15s,iface=%.15s", o->device, o->device);
+    if (device_iface_xdp(o->device, why) && open_line(e, &by_line, why) == 0) {
         snprintf(e->choice, sizeof e->choice, "net_af_xdp: it does at this MTU");
         return 0;
     }
-    snprintf(line, sizeof line, "net_af_packet_%.15s,iface=%.15s", iface, iface);
-    int rc = open_line(e, line, ip, mtu, packets, false, err);
+    snprintf(line, sizeof line, "net_af_packet_%.15s,iface=%.15s", o->device, o->device);
+    int rc = open_line(e, &by_line, err);
     snprintf(e->choice, sizeof e->choice, "net_af_packet, as with net_af_xdp %.110s", why);
     return rc;
 }
 
-int eth_open(struct eth *e, const char *device, uint32_t ip, uint16_t mtu, uint32_t packets, bool own_socket, char *err)
+int eth_open(struct eth *e, const struct eth_options *o, char *err)
 {
-    if (device_is_iface(device))
-        return open_iface(e, device, ip, mtu, packets, err);
-    return open_line(e, device, ip, mtu, packets, own_socket, err);
+    return device_is_iface(o->device) ? open_iface(e, o, err) : open_line(e, o, err);
 }
 
 void eth_close(struct eth *e)
@@ -250,7 +300,7 @@ void eth_pool_free(struct eth *e)
 bool eth_link_up(const struct eth *e)
 {
     struct rte_eth_link link;
-    return atomic_load_explicit(&e->open, memory_order_acquire) && rte_eth_link_get_nowait(e->id, &link) == 0 &&
+    return atomic_load_explicit(&e->gate[0].open, memory_order_acquire) && rte_eth_link_get_nowait(e->id, &link) == 0 &&
            link.link_status == RTE_ETH_LINK_UP &&
            (!e->device.iface[0] || device_iface_link(e->device.iface, e->device.ifindex) == DEVICE_LINK_UP);
 }

@@ -27,8 +27,12 @@ static enum chi_drop udp_check(const struct frame_local *me, const uint8_t *ip, 
     }
     f->port = be16_get(udp);
     f->local_port = be16_get(udp + 2);
-    if ((uint16_t)(f->local_port - me->udp_first) >= me->udp_count)
-        return CHI_DROP_UDP_PORT;
+    if (CHI_UNLIKELY((uint16_t)(f->local_port - me->udp_first) >= me->udp_count)) {
+        uint16_t worker = f->local_port % FRAME_SOURCE_STEP;
+        if (f->local_port < FRAME_SOURCE_FIRST + FRAME_SOURCE_STEP || worker >= me->udp_count)
+            return CHI_DROP_UDP_PORT;
+        f->local_port = (uint16_t)(me->udp_first + worker);
+    }
     f->kind = FRAME_IS_UDP;
     f->offset += FRAME_UDP;
     f->length = n - FRAME_UDP;

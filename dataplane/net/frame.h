@@ -8,6 +8,16 @@
 enum { FRAME_ETHER = 14, FRAME_IP = 20, FRAME_UDP = 8, FRAME_HEADERS = FRAME_ETHER + FRAME_IP + FRAME_UDP };
 enum { ETHERTYPE_IPV4 = 0x0800, ETHERTYPE_ARP = 0x0806, IP_PROTOCOL_ICMP = 1, IP_PROTOCOL_UDP = 17 };
 
+/* A worker's source ports: its UDP port, and FRAME_SOURCES - 1 more, so that one of them suits the hash of whoever receives.  What is
+ * sent to one of them (it was refused) is for that worker. */
+enum { FRAME_SOURCES = 256, FRAME_SOURCE_FIRST = 49152, FRAME_SOURCE_STEP = 64 /* workers */ };
+static inline uint16_t frame_source_port(uint16_t udp_first, unsigned worker, uint8_t source)
+{
+    if (CHI_LIKELY(source == 0) || worker >= FRAME_SOURCE_STEP)
+        return (uint16_t)(udp_first + worker);
+    return (uint16_t)(FRAME_SOURCE_FIRST + source * FRAME_SOURCE_STEP + worker);
+}
+
 /* Who we are on a port. */
 struct frame_local {
     uint32_t ip, mask; /* host order */

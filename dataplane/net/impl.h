@@ -1,25 +1,39 @@
 /* impl.h - the parts of the port layer together.  For dataplane/net alone.
- * Threads: everything of a port, and the drop counters of a worker, are written by the owning worker.  Workers find their
- * ports in a table that never changes: the control thread publishes another one (ports.c), and keeps what the former one
- * names until net_reclaim. */
+ * Threads: a pair of queues, and the drop counters of a worker, are written by that worker; what else a port has (its neighbours)
+ * by the one that owns it.  Workers find their queues in a table that never changes: the control thread publishes another one
+ * (ports.c), and keeps what the former one names until net_reclaim. */
 #pragma once
 #include "net/arp.h"
 #include "net/eth.h"
 #include "net/impaired.h"
+#include "net/steer.h"
+
+/* What one worker has of a port. */
+struct port_queue {
+    _Alignas(CHI_CACHE_LINE) struct port *port;
+    struct eth_gate *gate;
+    uint16_t device, queue; /* DPDK's numbers */
+    uint16_t ntx;
+    struct rte_mbuf *tx[NET_BURST];
+};
 
 struct port {
     struct eth eth;
     struct arp arp; /* arp.me is who we are here */
+    struct arp_view view; /* of several queues: for the workers that do not own it */
     struct port *next;  /* control thread: among those that leave */
     bool off, lost;     /* control thread: in no table; by net_port_set_off; because its interface is gone */
     bool was_up;        /* control thread: net_ports_watch saw its link up */
     bool closed, quiet; /* control thread, when it leaves: its device; its pool was found whole once */
-    uint16_t worker, ntx;
     const char *copies; /* why it does not send bytes from where they lie; NULL: it does */
     uint32_t tried;     /* packets of attach_try that are out */
+    uint16_t worker;           /* owns it, */
+    struct port_queue *own;    /* and has these */
+    uint16_t wants;            /* net_port_options.queues */
+    struct steer steer;
     struct impaired *impaired; /* NULL but in tests: net_impair_set */
-    struct rte_mbuf *tx[NET_BURST];
     char name[32], line[128];
+    struct port_queue queue[]; /* eth.queues; of several, number w is worker w's; the only one is the owner's */
 };
 
 struct net_worker {
@@ -30,12 +44,18 @@ struct net_worker {
 struct port_list {
     uint32_t count;
     struct port *port[NET_PORTS_MAX];
+};
+
+struct queue_list {
+    uint32_t count;
+    struct port_queue *queue[NET_PORTS_MAX];
     struct rte_mempool *pool; /* where a worker's packets come from; NULL: there never was a port */
 };
 
 struct port_table {
     struct port_table *former; /* control thread: until net_reclaim */
-    struct port_list all, of[];  /* of: each worker */
+    struct port_list all;
+    struct queue_list of[]; /* each worker */
 };
 
 struct net {
@@ -71,6 +91,14 @@ static inline void net_drop(struct net_worker *w, enum chi_drop reason, uint64_t
     __atomic_store_n(&w->drops[reason], w->drops[reason] + n, __ATOMIC_RELAXED);
 }
 
+/* The queues of a port that are a worker's; NULL: it has none there. */
+static inline struct port_queue *port_queue_of(struct port *p, unsigned worker)
+{
+    if (p->eth.queues > 1)
+        return worker < p->eth.queues ? &p->queue[worker] : NULL;
+    return worker == p->worker ? p->queue : NULL;
+}
+
 /* The port whose network has this address, or NULL. */
 struct port *net_port_for(const struct net *n, uint32_t ip);
 /* ports.c: what the workers are to see of n->ports from now on, and what they saw so far; NULL: no memory. */
@@ -82,5 +110,5 @@ void net_ports_close(struct net *n);
 void attach_try(struct port *p);
 
 /* Queues a frame on a port; sends the queue when it is full. */
-void port_tx_st(struct net_worker *w, struct port *p, struct rte_mbuf *m);
-void port_flush_st(struct net_worker *w, struct port *p);
+void port_tx_st(struct net_worker *w, struct port_queue *q, struct rte_mbuf *m);
+void port_flush_st(struct net_worker *w, struct port_queue *q);

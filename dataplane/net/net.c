@@ -82,6 +82,12 @@ int net_route(const struct net *n, uint32_t ip)
     return p ? p->worker : -1;
 }
 
+bool net_hashes(const struct net *n, unsigned worker, uint32_t ip)
+{
+    struct port *p = net_port_for(n, ip);
+    return p && p->steer.how == STEER_SOURCE && port_queue_of(p, worker);
+}
+
 bool net_reaches(const struct net *n, uint32_t ip)
 {
     const struct port *p = net_port_for(n, ip);
@@ -109,6 +115,8 @@ int net_impair_set(struct net *n, unsigned port, const struct impair_settings *s
     if (port >= n->ports.count)
         return -ENOENT;
     struct port *p = n->ports.port[port];
+    if (p->eth.queues > 1)
+        return -ENOTSUP;
     if (s && impair_check(s))
         return -EINVAL;
     if (!s) {

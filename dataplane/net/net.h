@@ -1,8 +1,9 @@
 /* net.h - the port layer: DPDK ports, Ethernet, ARP, ICMP echo, IPv4, UDP.  The only folder that says rte_.
  *
- * Any ethdev by its devargs or PCI address, or a kernel interface by its name.  A port has one rx and one tx queue, both owned by
- * one worker, the one with the fewest ports when it is added; what is for another worker is handed over by the caller as a datagram
- * or a packet pointer.
+ * Any ethdev by its devargs or PCI address, or a kernel interface by its name.  A port has a pair of queues for each worker where its
+ * driver offers them, number w for worker w, and belongs to worker 0; else it has one pair, and belongs to the worker with the fewest
+ * ports when it is added.  What comes in for another worker, and what a worker has no queue or no neighbour for, is handed over by the
+ * caller.
  * Threads: start and stop by the control thread before and after the workers run; net_port_*, net_ports_* and net_reclaim by it
  * at any time; the rest by the worker named.
  * Memory: one pool of mbufs for each port, sized when it is added.  Limits: NET_PORTS_MAX. */
@@ -29,6 +30,7 @@ struct net_port_options {
     uint32_t ip;        /* host order */
     uint8_t prefix;     /* 1..30 */
     uint16_t mtu;       /* IP packet, 1280..9600 */
+    uint16_t queues;    /* pairs, at most one for each worker; 0: as many of them as the driver offers, but one of a memif */
 };
 
 struct net;
@@ -76,13 +78,17 @@ struct net_packet {
     uint32_t length;     /* of the payload */
     uint32_t ip;         /* the other side, host order */
     uint16_t port;       /* the other side's UDP port */
-    uint16_t local_port; /* came in: its destination port */
+    uint16_t local_port; /* came in: its destination port, which is that of the worker that it is for */
+    uint8_t source;      /* going out: which of its worker's source ports (frame.h) */
+    bool frame;          /* came in: no datagram, but something for net_frame_st */
     uint8_t ecn;         /* the two bits of the IP header */
 };
 
-/* Polls the ports of this worker.  Answers ARP and ICMP echo, learns neighbours, drops and counts what is malformed.  Returns up
- * to NET_BURST datagrams, each owned by the caller until net_packet_free (by any attached thread). */
+/* Polls this worker's queues.  Answers ARP and ICMP echo, learns neighbours, drops and counts what is malformed.  Returns up
+ * to NET_BURST packets, datagrams mostly, each owned by the caller until net_packet_free (by any attached thread). */
 unsigned net_rx_st(struct net *n, unsigned worker, uint64_t now_ns, struct net_packet **out);
+/* Takes a packet that is a frame, by the worker that it is for: ARP that came in through the queue of another one. */
+void net_frame_st(struct net *n, unsigned worker, struct net_packet *p, uint64_t now_ns);
 void net_packet_free(struct net_packet *p);
 
 /* A buffer for a datagram, or NULL when the pool is empty.  cap is net_payload_max. */
@@ -98,17 +104,24 @@ void net_packet_tail_st(struct net *n, unsigned worker, struct net_packet *p, co
 /* The worker that owns the port by which `ip` is reached, or -1 when no port reaches it. */
 int net_route(const struct net *n, uint32_t ip);
 
+/* True when what comes from `ip` is spread over the workers' queues by a hash, and one of them is this worker's: whoever sends it may
+ * choose a source port that suits. */
+bool net_hashes(const struct net *n, unsigned worker, uint32_t ip);
+
 /* True when a port reaches `ip` and its link is up, as seen a moment ago (WATCH_US).  Any thread. */
 bool net_reaches(const struct net *n, uint32_t ip);
 
-/* Sends p->length bytes to p->ip:p->port, taking the packet.  Pre: this worker owns the route.  Fills Ethernet, IPv4, UDP; the
- * source port is udp_port + worker_from.  While the neighbour is not resolved the packet is dropped (counted), and one ARP
- * request a 100 ms goes out. Queued until net_flush_st. */
-void net_send_st(struct net *n, unsigned worker, unsigned worker_from, struct net_packet *p, uint64_t now_ns);
+/* Sends p->length bytes to p->ip:p->port.  Fills Ethernet, IPv4, UDP; the source port is worker_from's.  NET_SENT: the
+ * packet was taken, and is queued until net_flush_st, or was dropped and counted: no port reaches p->ip, or its neighbour is not
+ * known, in which case one ARP request a 100 ms goes out.  Else the number of the worker that owns the port, and the caller has
+ * the packet to hand over: it has no queue there, or does not know the neighbour.  What was handed over (worker_from is another
+ * worker) is always taken. */
+enum { NET_SENT = -1 };
+int net_send_st(struct net *n, unsigned worker, unsigned worker_from, struct net_packet *p, uint64_t now_ns);
 /* Hands queued packets to the ports; what a port does not take after one more try is dropped and counted. */
 void net_flush_st(struct net *n, unsigned worker);
 
-/* Before a sleep: asks each port of this worker to make epoll_fd (which is the worker's) readable at its next packet.  True:
+/* Before a sleep: asks each queue of this worker to make epoll_fd (which is the worker's) readable at its next packet.  True:
  * each will; then one more net_rx_st must find nothing before the worker sleeps, and after it net_wake_disarm_st.  False: a port
  * cannot (its driver has no interrupts, or its link is down), and none was asked. */
 bool net_wake_arm_st(struct net *n, unsigned worker, int epoll_fd);
@@ -122,7 +135,8 @@ struct net_port_stats {
     char name[32], device[128], driver[32], mac[18], ip[20], choice[160], copies[96]; /* copies: why; "": it attaches */
     enum net_link link;
     bool interrupts; /* it wakes a sleeping worker */
-    uint16_t mtu, worker;
+    uint16_t mtu, worker, queues;
+    const char *steering; /* how what comes in finds the queue of the worker that it is for */
     uint64_t rx_packets, tx_packets, rx_bytes, tx_bytes, rx_missed, rx_errors, tx_errors, no_mbuf;
 };
 /* Control thread.  Index: from 0 on, in the order of their addition.  Returns 0, -ENOENT for no such port. */
@@ -131,9 +145,9 @@ int net_port_stats(const struct net *n, unsigned port, struct net_port_stats *ou
 const uint64_t *net_drops(const struct net *n, unsigned worker);
 
 /* For tests: what a port receives passes a bad link (impair/impair.h) first, seeded by the first call for the port,
- * with at most NET_IMPAIR_HELD packets under way.  NULL: the link is taken out, and what is under way on it is lost.  A
+ * with at most NET_IMPAIR_HELD packets under way.  Of one queue only.  NULL: the link is taken out, and what is under way on it is lost.  A
  * worker that sleeps does not wake for what becomes due.  Thread: the worker that owns the port, or any while no worker
- * runs.  Returns 0; -ENOENT for no such port, -EINVAL for settings that impair_check refuses, -ENOMEM. */
+ * runs.  Returns 0; -ENOENT for no such port, -ENOTSUP for one with several queues, -EINVAL for settings that impair_check refuses, -ENOMEM. */
 CHI_MUST_CHECK int net_impair_set(struct net *n, unsigned port, const struct impair_settings *s, uint64_t seed);
 /* What the link did so far; NULL: the port has none.  Written by the worker, read relaxed. */
 const struct impair_stats *net_impair_stats(const struct net *n, unsigned port);

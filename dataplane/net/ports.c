@@ -16,6 +16,17 @@ static void list_add(struct port_list *l, struct port *p)
     l->port[l->count++] = p;
 }
 
+static void table_add(struct port_table *t, const struct net *n, struct port *p)
+{
+    list_add(&t->all, p);
+    for (unsigned w = 0; w < n->workers; w++) {
+        struct queue_list *l = &t->of[w];
+        struct port_queue *q = port_queue_of(p, w);
+        if (q)
+            l->queue[l->count++] = q;
+    }
+}
+
 static void list_remove(struct port_list *l, const struct port *p)
 {
     unsigned i = 0;
@@ -32,14 +43,12 @@ struct port_table *ports_table(const struct net *n)
         return NULL;
     for (unsigned i = 0; i < n->ports.count; i++) {
         struct port *p = n->ports.port[i];
-        if (p->off || p->lost)
-            continue;
-        list_add(&t->all, p);
-        list_add(&t->of[p->worker], p);
+        if (!p->off && !p->lost)
+            table_add(t, n, p);
     }
     for (unsigned w = 0; w < n->workers; w++) {
-        struct port_list *own = &t->of[w];
-        const struct port *from = own->count ? own->port[0] : t->all.count ? t->all.port[0] : NULL;
+        struct queue_list *own = &t->of[w];
+        const struct port *from = own->count ? own->queue[0]->port : t->all.count ? t->all.port[0] : NULL;
         /* Without any port packets are made all the same, and dropped for want of a route: the transport goes on waiting. */
         own->pool = from ? from->eth.pool : n->table ? n->table->of[w].pool : NULL;
     }
@@ -73,6 +82,9 @@ static int port_options_check(const struct net *n, const struct net_port_options
     if ((o->ip & ~mask) == 0 || (o->ip & ~mask) == ~mask || o->ip >> 28 == 14)
         return net_fail(err, -EINVAL, "port %s: the address is the network's, its broadcast or a multicast address",
                         o->name);
+    if (o->queues > n->workers || o->queues > ETH_QUEUES_MAX)
+        return net_fail(err, -EINVAL, "port %s: queues: %u is more than the %u that there are workers for: each has one", o->name,
+                        o->queues, n->workers < ETH_QUEUES_MAX ? n->workers : ETH_QUEUES_MAX);
     if (o->mtu < MTU_MIN || o->mtu > MTU_MAX)
         return net_fail(err, -EINVAL, "port %s: the MTU is %u, from %d to %d are possible", o->name, o->mtu, MTU_MIN,
                         MTU_MAX);
@@ -114,9 +126,11 @@ static bool socket_is_ours(const struct net *n, const char *line)
     return false;
 }
 
-/* The worker with the fewest ports, the first of them. */
-static uint16_t worker_for(const struct net *n)
+/* The worker with the fewest ports, the first of them.  Of several queues the first is always there (memif). */
+static uint16_t worker_for(const struct net *n, const struct port *p)
 {
+    if (p->eth.queues > 1)
+        return 0;
     uint16_t best = 0;
     unsigned least = UINT32_MAX;
     for (uint16_t w = 0; w < n->workers; w++) {
@@ -131,23 +145,41 @@ static uint16_t worker_for(const struct net *n)
     return best;
 }
 
+static void give(struct port *p, uint16_t worker)
+{
+    p->worker = worker;
+    p->own = port_queue_of(p, worker);
+}
+
+static void *zeroed(size_t bytes)
+{
+    void *p = aligned_alloc(CHI_CACHE_LINE, (bytes + CHI_CACHE_LINE - 1) & ~(size_t)(CHI_CACHE_LINE - 1));
+    return p ? memset(p, 0, bytes) : NULL;
+}
+
 static int port_open(const struct net *n, const struct net_port_options *o, struct port **out, char *err)
 {
-    struct port *p = calloc(1, sizeof *p);
-    if (!p)
-        return net_fail(err, -ENOMEM, "port %s: no memory for it", o->name);
-    snprintf(p->name, sizeof p->name, "%s", o->name);
-    snprintf(p->line, sizeof p->line, "%s", o->device);
-    char why[NET_ERROR_BYTES];
-    int rc = eth_open(&p->eth, o->device, o->ip, o->mtu, n->packets, socket_is_ours(n, o->device), why);
+    const uint16_t most = n->workers < ETH_QUEUES_MAX ? (uint16_t)n->workers : ETH_QUEUES_MAX;
+    struct port *p = zeroed(sizeof *p + most * sizeof p->queue[0]);
+    char why[NET_ERROR_BYTES] = "no memory for it";
+    const struct eth_options eo = {.device = o->device, .ip = o->ip, .mtu = o->mtu, .packets = n->packets, .queues = most,
+                                   .wants = o->queues, .own_socket = socket_is_ours(n, o->device)};
+    int rc = p ? eth_open(&p->eth, &eo, why) : -ENOMEM;
     if (rc) {
         free(p);
         return net_fail(err, rc, "port %s: %.200s", o->name, why);
     }
+    snprintf(p->name, sizeof p->name, "%s", o->name);
+    snprintf(p->line, sizeof p->line, "%s", o->device);
+    p->wants = o->queues;
     struct frame_local me = {
         .ip = o->ip, .mask = ~0u << (32 - o->prefix), .udp_first = n->udp_port, .udp_count = (uint16_t)n->workers};
     memcpy(me.mac, p->eth.mac, 6);
     arp_init(&p->arp, &me);
+    p->arp.view = p->eth.queues > 1 ? &p->view : NULL;
+    for (uint16_t q = 0; q < p->eth.queues; q++)
+        p->queue[q] = (struct port_queue){.port = p, .gate = &p->eth.gate[q], .device = p->eth.id, .queue = q};
+    steer_set(&p->steer, &p->eth, n->udp_port);
     attach_try(p);
     *out = p;
     return 0;
@@ -158,10 +190,13 @@ static void port_close(struct port *p)
 {
     if (p->closed)
         return;
-    rte_pktmbuf_free_bulk(p->tx, p->ntx);
-    p->ntx = 0;
+    for (uint16_t q = 0; q < p->eth.queues; q++) {
+        rte_pktmbuf_free_bulk(p->queue[q].tx, p->queue[q].ntx);
+        p->queue[q].ntx = 0;
+    }
     impaired_destroy(p->impaired);
     p->impaired = NULL;
+    steer_clear(&p->steer, &p->eth);
     eth_close(&p->eth);
     p->closed = true;
 }
@@ -180,7 +215,7 @@ int net_port_add(struct net *n, const struct net_port_options *o, char *err)
     rc = rc ? rc : port_open(n, o, &p, err);
     if (rc)
         return rc;
-    p->worker = worker_for(n);
+    give(p, worker_for(n, p));
     list_add(&n->ports, p);
     if (publish(n)) {
         list_remove(&n->ports, p);
@@ -296,11 +331,12 @@ static bool restore(struct net *n, unsigned i)
     struct port *p = n->ports.port[i], *again;
     const struct frame_local *me = &p->arp.me;
     const struct net_port_options o = {
-        .name = p->name, .device = p->line, .ip = me->ip, .prefix = (uint8_t)__builtin_popcount(me->mask), .mtu = p->eth.mtu};
+        .name = p->name, .device = p->line, .ip = me->ip, .prefix = (uint8_t)__builtin_popcount(me->mask), .mtu = p->eth.mtu,
+        .queues = p->wants};
     char why[NET_ERROR_BYTES];
     if (!p->closed || device_iface_link(p->eth.device.iface, 0) != DEVICE_LINK_UP || port_open(n, &o, &again, why))
         return false;
-    again->worker = p->worker;
+    give(again, again->eth.queues > 1 ? 0 : p->worker);
     again->off = p->off;
     n->ports.port[i] = again;
     if (publish(n)) {

@@ -14,6 +14,7 @@ enum { ETHERTYPE_EXPERIMENT = 0x88b5 };
 
 struct raw {
     struct eth eth;
+    uint16_t queue;
 };
 
 int raw_start(const struct net_options *o, char *err)
@@ -27,18 +28,31 @@ void raw_stop(void)
     eal_stop();
 }
 
-int raw_open(const char *device, uint32_t ip, uint16_t mtu, uint32_t packets, struct raw **out, char *err)
+int raw_open_queues(const char *device, uint32_t ip, uint16_t mtu, uint32_t packets, uint16_t queues, struct raw **out, char *err)
 {
-    struct raw *r = calloc(1, sizeof *r);
+    struct raw *r = aligned_alloc(CHI_CACHE_LINE, sizeof *r);
     if (!r)
         return net_fail(err, -ENOMEM, "no memory for a port");
-    int rc = eth_open(&r->eth, device, ip, mtu, packets ? packets : RAW_PACKETS, false, err);
+    const struct eth_options o = {.device = device, .ip = ip, .mtu = mtu, .packets = packets ? packets : RAW_PACKETS, .wants = queues};
+    int rc = eth_open(&r->eth, &o, err);
     if (rc) {
         free(r);
         return rc;
     }
+    r->queue = 0;
     *out = r;
     return 0;
+}
+
+int raw_open(const char *device, uint32_t ip, uint16_t mtu, uint32_t packets, struct raw **out, char *err)
+{
+    return raw_open_queues(device, ip, mtu, packets, 1, out, err);
+}
+
+void raw_queue(struct raw *r, uint16_t queue)
+{
+    CHI_ASSERT(queue < r->eth.queues);
+    r->queue = queue;
 }
 
 void raw_close(struct raw *r)
@@ -56,10 +70,10 @@ bool raw_up(const struct raw *r)
 /* Returns how many of the packets the port took; the others stay the caller's. */
 static unsigned burst_try(struct raw *r, struct rte_mbuf **m, unsigned n)
 {
-    if (!eth_enter_st(&r->eth, ETH_TX))
+    if (!eth_enter_st(&r->eth.gate[r->queue], ETH_TX))
         return 0;
-    n = rte_eth_tx_burst(r->eth.id, 0, m, (uint16_t)n);
-    eth_leave_st(&r->eth, ETH_TX);
+    n = rte_eth_tx_burst(r->eth.id, r->queue, m, (uint16_t)n);
+    eth_leave_st(&r->eth.gate[r->queue], ETH_TX);
     return n;
 }
 
@@ -72,10 +86,10 @@ static unsigned burst_out(struct raw *r, struct rte_mbuf **m, unsigned n)
 
 static unsigned burst_in(struct raw *r, struct rte_mbuf **m, unsigned n)
 {
-    if (!eth_enter_st(&r->eth, ETH_RX))
+    if (!eth_enter_st(&r->eth.gate[r->queue], ETH_RX))
         return 0;
-    n = rte_eth_rx_burst(r->eth.id, 0, m, (uint16_t)n);
-    eth_leave_st(&r->eth, ETH_RX);
+    n = rte_eth_rx_burst(r->eth.id, r->queue, m, (uint16_t)n);
+    eth_leave_st(&r->eth.gate[r->queue], ETH_RX);
     return n;
 }
 

@@ -14,6 +14,10 @@ void raw_stop(void);
 /* Opens a port as net_port_add would, in all but the address, with `packets` packets; 0: RAW_PACKETS. */
 CHI_MUST_CHECK int raw_open(const char *device, uint32_t ip, uint16_t mtu, uint32_t packets, struct raw **out,
                             char *err);
+/* With several pairs of queues; raw_queue chooses the one that the functions below use, at first number 0. */
+CHI_MUST_CHECK int raw_open_queues(const char *device, uint32_t ip, uint16_t mtu, uint32_t packets, uint16_t queues,
+                                   struct raw **out, char *err);
+void raw_queue(struct raw *r, uint16_t queue);
 void raw_close(struct raw *r);
 bool raw_up(const struct raw *r);
 

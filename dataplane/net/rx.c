@@ -2,10 +2,34 @@
 
 #include "net/impl.h"
 
-/* Takes one frame of a port: a datagram for the caller, or NULL when it was answered or dropped. */
-static struct net_packet *input(struct net_worker *w, struct port *p, struct rte_mbuf *m, uint64_t now_ns,
+/* What came in goes out again, changed, with length n. */
+static void reply(struct net_worker *w, struct port_queue *q, struct rte_mbuf *m, uint32_t n)
+{
+    m->data_len = (uint16_t)n;
+    m->pkt_len = n;
+    m->ol_flags = 0;
+    port_tx_st(w, q, m);
+}
+
+/* A frame of ARP, by the owner of the port.  True: an answer is queued. */
+static bool arp_input(struct net_worker *w, struct port_queue *q, struct rte_mbuf *m, uint64_t now_ns)
+{
+    bool answer;
+    enum chi_drop drop = arp_rx(&q->port->arp, rte_pktmbuf_mtod(m, uint8_t *), m->data_len, now_ns, &answer);
+    if (drop != CHI_DROP_NONE)
+        net_drop(w, drop, 1);
+    if (answer)
+        reply(w, q, m, ARP_BYTES);
+    else
+        rte_pktmbuf_free(m);
+    return answer;
+}
+
+/* Takes one frame of a port: what the caller gets, or NULL when it was answered or dropped. */
+static struct net_packet *input(struct net_worker *w, struct port_queue *q, bool owner, struct rte_mbuf *m, uint64_t now_ns,
                                 bool *replied)
 {
+    const struct port *p = q->port;
     uint8_t *data = rte_pktmbuf_mtod(m, uint8_t *);
     uint32_t n = m->data_len;
     struct frame_in f = {
@@ -22,46 +46,56 @@ static struct net_packet *input(struct net_worker *w, struct port *p, struct rte
             .data = data + f.offset, .length = f.length, .ip = f.ip, .port = f.port, .local_port = f.local_port, .ecn = f.ecn};
         return out;
     }
-    bool reply = false;
-    if (drop == CHI_DROP_NONE && f.kind == FRAME_IS_ARP) {
-        drop = arp_rx(&p->arp, data, n, now_ns, &reply);
-        if (reply)
-            m->data_len = ARP_BYTES;
-    } else if (drop == CHI_DROP_NONE) {
-        frame_echo_reply(data, &f);
-        m->data_len = (uint16_t)(f.offset + f.length);
-        reply = true;
-    }
-    if (drop != CHI_DROP_NONE)
+    if (drop != CHI_DROP_NONE) {
         net_drop(w, drop, 1);
-    if (!reply) {
         rte_pktmbuf_free(m);
-        return NULL;
+    } else if (f.kind == FRAME_IS_ECHO) {
+        frame_echo_reply(data, &f);
+        reply(w, q, m, f.offset + f.length);
+        *replied = true;
+    } else if (owner) {
+        *replied |= arp_input(w, q, m, now_ns);
+    } else { /* ARP: what there is to learn is for the owner */
+        struct net_packet *out = packet_of(m);
+        *out = (struct net_packet){.ip = p->arp.me.ip, .local_port = (uint16_t)(p->arp.me.udp_first + p->worker), .frame = true};
+        return out;
     }
-    m->pkt_len = m->data_len;
-    m->ol_flags = 0;
-    port_tx_st(w, p, m);
-    *replied = true;
     return NULL;
+}
+
+void net_frame_st(struct net *n, unsigned worker, struct net_packet *packet, uint64_t now_ns)
+{
+    struct net_worker *w = &n->worker[worker];
+    const struct queue_list *own = &net_table(n)->of[worker];
+    for (unsigned i = 0; i < own->count; i++) {
+        struct port *p = own->queue[i]->port;
+        if (p->arp.me.ip == packet->ip && p->worker == worker) {
+            if (arp_input(w, own->queue[i], mbuf_of(packet), now_ns))
+                port_flush_st(w, own->queue[i]);
+            return;
+        }
+    }
+    net_packet_free(packet); /* its port went */
 }
 
 unsigned net_rx_st(struct net *n, unsigned worker, uint64_t now_ns, struct net_packet **out)
 {
     CHI_ASSERT(worker < n->workers);
     struct net_worker *w = &n->worker[worker];
-    const struct port_list *ports = &net_table(n)->of[worker];
+    const struct queue_list *own = &net_table(n)->of[worker];
     struct rte_mbuf *m[NET_BURST];
     unsigned got = 0;
-    if (w->first >= ports->count)
+    if (w->first >= own->count)
         w->first = 0;
-    for (unsigned i = 0; i < ports->count && got < NET_BURST; i++) {
+    for (unsigned i = 0; i < own->count && got < NET_BURST; i++) {
         unsigned at = w->first + i;
-        struct port *p = ports->port[at < ports->count ? at : at - ports->count];
-        if (CHI_UNLIKELY(!eth_enter_st(&p->eth, ETH_RX)))
+        struct port_queue *q = own->queue[at < own->count ? at : at - own->count];
+        const struct port *p = q->port;
+        if (CHI_UNLIKELY(!eth_enter_st(q->gate, ETH_RX)))
             continue;
         bool replied = false;
-        unsigned k = rte_eth_rx_burst(p->eth.id, 0, m, (uint16_t)(NET_BURST - got));
-        eth_leave_st(&p->eth, ETH_RX);
+        unsigned k = rte_eth_rx_burst(q->device, q->queue, m, (uint16_t)(NET_BURST - got));
+        eth_leave_st(q->gate, ETH_RX);
         if (CHI_UNLIKELY(p->impaired)) {
             k = impaired_pass_st(p->impaired, m, k, now_ns, m, NET_BURST - got);
             impair_count(&p->impaired->im.stats.sent, k);
@@ -69,12 +103,12 @@ unsigned net_rx_st(struct net *n, unsigned worker, uint64_t now_ns, struct net_p
         for (unsigned j = 0; j < k; j++) {
             if (j + 1 < k)
                 rte_prefetch0(rte_pktmbuf_mtod(m[j + 1], void *));
-            struct net_packet *one = input(w, p, m[j], now_ns, &replied);
+            struct net_packet *one = input(w, q, p->worker == worker, m[j], now_ns, &replied);
             if (one)
                 out[got++] = one;
         }
         if (CHI_UNLIKELY(replied))
-            port_flush_st(w, p);
+            port_flush_st(w, q);
     }
     w->first++;
     return got;

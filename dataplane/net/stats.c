@@ -37,6 +37,8 @@ int net_port_stats(const struct net *n, unsigned port, struct net_port_stats *ou
     out->interrupts = __atomic_load_n(&p->eth.interrupts, __ATOMIC_RELAXED);
     out->mtu = p->eth.mtu;
     out->worker = p->worker;
+    out->queues = p->eth.queues;
+    out->steering = n->workers == 1 ? "one worker" : steer_text(&p->steer);
     if (!p->closed && rte_eth_stats_get(p->eth.id, &s) == 0) {
         out->rx_packets = s.ipackets;
         out->tx_packets = s.opackets;

@@ -1,30 +1,30 @@
 #include "net/impl.h"
 
-void port_flush_st(struct net_worker *w, struct port *p)
+void port_flush_st(struct net_worker *w, struct port_queue *q)
 {
-    unsigned sent = 0, n = p->ntx;
+    unsigned sent = 0, n = q->ntx;
     if (!n)
         return;
-    if (CHI_LIKELY(eth_enter_st(&p->eth, ETH_TX))) {
-        sent = rte_eth_tx_burst(p->eth.id, 0, p->tx, (uint16_t)n);
+    if (CHI_LIKELY(eth_enter_st(q->gate, ETH_TX))) {
+        sent = rte_eth_tx_burst(q->device, q->queue, q->tx, (uint16_t)n);
         if (CHI_UNLIKELY(sent < n))
-            sent += rte_eth_tx_burst(p->eth.id, 0, p->tx + sent, (uint16_t)(n - sent));
-        eth_leave_st(&p->eth, ETH_TX);
+            sent += rte_eth_tx_burst(q->device, q->queue, q->tx + sent, (uint16_t)(n - sent));
+        eth_leave_st(q->gate, ETH_TX);
     }
     if (CHI_UNLIKELY(sent < n)) {
-        for (unsigned i = sent; i < n; i++)
-            arp_request_lost(&p->arp, rte_pktmbuf_mtod(p->tx[i], const uint8_t *), p->tx[i]->data_len);
+        for (unsigned i = sent; i < n; i++) /* requests are the owner's, and so is this table then */
+            arp_request_lost(&q->port->arp, rte_pktmbuf_mtod(q->tx[i], const uint8_t *), q->tx[i]->data_len);
         net_drop(w, CHI_DROP_TX_FULL, n - sent);
-        rte_pktmbuf_free_bulk(p->tx + sent, n - sent);
+        rte_pktmbuf_free_bulk(q->tx + sent, n - sent);
     }
-    p->ntx = 0;
+    q->ntx = 0;
 }
 
-void port_tx_st(struct net_worker *w, struct port *p, struct rte_mbuf *m)
+void port_tx_st(struct net_worker *w, struct port_queue *q, struct rte_mbuf *m)
 {
-    if (p->ntx == NET_BURST)
-        port_flush_st(w, p);
-    p->tx[p->ntx++] = m;
+    if (q->ntx == NET_BURST)
+        port_flush_st(w, q);
+    q->tx[q->ntx++] = m;
 }
 
 struct net_packet *net_packet_get_st(struct net *n, unsigned worker)
@@ -41,49 +41,60 @@ struct net_packet *net_packet_get_st(struct net *n, unsigned worker)
 
 static inline uint32_t tail_bytes(const struct rte_mbuf *m) { return CHI_LIKELY(m->nb_segs == 1) ? 0 : m->next->data_len; }
 
-static void ask(struct net_worker *w, struct port *p, uint32_t ip)
+static void ask(struct net_worker *w, struct port_queue *q, uint32_t ip)
 {
-    struct rte_mbuf *m = rte_pktmbuf_alloc(p->eth.pool);
+    struct rte_mbuf *m = rte_pktmbuf_alloc(q->port->eth.pool);
     if (!m)
         return; /* the next packet asks again */
-    arp_request(&p->arp, ip, rte_pktmbuf_mtod(m, uint8_t *));
+    arp_request(&q->port->arp, ip, rte_pktmbuf_mtod(m, uint8_t *));
     m->data_len = ARP_BYTES;
     m->pkt_len = ARP_BYTES;
-    port_tx_st(w, p, m);
+    port_tx_st(w, q, m);
 }
 
-void net_send_st(struct net *n, unsigned worker, unsigned worker_from, struct net_packet *packet, uint64_t now_ns)
+static int drop(struct net_worker *w, struct rte_mbuf *m, enum chi_drop reason)
+{
+    net_drop(w, reason, 1);
+    rte_pktmbuf_free(m);
+    return NET_SENT;
+}
+
+int net_send_st(struct net *n, unsigned worker, unsigned worker_from, struct net_packet *packet, uint64_t now_ns)
 {
     CHI_ASSERT(worker < n->workers && worker_from < n->workers && packet->length <= n->payload_max);
     struct net_worker *w = &n->worker[worker];
     struct rte_mbuf *m = mbuf_of(packet);
     struct port *p = net_port_for(n, packet->ip);
-    if (CHI_UNLIKELY(!p || p->worker != worker)) { /* the port that it was handed over for went, or is another worker's now */
-        net_drop(w, CHI_DROP_NO_ROUTE, 1);
-        rte_pktmbuf_free(m);
-        return;
-    }
-    bool must_ask;
-    const struct frame_head *h = arp_find(&p->arp, packet->ip, now_ns, &must_ask);
-    if (CHI_UNLIKELY(must_ask))
-        ask(w, p, packet->ip);
-    if (CHI_UNLIKELY(!h)) {
-        net_drop(w, CHI_DROP_NO_NEIGHBOUR, 1);
-        rte_pktmbuf_free(m);
-        return;
+    struct port_queue *q;
+    struct frame_head seen;
+    const struct frame_head *h = &seen;
+    if (CHI_LIKELY(p && p->worker == worker)) {
+        bool must_ask;
+        q = p->own;
+        h = arp_find(&p->arp, packet->ip, now_ns, &must_ask);
+        if (CHI_UNLIKELY(must_ask))
+            ask(w, q, packet->ip);
+        if (CHI_UNLIKELY(!h))
+            return drop(w, m, CHI_DROP_NO_NEIGHBOUR);
+    } else if (!p || worker != worker_from) { /* the port that it was handed over for went, or is another worker's now */
+        return drop(w, m, CHI_DROP_NO_ROUTE);
+    } else if (!(q = port_queue_of(p, worker)) || !atomic_load_explicit(&q->gate->open, memory_order_relaxed) ||
+               !arp_view_find(p->arp.view, packet->ip, now_ns, &seen)) {
+        return p->worker;
     }
     m->data_off = RTE_PKTMBUF_HEADROOM;
-    frame_head_write(h, rte_pktmbuf_mtod(m, uint8_t *), (uint16_t)(n->udp_port + worker_from), packet->port,
-                     packet->length, packet->ecn);
+    frame_head_write(h, rte_pktmbuf_mtod(m, uint8_t *), frame_source_port(n->udp_port, worker_from, packet->source),
+                     packet->port, packet->length, packet->ecn);
     m->pkt_len = FRAME_HEADERS + packet->length;
     m->data_len = (uint16_t)(m->pkt_len - tail_bytes(m));
-    port_tx_st(w, p, m);
+    port_tx_st(w, q, m);
+    return NET_SENT;
 }
 
 void net_flush_st(struct net *n, unsigned worker)
 {
     CHI_ASSERT(worker < n->workers);
-    const struct port_list *ports = &net_table(n)->of[worker];
-    for (unsigned i = 0; i < ports->count; i++)
-        port_flush_st(&n->worker[worker], ports->port[i]);
+    const struct queue_list *own = &net_table(n)->of[worker];
+    for (unsigned i = 0; i < own->count; i++)
+        port_flush_st(&n->worker[worker], own->queue[i]);
 }

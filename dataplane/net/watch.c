@@ -33,14 +33,36 @@ static void barrier_everywhere(void)
         atomic_thread_fence(memory_order_seq_cst);
 }
 
-/* Returns when the worker has left the port; pre: it will not come in again, or does no harm. */
+/* Returns when the workers have left the port; pre: they will not come in again, or do no harm. */
 static void wait_outside(struct eth *e)
 {
-    for (unsigned way = 0; way < ETH_WAYS; way++) {
-        uint32_t turn = atomic_load_explicit(&e->turn[way], memory_order_acquire);
-        while ((turn & 1) && atomic_load_explicit(&e->turn[way], memory_order_acquire) == turn)
+    for (unsigned at = 0; at < e->queues * (unsigned)ETH_WAYS; at++) {
+        _Atomic uint32_t *inside = &e->gate[at / ETH_WAYS].turn[at % ETH_WAYS];
+        uint32_t turn = atomic_load_explicit(inside, memory_order_acquire);
+        while ((turn & 1) && atomic_load_explicit(inside, memory_order_acquire) == turn)
             sched_yield();
     }
+}
+
+static void gates_shut(struct eth *e, unsigned from)
+{
+    for (unsigned q = from; q < e->queues; q++)
+        atomic_store_explicit(&e->gate[q].open, false, memory_order_relaxed);
+}
+
+/* The other side of a memif has that queue too. */
+static bool queue_connected(const struct eth *e, unsigned q)
+{
+    struct rte_eth_link link;
+    return rte_eth_link_get_nowait(e->id, &link) == 0 && link.link_status == RTE_ETH_LINK_UP &&
+           rte_intr_fd_get(e->ring[q][ETH_RX]) >= 0 && rte_intr_fd_get(e->ring[q][ETH_TX]) >= 0;
+}
+
+void watch_gates_open(struct eth *e)
+{
+    for (unsigned q = 0; q < e->queues; q++)
+        if (q == 0 || e->device.kind != DEVICE_MEMIF || queue_connected(e, q))
+            atomic_store_explicit(&e->gate[q].open, true, memory_order_release);
 }
 
 /* A memif client connects when it is started, and only then: so it is started again and again until its server is
@@ -48,7 +70,7 @@ static void wait_outside(struct eth *e)
 static void client_watch(struct eth *e)
 {
     struct rte_eth_link link = {0};
-    if (atomic_load_explicit(&e->open, memory_order_relaxed)) {
+    if (atomic_load_explicit(&e->gate[0].open, memory_order_relaxed)) {
         rte_eth_link_get_nowait(e->id, &link);
         if (link.link_status == RTE_ETH_LINK_UP) {
             e->was_up = true;
@@ -56,7 +78,7 @@ static void client_watch(struct eth *e)
         }
         if (!e->was_up && ++e->waits <= WAITS_MAX)
             return;
-        atomic_store_explicit(&e->open, false, memory_order_relaxed);
+        gates_shut(e, 0);
         barrier_everywhere();
         wait_outside(e);
     }
@@ -64,7 +86,7 @@ static void client_watch(struct eth *e)
     e->was_up = false;
     e->waits = 0;
     if (rte_eth_dev_start(e->id) == 0)
-        atomic_store_explicit(&e->open, true, memory_order_release);
+        watch_gates_open(e);
 }
 
 static void watch(void *arg)
@@ -74,6 +96,8 @@ static void watch(void *arg)
         struct eth *e = watched.ports[i];
         if (e->device.memif_client)
             client_watch(e);
+        if (e->device.kind == DEVICE_MEMIF && atomic_load_explicit(&e->gate[0].open, memory_order_relaxed))
+            watch_gates_open(e); /* queues beyond the first, that are there now */
         atomic_store_explicit(&e->up, eth_link_up(e), memory_order_relaxed);
     }
     pthread_mutex_unlock(&watched.lock);
@@ -226,6 +250,24 @@ __attribute__((visibility("default"))) int rte_intr_callback_register(const stru
     return rc;
 }
 
+static __thread struct rte_intr_handle *handle_made;
+
+struct rte_intr_handle *watch_handle_made(void)
+{
+    struct rte_intr_handle *h = handle_made;
+    handle_made = NULL;
+    return h;
+}
+
+/* Stands in front of the EAL's function of this name, for every driver in the process. */
+__attribute__((visibility("default"))) struct rte_intr_handle *rte_intr_instance_alloc(uint32_t flags)
+{
+    struct rte_intr_handle *(*next)(uint32_t);
+    *(void **)&next = dlsym(RTLD_NEXT, "rte_intr_instance_alloc");
+    CHI_ASSERT(next);
+    return handle_made = next(flags);
+}
+
 /* Stands in front of the EAL's function of this name, for every driver in the process.
  *
  * net_memif frees a connection's rings in the interrupt thread when the other side is gone, while the worker may be
@@ -241,8 +283,14 @@ __attribute__((visibility("default"))) int rte_intr_callback_unregister_pending(
     if (!next) /* the interrupt thread alone calls it */
         *(void **)&next = dlsym(RTLD_NEXT, "rte_intr_callback_unregister_pending");
     CHI_ASSERT(next);
-    barrier_everywhere();
     pthread_mutex_lock(&watched.lock);
+    for (unsigned i = 0; i < watched.n; i++) { /* the next connection may have fewer queues */
+        struct rte_eth_link link = {0};
+        struct eth *e = watched.ports[i];
+        if (e->device.kind == DEVICE_MEMIF && rte_eth_link_get_nowait(e->id, &link) == 0 && link.link_status != RTE_ETH_LINK_UP)
+            gates_shut(e, 1);
+    }
+    barrier_everywhere();
     for (unsigned i = 0; i < watched.n; i++)
         if (watched.ports[i]->device.kind == DEVICE_MEMIF)
             wait_outside(watched.ports[i]);

@@ -103,6 +103,12 @@ size_t wire_put_grant(uint8_t *p, const struct wire_grant *f)
     return GRANT_END;
 }
 
+size_t wire_put_port(uint8_t *p, uint8_t port)
+{
+    le32_put(p, WIRE_FRAME_PORT | (uint32_t)port << 8 * PORT_NUMBER);
+    return PORT_END;
+}
+
 size_t wire_put_pad(uint8_t *p, uint16_t length)
 {
     le32_put(p, WIRE_FRAME_PAD | (uint32_t)length << 8 * PAD_LENGTH);
@@ -236,6 +242,13 @@ static enum chi_drop get_pad(const uint8_t *p, size_t room, struct wire_pad *f, 
     return *size <= room ? CHI_DROP_NONE : CHI_DROP_FRAME_LENGTH;
 }
 
+static enum chi_drop get_port(const uint8_t *p, uint8_t *port, size_t *size)
+{
+    *port = p[PORT_NUMBER];
+    *size = PORT_END;
+    return le16_get(p + PORT_ZERO) ? CHI_DROP_RESERVED : CHI_DROP_NONE;
+}
+
 enum chi_drop wire_next_frame(struct wire_cursor *c, struct wire_frame *out)
 {
     static const uint8_t fixed[] = {
@@ -282,6 +295,9 @@ enum chi_drop wire_next_frame(struct wire_cursor *c, struct wire_frame *out)
         break;
     case WIRE_FRAME_PAD:
         d = get_pad(p, room, &out->pad, &size);
+        break;
+    case WIRE_FRAME_PORT:
+        d = get_port(p, &out->port, &size);
         break;
     case WIRE_FRAME_END:
         break;

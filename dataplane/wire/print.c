@@ -68,6 +68,7 @@ static void put_hello(struct text *t, const struct wire_hello *h)
     put_text(t, h->flags & WIRE_HELLO_REPLY_WANTED ? "\" reply_wanted" : "\"");
     put_text(t, h->flags & WIRE_HELLO_ECN ? " ecn" : "");
     put_text(t, h->flags & WIRE_HELLO_PAD ? " pad" : "");
+    put_text(t, h->flags & WIRE_HELLO_PORT ? " port" : "");
 }
 
 static void put_refuse(struct text *t, const struct wire_refuse *r)
@@ -135,6 +136,10 @@ static void put_frame(struct text *t, const struct wire_frame *f)
     case WIRE_FRAME_PAD:
         put_text(t, "PAD");
         put_field(t, "length", f->pad.length);
+        break;
+    case WIRE_FRAME_PORT:
+        put_text(t, "PORT");
+        put_field(t, "number", f->port);
         break;
     case WIRE_FRAME_END:
         break;

@@ -37,7 +37,8 @@ enum wire_kind {
     X(CLOSE, 6, 4)         \
     X(CANCEL, 7, 12)       \
     X(GRANT, 8, 24)        \
-    X(PAD, 9, 4)
+    X(PAD, 9, 4)           \
+    X(PORT, 10, 4)
 enum wire_frame_type {
     WIRE_FRAME_END = 0, /* wire_next_frame: no more */
 #define WIRE_FRAME_ENUM(name, number, bytes) WIRE_FRAME_##name = number,
@@ -60,8 +61,9 @@ struct wire_header {
     uint64_t number;  /* packet number, from 1, never reused in a session; 0 in HELLO and REFUSE */
 };
 
-/* ECN: the sender looks at the ECN bits of what comes, and tells in its headers.  PAD: it knows that frame. */
-enum { WIRE_HELLO_REPLY_WANTED = 1, WIRE_HELLO_ECN = 2, WIRE_HELLO_PAD = 4 };
+/* ECN: the sender looks at the ECN bits of what comes, and tells in its headers.  PAD, PORT: it knows
+ * that frame. */
+enum { WIRE_HELLO_REPLY_WANTED = 1, WIRE_HELLO_ECN = 2, WIRE_HELLO_PAD = 4, WIRE_HELLO_PORT = 8 };
 struct wire_hello {
     uint64_t incarnation;      /* of the sender: nanoseconds of its start, never 0 */
     uint64_t peer_incarnation; /* of the receiver as the sender knows it; 0: not yet */
@@ -148,6 +150,7 @@ struct wire_frame {
         struct wire_grant grant;
         struct wire_pad pad;
         uint8_t close_reason; /* enum wire_close */
+        uint8_t port;         /* which of its source ports the other side is to send from */
     };
 };
 enum wire_close { WIRE_CLOSE_SHUTDOWN = 1 };
@@ -189,6 +192,7 @@ size_t wire_put_ping(uint8_t *p);
 size_t wire_put_close(uint8_t *p, uint8_t reason);
 size_t wire_put_cancel(uint8_t *p, const struct wire_cancel *f);
 size_t wire_put_grant(uint8_t *p, const struct wire_grant *f);
+size_t wire_put_port(uint8_t *p, uint8_t port);
 size_t wire_put_pad(uint8_t *p, uint16_t length); /* with its bytes: 4 + length */
 
 /* Walks the frames of an opened DATA packet.  Begin with at = WIRE_HEADER_BYTES and end = header.length. */

@@ -28,15 +28,10 @@ static void packet_send(void *ctx, const struct xfer_addr *to, struct xfer_packe
     p->ip = to->ip;
     p->port = to->port;
     p->ecn = xp->ecn;
-    int owner = net_route(w->rt->net, to->ip);
-    if (owner < 0) {
-        w->drops[CHI_DROP_NO_ROUTE]++;
-        net_packet_free(p);
-    } else if ((uint32_t)owner == w->index) {
-        net_send_st(w->rt->net, w->index, w->index, p, w->rctx.now_ns);
-    } else {
+    p->source = xp->source;
+    int owner = net_send_st(w->rt->net, w->index, w->index, p, w->rctx.now_ns);
+    if (CHI_UNLIKELY(owner != NET_SENT))
         (void)worker_hand_over_st(w, (uint32_t)owner, RING_PACKET_OUT, p); /* full: dropped and counted there */
-    }
 }
 
 static void packet_put(void *ctx, struct xfer_packet *p)

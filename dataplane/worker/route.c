@@ -61,6 +61,7 @@ bool worker_hand_over_st(struct worker *w, uint32_t to, enum ring_kind kind, str
     struct ring_item it = {.kind = kind, .arg = w->index, .b = p};
     if (ring_try_put(rcu_dereference(w->rt->worker[to]->in[w->index]), &it)) {
         w->rung |= 1ULL << to;
+        w->stats.packets_handed++;
         return true;
     }
     w->drops[CHI_DROP_HANDOVER_FULL]++; /* a packet may be lost: the transport repeats it */
@@ -98,7 +99,7 @@ static void take_item(struct worker *w, const struct ring_item *it)
         packet_in(w, it->b);
         return;
     case RING_PACKET_OUT:
-        net_send_st(w->rt->net, w->index, it->arg, it->b, w->rctx.now_ns);
+        (void)net_send_st(w->rt->net, w->index, it->arg, it->b, w->rctx.now_ns); /* takes what was handed over */
         return;
     case RING_CALL:
         it->fn(w, it->b);

@@ -48,6 +48,7 @@ struct runtime_options {
     X(tasks_sent)                                                                                                      \
     X(tasks_ended)                                                                                                     \
     X(handovers)                                                                                                       \
+    X(packets_handed)                                                                                                  \
     X(overflows)
 struct worker_stats {
 #define WORKER_STAT_FIELD(name) uint64_t name;

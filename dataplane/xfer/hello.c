@@ -26,7 +26,7 @@ static void send_hello(struct xfer *x, const struct xfer_addr *to, uint32_t sess
         .packet_max = c->packet_max,
         .slots = c->slots,
         .credit = c->credit_bytes,
-        .flags = flags | WIRE_HELLO_ECN | WIRE_HELLO_PAD,
+        .flags = flags | WIRE_HELLO_ECN | WIRE_HELLO_PAD | WIRE_HELLO_PORT,
     };
     if (answered) {
         h.peer_incarnation = answered->incarnation;

@@ -103,6 +103,7 @@ void path_init(struct xfer_session *s, const struct wire_hello *h)
     bool ecn = h->flags & WIRE_HELLO_ECN;
     s->path = (struct path){.ecn_mask = ecn ? 3 : 0, .ecn = ecn ? XFER_ECT_0 : XFER_NOT_ECT, .most = most};
     s->path.probes = h->flags & WIRE_HELLO_PAD;
+    s->path.asks = h->flags & WIRE_HELLO_PORT;
     s->path.again_ns = s->path.look_ns = UINT64_MAX;
     s->packet_bytes = most;
     if (s->path.probes && proved < most)

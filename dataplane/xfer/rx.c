@@ -1,6 +1,8 @@
 /* rx.c - packets that come in. */
 #include "xfer_int.h"
 
+enum { QUIET = 1 << WIRE_FRAME_ACK | 1 << WIRE_FRAME_CLOSE | 1 << WIRE_FRAME_PORT }; /* frames that want no ack */
+
 static enum chi_drop rx_frame(struct xfer_session *s, const struct wire_frame *f, uint64_t now)
 {
     switch ((enum wire_frame_type)f->type) {
@@ -21,6 +23,9 @@ static enum chi_drop rx_frame(struct xfer_session *s, const struct wire_frame *f
         return in_cancel(s, &f->cancel);
     case WIRE_FRAME_GRANT:
         return out_grant(s, &f->grant);
+    case WIRE_FRAME_PORT:
+        s->source = f->port;
+        return CHI_DROP_NONE;
     case WIRE_FRAME_PING:
     case WIRE_FRAME_PAD:
     case WIRE_FRAME_END:
@@ -41,7 +46,7 @@ static enum chi_drop rx_frames(struct xfer_session *s, const uint8_t *p, size_t 
         if (readable && f.type == WIRE_FRAME_END)
             break;
         if (readable) {
-            *eliciting |= f.type != WIRE_FRAME_ACK && f.type != WIRE_FRAME_CLOSE;
+            *eliciting |= !(QUIET >> f.type & 1);
             d = rx_frame(s, &f, now);
         }
         if (d != CHI_DROP_NONE) {

@@ -106,7 +106,9 @@ static void clear(struct xfer_session *s, uint32_t out_slots)
     s->next_number = 1;
     s->largest_acked = s->eliciting_ns = s->loss_ns = s->floor = s->rx_largest = s->rx_largest_ns = s->ack_ns = 0;
     s->pto_count = s->ack_count = 0;
-    s->ack_due = s->close_due = s->ping_due = s->urgent = s->notices = false;
+    s->ack_due = s->close_due = s->ping_due = s->urgent = s->notices = s->wish_due = false;
+    s->source = s->wish = s->strays = 0;
+    s->wish_ns = s->x->now_ns;
 }
 
 /* The other sessions with the node were those of another life. */

@@ -123,6 +123,7 @@ static void seal_and_send(struct xfer_session *s, struct xfer_packet *p, const s
     p->tail_users = k->tail_users;
     if (k->tail_users)
         __atomic_fetch_add(k->tail_users, 1, __ATOMIC_RELAXED);
+    p->source = s->source;
     s->peer->stats.packets_tx++;
     s->peer->stats.bytes_tx += k->at;
     x->host.packet_send(x->host.ctx, &s->addr, p);
@@ -151,9 +152,11 @@ static enum tx_result session_tx(struct xfer_session *s, uint64_t now)
     k.end = CHI_UNLIKELY(s->ping_due) ? WIRE_PACKET_MIN : s->packet_bytes; /* a PING arrives where large packets do not */
     k.limit = k.end - k.at - XFER_ACK_ROOM;
     struct wire_ack ack;
-    bool acked = ack_fill(s, &ack, data ? XFER_ACK_BESIDE : WIRE_ACK_RANGES, now);
+    bool acked = ack_fill(s, &ack, (data ? XFER_ACK_BESIDE : WIRE_ACK_RANGES) - s->wish_due, now); /* a range is longer than a PORT */
     if (acked)
         k.at += (uint32_t)wire_put_ack(k.p + k.at, &ack);
+    if (CHI_UNLIKELY(s->wish_due))
+        k.at += port_put(s, k.p + k.at);
     if (s->close_due)
         k.at += (uint32_t)wire_put_close(k.p + k.at, WIRE_CLOSE_SHUTDOWN);
     else if (data)

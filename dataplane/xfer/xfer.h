@@ -22,7 +22,8 @@ struct xfer_packet {
     uint8_t *data;
     uint32_t cap;
     uint32_t length; /* set by xfer before packet_send, */
-    uint8_t ecn;     /* as this: enum xfer_ecn, for the IP header */
+    uint8_t ecn;     /* as this: enum xfer_ecn, for the IP header, */
+    uint8_t source;  /* and which of this endpoint's source ports; 0 until the other side asks for another one */
     uint32_t tail_length; /* and this: so many of `length` bytes, the last ones, are not at `data` but at */
     const uint8_t *tail;  /* which is a part of a region, and stays until the host says that */
     uint32_t *tail_users; /* it looks at it no more: it takes one off (release).  Any thread; also when the packet is lost */
@@ -187,6 +188,10 @@ void xfer_answer(struct xfer *x, struct xfer_in *in, const struct xfer_answer *a
  * of this call are drained and their bytes no longer needed.  Returns NONE, or why it was dropped (already counted); of a packet
  * that was taken in part the rest is counted, and NONE returned when there are events.  Drain in any case. */
 enum chi_drop xfer_rx(struct xfer *x, const struct xfer_addr *from, const uint8_t *p, size_t n, uint8_t ecn, uint64_t now);
+
+/* The packet that xfer_rx took just now came by the queue of another worker, which handed it over, and the choice of its source port
+ * may spare that: when it goes on, the peer is asked for another one. */
+void xfer_astray(struct xfer *x, const uint8_t *p, size_t n);
 
 /* The next event; false when there is none.  Drain after each xfer_rx and xfer_tick. */
 bool xfer_next_event(struct xfer *x, struct xfer_event *out);

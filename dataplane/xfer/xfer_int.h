@@ -174,7 +174,8 @@ struct path { /* what the network between does to packets: path.c */
     uint64_t said_number;
     struct path_counts taken; /* and as far as they were taken */
 
-    bool probes;         /* the peer understands PAD */
+    bool probes;         /* the peer understands PAD, */
+    bool asks;           /* and PORT */
     bool probe_due;
     uint8_t tries;       /* probes of probe_bytes that were lost */
     uint8_t vanished;    /* large packets lost since one arrived */
@@ -208,6 +209,14 @@ struct xfer_session { /* with one worker of a peer; live: both sides proved to k
     uint64_t peer_incarnation;
     uint64_t hello_ns; /* when offer_id went out last */
     uint32_t hellos;   /* how often */
+
+    /* which source port packets have (port.c) */
+    uint8_t source;      /* ours, as the peer wished last */
+    uint8_t wish;        /* its, as we wished last; also how often we did */
+    bool wish_due;
+    uint8_t strays;      /* packets that came by another worker's queue, of those since */
+    uint64_t strays_from; /* this number of the peer's packets */
+    uint64_t wish_ns;    /* when strays count again */
 
     /* sending */
     struct link fresh, again, bulk; /* flows: head not sent yet; head lost; segments left */
@@ -417,6 +426,9 @@ static inline void alive_heard(struct xfer_peer *p, uint64_t now)
 void alive_show(struct xfer_peer *p);
 void alive_down(struct xfer *x, struct xfer_peer *p);
 void alive_tick(struct xfer *x, struct xfer_peer *p, uint64_t now); /* at p->alive_ns */
+
+/* --- port.c */
+uint32_t port_put(struct xfer_session *s, uint8_t *p); /* the frame of the wish that is due; its length */
 
 /* --- path.c */
 void path_init(struct xfer_session *s, const struct wire_hello *h);

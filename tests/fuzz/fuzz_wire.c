@@ -46,6 +46,9 @@ static size_t write_frame(uint8_t *p, const struct wire_frame *f)
     case WIRE_FRAME_PAD:
         n = wire_put_pad(p, f->pad.length) - f->pad.length, bytes = f->pad.length, from = f->pad.bytes;
         break;
+    case WIRE_FRAME_PORT:
+        n = wire_put_port(p, f->port);
+        break;
     case WIRE_FRAME_END:
         break;
     }

@@ -147,7 +147,9 @@ static void make_data(struct endpoint *e, uint32_t from, uint8_t how)
         else if (type < 13 && room > WIRE_ACK_BYTES_MAX)
             n += put_ack(p + n, seen[e->node][from].number);
         else if (type == 13 && room > WIRE_BYTES_PING)
-            n += how & 0x40 && room > PAD ? wire_put_pad(p + n, PAD - WIRE_BYTES_PAD) : wire_put_ping(p + n);
+            n += how & 0x40 && room > PAD ? wire_put_pad(p + n, PAD - WIRE_BYTES_PAD) :
+                 how & 0x20                   ? wire_put_port(p + n, how) :
+                                                wire_put_ping(p + n);
         else if (type == 14 && room > WIRE_BYTES_CLOSE && how >= 0x80)
             n += wire_put_close(p + n, WIRE_CLOSE_SHUTDOWN);
         else

@@ -86,7 +86,7 @@ static json_t *call_mirror(void *ctx, json_t *params, struct rpc_error *err)
     return json_incref(params);
 }
 static const struct rpc_param mirror_params[] = {{"name", RPC_STRING, true, ""}, {"device", RPC_STRING, false, ""}, {"ip", RPC_STRING, false, ""},
-                                                 {"mtu", RPC_INTEGER, false, ""}, {"link", RPC_STRING, false, ""}, {"id", RPC_INTEGER, false, ""},
+                                                 {"mtu", RPC_INTEGER, false, ""}, {"queues", RPC_INTEGER, false, ""}, {"link", RPC_STRING, false, ""}, {"id", RPC_INTEGER, false, ""},
                                                  {0}};
 /* pool.list is not there: an older daemon. */
 static const struct rpc_method methods[] = {{"status", "", NULL, call_status},
@@ -291,6 +291,8 @@ static void chictl__names_the_nearest(void **state)
     assert_ran("port remove", 2, "", "'port remove' needs one more word: which name");
     assert_ran("port set p0 --id 4", 2, "", "'port set' has no option --id");
     assert_ran("status --name x", 2, "", "'status' has no option --name");
+    assert_ran("port set p0 --queues 2", 2, "", "'port set' has no option --queues");
+    assert_ran("port add p0 --queues two", 2, "", "--queues is 'two'; right is a number");
     assert_ran("port set p0 --mtu 1k", 2, "", "--mtu is '1k'; right is a number");
     assert_ran("peer add --id '' --name x --ip 10.0.0.1", 2, "", "--id is ''; right is a number");
     assert_ran("-t 0 status", 2, "", "--timeout is 0; right is");
@@ -300,8 +302,8 @@ static void chictl__names_the_nearest(void **state)
 static void chictl__sends_arguments_as_parameters(void **state)
 {
     (void)state;
-    assert_string_equal(chictl("port add p1 --device net_ring0,a=b --ip 10.1.0.1/24 --mtu 9000")->out,
-                        "name:   p1\ndevice: net_ring0,a=b\nip:     10.1.0.1/24\nmtu:    9000\n");
+    assert_string_equal(chictl("port add p1 --device net_ring0,a=b --ip 10.1.0.1/24 --mtu 9000 --queues 2")->out,
+                        "name:   p1\ndevice: net_ring0,a=b\nip:     10.1.0.1/24\nmtu:    9000\nqueues: 2\n");
     assert_string_equal(chictl("port set p1 --link down")->out, "name: p1\nlink: down\n");
     assert_string_equal(chictl("port --mtu 1500 set p1")->out, "name: p1\nmtu:  1500\n");
     assert_string_equal(chictl("port remove p1")->out, "name: p1\n");

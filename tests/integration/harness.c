@@ -44,7 +44,10 @@ int folder_teardown(void **state)
 
 static void write_port(FILE *f, uint32_t id, const struct node_options *o)
 {
-    fprintf(f, "ports:\n  - {name: p0, ip: 10.40.0.%u/24, mtu: %u, device: \"", id, o->mtu ? o->mtu : o->vhost ? 1500 : 9000);
+    fprintf(f, "ports:\n  - {name: p0, ip: 10.40.0.%u/24, mtu: %u, ", id, o->mtu ? o->mtu : o->vhost ? 1500 : 9000);
+    if (o->queues)
+        fprintf(f, "queues: %u, ", o->queues);
+    fprintf(f, "device: \"");
     if (o->device) {
         const char *letter = strstr(o->device, "%c");
         fprintf(f, "%.*s%c%s\"}\n", (int)(letter - o->device), o->device, id < o->peer ? 'a' : 'b', letter + 2);

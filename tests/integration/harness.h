@@ -45,6 +45,7 @@ struct node_options {
     bool vhost;             /* with a peer: net_vhost and net_virtio_user, which interrupt, in place of net_memif */
     const char *cores;      /* default: one worker on core (id - 1) modulo the machine's */
     uint32_t mtu;           /* default 9000 */
+    uint32_t queues;        /* of the port; default: not said */
     const char *memory;     /* size; default 256M */
     bool third;             /* its cluster has a node 3, which is not there */
     const char *device;     /* with a peer: in place of net_memif; "%c" becomes a for the lower id, b for the other one */

@@ -125,6 +125,8 @@ static void port__wrong_ones_are_refused_with_the_reason(void **state)
         {"port.add", "{\"name\":\"p2\",\"device\":\"net_ring0\",\"ip\":\"10.40.0.9/16\"}", "overlaps that of port p0"},
         {"port.add", "{\"name\":\"p2\",\"device\":\"net_ring0\",\"ip\":\"10.42.0.1/24\",\"mtu\":1400}", "laid out for"},
         {"port.add", "{\"name\":\"p2\",\"device\":\"net_ring0\",\"ip\":\"10.42.0.1/24\",\"mtu\":70000}", "mtu is '70000'; right is"},
+        {"port.add", "{\"name\":\"p2\",\"device\":\"net_ring0\",\"ip\":\"10.42.0.1/24\",\"queues\":0}", "queues is '0'; right is"},
+        {"port.add", "{\"name\":\"p2\",\"device\":\"net_ring0\",\"ip\":\"10.42.0.1/24\",\"queues\":2}", "queues: 2 is more than"},
         {"port.add", "{\"name\":\"p 2\",\"device\":\"net_ring0\",\"ip\":\"10.42.0.1/24\"}", "name is 'p 2'; right is"},
         {"port.add", "{\"name\":\"p2\",\"device\":\"\",\"ip\":\"10.42.0.1/24\"}", "device is ''; right is"},
         {"port.add", "{\"name\":\"p2\",\"device\":\"net_ring0\",\"ip\":\"10.42.0.0/24\"}", "ip is '10.42.0.0/24'; right is"},

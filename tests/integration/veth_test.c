@@ -72,6 +72,86 @@ static void daemons__talk_over_veth(void **state)
     daemons_talk("va", "vb");
 }
 
+/* Packets that the workers of both nodes handed to each other. */
+static uint64_t handed(const struct node node[2])
+{
+    uint64_t sum = 0;
+    for (int i = 0; i < 2; i++) {
+        json_t *list = node_call(&node[i], "worker.list"), *w;
+        size_t k;
+        json_array_foreach (list, k, w)
+            sum += (uint64_t)json_integer_value(json_object_get(w, "packets_handed"));
+        json_decref(list);
+    }
+    return sum;
+}
+
+static void pings(struct chi_client *c[2], unsigned count)
+{
+    for (uint64_t i = 0; i < count; i++) {
+        struct echo_ping t = ping_to(chi_physical(2), i);
+        chi_submit(c[i % 2], &t.task);
+        assert_int_equal(chi_wait(c[i % 2], &t.task, LONG), CHI_STATUS_OK);
+        assert_int_equal(t.value, i);
+    }
+}
+
+struct pair {
+    struct node node[2];
+    struct chi_client *client[2];
+};
+
+static bool nothing_handed(void *arg)
+{
+    struct pair *p = arg;
+    uint64_t before = handed(p->node);
+    pings(p->client, 200);
+    return handed(p->node) == before;
+}
+
+static bool answers(void *client)
+{
+    struct echo_ping t = ping_to(chi_physical(2), 1);
+    chi_submit(client, &t.task);
+    return chi_wait(client, &t.task, LONG) == CHI_STATUS_OK;
+}
+
+/* The kernel spreads packets over the workers' queues by a hash that nobody here knows, until their source ports suit it. */
+static void daemons__of_two_workers_talk_over_veth(void **state)
+{
+    struct pair p;
+    struct node *node = p.node;
+    (void)state;
+    if (sysconf(_SC_NPROCESSORS_ONLN) < 2)
+        skip();
+    for (uint32_t i = 0; i < 2; i++) {
+        node_configure(&node[i], i + 1, &(struct node_options){.peer = 2 - i, .cores = "0, 1",
+                                                           .limits = "task_timeout_ms: 60000, peer_silence_ms: 600000"});
+        use_veth(&node[i], i ? "vb" : "va");
+        node_start(&node[i]);
+        json_t *list = node_call(&node[i], "port.list"), *port = json_array_get(list, 0);
+        assert_int_equal(json_integer_value(json_object_get(port, "queues")), 2);
+        assert_string_equal(json_string_value(json_object_get(port, "steering")), "source port");
+        json_decref(list);
+    }
+    struct chi_client **c = p.client;
+    for (int i = 0; i < 2; i++) /* dealt to both workers */
+        c[i] = node_connect(&node[0]);
+    pings(c, 200);
+    for (uint64_t size = 0; size < 500000; size = size * 7 + 1)
+        for (int i = 0; i < 2; i++)
+            assert_int_equal(io_check(c[i], chi_physical(2), size, size, size), CHI_STATUS_OK);
+    until(nothing_handed, &p, "source ports by which nothing is handed over");
+    node_kill(&node[1]); /* its next life refuses what comes; no silence would tell before that the refusal found the source port's worker */
+    node_start(&node[1]);
+    for (int i = 0; i < 2; i++)
+        until(answers, c[i], "an answer of the next life");
+    chi_disconnect(c[0]);
+    chi_disconnect(c[1]);
+    assert_int_equal(node_stop(&node[0]), 0);
+    assert_int_equal(node_stop(&node[1]), 0);
+}
+
 static void daemons__talk_over_two_veths_with_chi_wire_between_them(void **state)
 {
     char log[160], out[4096];
@@ -221,6 +301,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(daemons__talk_over_veth),
+        cmocka_unit_test(daemons__of_two_workers_talk_over_veth),
         cmocka_unit_test(daemons__talk_over_two_veths_with_chi_wire_between_them),
         cmocka_unit_test(packets__foreign_and_damaged_ones_are_counted_by_reason),
         cmocka_unit_test(icmp__the_kernels_echo_is_answered),

@@ -71,7 +71,7 @@ static const char *const good[] = {
     "workers: {cores: [0], idle: busy}",                                            /* 2 */
     "memory: {hugepages: off, size: 128M}",                                         /* 3 */
     "ports:",                                                                       /* 4 */
-    "  - {name: p0, device: \"net_ring0\", ip: 10.40.0.1/24, mtu: 9000}",           /* 5 */
+    "  - {name: p0, device: \"net_ring0\", ip: 10.40.0.1/24, mtu: 9000, queues: 1}", /* 5 */
     "  - {name: p1, device: 'net_ring1', ip: 10.41.0.1/16}",                        /* 6 */
     "cluster:",                                                                     /* 7 */
     "  name: demo",                                                                 /* 8 */
@@ -118,6 +118,8 @@ static void config_load__fills_everything(void **state)
     assert_int_equal(c->ports[1].prefix, 16);
     assert_int_equal(c->ports[0].mtu, 9000);
     assert_int_equal(c->ports[1].mtu, 1500);
+    assert_int_equal(c->ports[0].queues, 1);
+    assert_int_equal(c->ports[1].queues, 0); /* as many as there can be */
     assert_string_equal(c->cluster.name, "demo");
     assert_int_equal(c->cluster.udp_port, 7441);
     assert_int_equal(c->cluster.peers_count, 2);
@@ -245,6 +247,12 @@ static const struct mistake mistakes[] = {
     {5, "  - {name: p0, device: net_ring0, ip: 10.40.0.1/24, mtu: 1279}",
      "ports[0].mtu is '1279'; right is a number from 1280 to 9600", 0},
     {5, "  - {name: p0, device: net_ring0, ip: 10.40.0.1/24, mtu: 9601}", "ports[0].mtu is '9601'", 0},
+    {5, "  - {name: p0, device: net_ring0, ip: 10.40.0.1/24, queues: 0}",
+     "ports[0].queues is '0'; right is a number from 1 to 64", 0},
+    {5, "  - {name: p0, device: net_ring0, ip: 10.40.0.1/24, queues: 65}", "ports[0].queues is '65'", 0},
+    {5, "  - {name: p0, device: net_ring0, ip: 10.40.0.1/24, queues: [1]}", "ports[0].queues is a list; right is a number", 0},
+    {5, "  - {name: p0, device: net_ring0, ip: 10.40.0.1/24, queues: 2}",
+     "ports[0].queues is 2, more than the 1 of workers.cores; each worker has one", 0},
     {8, "  name: 123456789012345678901234567890123", "cluster.name is '1", 0},
     {9, "  udp_port: 65536", "cluster.udp_port is '65536'", 0},
     {11, "    - {id: 2, name: beta, ip: 10.40.0.2/24}",

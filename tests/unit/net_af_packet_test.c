@@ -92,6 +92,8 @@ static void port_add__says_what_the_interface_lacks(void **state)
     assert_non_null(strstr(err, "framesz=2048"));
     assert_int_equal(port_add("net_af_packet0,iface=chi-d,framesz=10240,blocksz=16384", OUR_IP, MTU), -EINVAL);
     assert_non_null(strstr(err, "blocksz"));
+    assert_int_equal(port_add("net_af_packet0,iface=chi-d,qpairs=2", OUR_IP, MTU), -EINVAL); /* the node has one worker */
+    assert_non_null(strstr(err, "what comes in on all but 1 of them would be lost"));
 
     int rc = port_add(line, OUR_IP, MTU);
     if (rc)

@@ -245,6 +245,86 @@ static void arp_table__full_gives_up_strangers_first_and_the_most_silent_of_them
     assert_int_equal(second, 0);
 }
 
+/* --- what other workers see of it */
+
+static struct arp_view view;
+
+static bool sees(uint32_t ip, uint64_t now, struct frame_head *out)
+{
+    return arp_view_find(&view, ip, now, out);
+}
+
+static int setup_view(void **state)
+{
+    setup(state);
+    memset(&view, 0, sizeof view);
+    table.view = &view;
+    return 0;
+}
+
+static void arp_view__shows_who_is_known_and_wanted(void **state)
+{
+    (void)state;
+    struct frame_head h;
+    bool ask;
+    assert_false(sees(PEER, MS, &h));
+    takes(REQUEST, PEER, peer_mac, ME, MS);
+    assert_false(sees(PEER, MS, &h)); /* nobody sent to it: it may have to make room */
+    const struct frame_head *own = arp_find(&table, PEER, MS, &ask);
+    assert_true(sees(PEER, MS, &h));
+    assert_memory_equal(h.bytes, own->bytes, FRAME_HEADERS);
+    assert_int_equal(h.sum, own->sum);
+    assert_null(arp_find(&table, PEER + 1, MS, &ask)); /* the other order: sent to, then known */
+    assert_false(sees(PEER + 1, MS, &h));
+    takes(REPLY, PEER + 1, peer_mac, ME, 2 * MS);
+    assert_true(sees(PEER + 1, 2 * MS, &h));
+    assert_true(sees(PEER + 1, MS, &h)); /* by a worker whose turn began before */
+    assert_int_equal(be32_get(h.bytes + 30), PEER + 1);
+    assert_false(sees(PEER + 2, 2 * MS, &h));
+}
+
+static void arp_view__follows_a_new_address_and_ends_with_silence(void **state)
+{
+    (void)state;
+    static const uint8_t other_mac[6] = {2, 0, 0, 0, 0, 9};
+    struct frame_head h;
+    bool ask;
+    takes(REQUEST, PEER, peer_mac, ME, MS);
+    arp_find(&table, PEER, MS, &ask);
+    takes(REQUEST, PEER, other_mac, ME, 2 * MS);
+    assert_true(sees(PEER, 2 * MS, &h));
+    assert_memory_equal(h.bytes, other_mac, 6);
+    assert_true(sees(PEER, 2 * MS + ARP_REFRESH_NS - 1, &h));
+    assert_false(sees(PEER, 2 * MS + ARP_REFRESH_NS, &h)); /* the owner asks */
+    takes(REPLY, PEER, other_mac, ME, 3 * MS + ARP_REFRESH_NS);
+    assert_true(sees(PEER, 3 * MS + ARP_REFRESH_NS, &h));
+}
+
+/* Two that meet in one place: the later one is seen, and never the one under the other's name. */
+static void arp_view__of_two_in_one_place(void **state)
+{
+    (void)state;
+    struct frame_head h;
+    bool ask;
+    takes(REQUEST, PEER, peer_mac, ME, MS);
+    arp_find(&table, PEER, MS, &ask);
+    uint32_t other = PEER;
+    for (; sees(PEER, MS, &h); other++) {
+        assert_true(other < PEER + 60000);
+        if (other == PEER)
+            continue;
+        setup_view(NULL);
+        takes(REQUEST, PEER, peer_mac, ME, MS);
+        arp_find(&table, PEER, MS, &ask);
+        takes(REQUEST, other, peer_mac, ME, MS);
+        arp_find(&table, other, MS, &ask);
+    }
+    other--;
+    assert_true(sees(other, MS, &h));
+    assert_int_equal(be32_get(h.bytes + 30), other);
+    assert_true(knows(PEER, MS) && knows(other, MS)); /* the owner has both */
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -259,6 +339,9 @@ int main(void)
         cmocka_unit_test_setup(arp_table__full_of_strangers_has_room_for_who_is_sent_to, setup),
         cmocka_unit_test_setup(arp_table__full_of_the_absent_has_room_after_a_second, setup),
         cmocka_unit_test_setup(arp_table__full_gives_up_strangers_first_and_the_most_silent_of_them, setup),
+        cmocka_unit_test_setup(arp_view__shows_who_is_known_and_wanted, setup_view),
+        cmocka_unit_test_setup(arp_view__follows_a_new_address_and_ends_with_silence, setup_view),
+        cmocka_unit_test_setup(arp_view__of_two_in_one_place, setup_view),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

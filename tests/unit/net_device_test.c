@@ -39,7 +39,7 @@ static int group_teardown(void **state)
 static int prepare(const char *line, uint16_t mtu)
 {
     err[0] = 0;
-    return device_prepare(&d, line, 0x0a280001, mtu, false, err);
+    return device_prepare(&d, line, 0x0a280001, mtu, 1, false, err);
 }
 
 static void net_device_is_pci__forms(void **state)
@@ -142,7 +142,7 @@ static void device_prepare__memif_socket_in_the_way(void **state)
     int fd = listen_at(path); /* served */
     assert_true(prepare(line, 1500) < 0);
     assert_non_null(strstr(err, path));
-    assert_int_equal(device_prepare(&d, line, 1, 1500, true, err), 0); /* by a port of our own */
+    assert_int_equal(device_prepare(&d, line, 1, 1500, 1, true, err), 0); /* by a port of our own */
     close(fd);
     assert_int_equal(prepare(line, 1500), 0); /* left over */
     assert_int_equal(stat(path, &st), -1);
@@ -213,6 +213,13 @@ static void device_prepare__of_af_xdp_has_the_kernels_headroom(void **state)
     assert_true(d.room_bytes >= 3300 + 14 + 256);
     assert_int_equal(prepare("net_af_xdp0,iface=chi-b", 1500), 0);
     assert_int_equal(d.room_bytes, 2048);
+    /* net_af_packet in the same network: as many pairs of queues as are asked for, where the line does not say. */
+    assert_int_equal(prepare("net_af_packet0,iface=chi-b", 1500), 0);
+    assert_null(strstr(d.line, "qpairs"));
+    assert_int_equal(device_prepare(&d, "net_af_packet0,iface=chi-b", 0x0a280001, 1500, 3, false, err), 0);
+    assert_non_null(strstr(d.line, ",qpairs=3"));
+    assert_int_equal(device_prepare(&d, "net_af_packet0,iface=chi-b,qpairs=2", 0x0a280001, 1500, 3, false, err), 0);
+    assert_null(strstr(d.line, "qpairs=3"));
 }
 
 int main(void)

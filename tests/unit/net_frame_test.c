@@ -290,12 +290,29 @@ static void frame_check__udp_checksum(void **state)
 static void frame_check__udp_port(void **state)
 {
     (void)state;
-    static const uint16_t ports[] = {0, UDP_FIRST - 1, UDP_FIRST + WORKERS, 65535};
-    for (size_t i = 0; i < 4; i++) {
+    static const uint16_t ports[] = {0, UDP_FIRST - 1, UDP_FIRST + WORKERS, 65535, FRAME_SOURCE_FIRST, FRAME_SOURCE_FIRST + FRAME_SOURCE_STEP + WORKERS};
+    for (size_t i = 0; i < sizeof ports / sizeof ports[0]; i++) {
         struct bytes f = datagram(4);
         be16_put(f.b + UDP + 2, ports[i]);
         expect(&f, CHI_DROP_UDP_PORT);
     }
+}
+
+/* What comes to a source port is for the worker that sent from it. */
+static void frame_check__udp_port_of_a_source(void **state)
+{
+    (void)state;
+    for (unsigned source = 0; source < FRAME_SOURCES; source++)
+        for (unsigned w = 0; w < WORKERS; w++) {
+            struct bytes f = datagram(4);
+            struct frame_in in = {0};
+            be16_put(f.b + UDP + 2, frame_source_port(UDP_FIRST, w, (uint8_t)source));
+            assert_int_equal(check(&f, &in), CHI_DROP_NONE);
+            assert_int_equal(in.local_port, UDP_FIRST + w);
+        }
+    assert_int_equal(frame_source_port(UDP_FIRST, 0, 0), UDP_FIRST);
+    assert_int_equal(frame_source_port(UDP_FIRST, FRAME_SOURCE_STEP - 1, FRAME_SOURCES - 1), 65535);
+    assert_int_equal(frame_source_port(UDP_FIRST, FRAME_SOURCE_STEP, 1), UDP_FIRST + FRAME_SOURCE_STEP); /* it has no other */
 }
 
 static void frame_check__icmp_checksum(void **state)
@@ -361,6 +378,7 @@ int main(void)
         cmocka_unit_test(frame_check__udp_length),
         cmocka_unit_test(frame_check__udp_checksum),
         cmocka_unit_test(frame_check__udp_port),
+        cmocka_unit_test(frame_check__udp_port_of_a_source),
         cmocka_unit_test(frame_check__icmp_checksum),
         cmocka_unit_test(frame_echo_reply__answers_the_sender),
         cmocka_unit_test(frame_check__survives_any_bytes),

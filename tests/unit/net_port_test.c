@@ -56,7 +56,7 @@ static int group_setup(void **state)
     snprintf(line_client, sizeof line_client, "net_memif1,role=client,socket=%s/a.sock", folder);
     struct net_options o = {.name = "port test", .memory_bytes = 128 << 20, .workers = WORKERS, .udp_port = UDP_FIRST};
     struct net_port_options p0 = {.name = "p0", .device = line_server, .ip = ME, .prefix = 24, .mtu = MTU};
-    struct net_port_options p1 = {.name = "p1", .device = "net_ring0", .ip = RING_IP, .prefix = 24, .mtu = 1500};
+    struct net_port_options p1 = {.name = "p1", .device = "net_ring0", .ip = RING_IP, .prefix = 24, .mtu = 1500, .queues = 1};
     if (net_start(&o, &net, err) || net_port_add(net, &p0, err) != 0 || net_port_add(net, &p1, err) != 1 ||
         raw_open(line_client, PEER, PEER_MTU, 0, &far, err) || net_thread_attach()) {
         fprintf(stderr, "%s\n", err);

@@ -26,7 +26,7 @@ static uint32_t network_of(unsigned port)
 
 static int port_add(unsigned port, const char *device)
 {
-    struct net_port_options o = {.name = device, .device = device, .ip = network_of(port) + 1, .prefix = 24, .mtu = 1500};
+    struct net_port_options o = {.name = device, .device = device, .ip = network_of(port) + 1, .prefix = 24, .mtu = 1500, .queues = 1};
     int rc = net_port_add(net, &o, err);
     if (rc < 0)
         fprintf(stderr, "%s\n", err);

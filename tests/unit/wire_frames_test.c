@@ -274,7 +274,7 @@ static void wire_next_frame__unknown_type(void **state)
     uint8_t p[64] = {0};
     struct wire_frame f;
     for (unsigned type = 0; type < 256; type++) {
-        if (type >= WIRE_FRAME_TASK_IN && type <= WIRE_FRAME_PAD)
+        if (type >= WIRE_FRAME_TASK_IN && type <= WIRE_FRAME_PORT)
             continue;
         p[0] = (uint8_t)type;
         assert_int_equal(first_frame(p, sizeof p, &f), CHI_DROP_FRAME_TYPE);
@@ -326,6 +326,9 @@ static void wire_next_frame__grant_and_cancel(void **state)
     n = sample_frame(p, 11);
     assert_int_equal(first_frame(p, n, &f), CHI_DROP_NONE);
     assert_true(f.cancel.slot == 9 && f.cancel.generation == UINT32_MAX);
+    n = sample_frame(p, 14);
+    assert_int_equal(first_frame(p, n, &f), CHI_DROP_NONE);
+    assert_true(n == 4 && f.type == WIRE_FRAME_PORT && f.port == 200);
 }
 
 static void wire_next_frame__reserved_bytes(void **state)
@@ -334,7 +337,7 @@ static void wire_next_frame__reserved_bytes(void **state)
     /* sample, first reserved byte, how many; the lowest bit of the flags is taken */
     static const struct {
         unsigned which, at, bytes;
-    } zero[] = {{3, 18, 2}, {6, 13, 3}, {11, 1, 3}, {12, 2, 2}, {12, 12, 4}, {13, 1, 1}, {SAMPLE_TWO, 1, 3}};
+    } zero[] = {{3, 18, 2}, {6, 13, 3}, {11, 1, 3}, {12, 2, 2}, {12, 12, 4}, {13, 1, 1}, {14, 2, 2}, {SAMPLE_TWO, 1, 3}};
     uint8_t p[SAMPLE_MAX];
     struct wire_frame f;
     for (unsigned i = 0; i < sizeof zero / sizeof zero[0]; i++) {
@@ -397,7 +400,7 @@ static void wire_next_frame__many_in_a_packet(void **state)
         n += sample_frame(p + n, i);
     struct wire_cursor c = {p, WIRE_HEADER_BYTES, n};
     struct wire_frame f;
-    static const uint8_t want[] = {1, 1, 1, 2, 2, 2, 3, 3, 4, 4, 4, 7, 8, 9, 5, 6, WIRE_FRAME_END, WIRE_FRAME_END};
+    static const uint8_t want[] = {1, 1, 1, 2, 2, 2, 3, 3, 4, 4, 4, 7, 8, 9, 10, 5, 6, WIRE_FRAME_END, WIRE_FRAME_END};
     for (unsigned i = 0; i < sizeof want; i++) {
         assert_int_equal(wire_next_frame(&c, &f), CHI_DROP_NONE);
         assert_int_equal(f.type, want[i]);

@@ -34,19 +34,20 @@ static void wire_print__frames(void **state)
     n += sample_frame(p + n, 11);
     n += sample_frame(p + n, 12);
     n += sample_frame(p + n, 13);
+    n += sample_frame(p + n, 14);
     n += sample_frame(p + n, SAMPLE_TWO);
     data_header(p, n);
     assert_line(
         p, n,
-        "DATA version 1 length 367 crc c0ffee session 7 number 9: ACK 5-6 1-3 delay_ns 25; "
+        "DATA version 1 length 371 crc c0ffee session 7 number 9: ACK 5-6 1-3 delay_ns 25; "
         "TASK_OUT 5.6 status 0 form 9 inline 9 used 1 used 4294967296; SEGMENT 8.9 region 16 offset 4096 length 100; "
         "TASK_IN|WAITS 65535.4294967295 form 65536 inline 56; "
-        "CANCEL 9.4294967295; GRANT|AGAIN 3.4 bytes 1099511627776; PAD length 30; PING; CLOSE reason 1");
+        "CANCEL 9.4294967295; GRANT|AGAIN 3.4 bytes 1099511627776; PAD length 30; PORT number 200; PING; CLOSE reason 1");
     p[12] = 3;
     p[14] = 1;
     p[n - 1] = 1;
     p[WIRE_HEADER_BYTES] = 200;
-    assert_line(p, n, "DATA version 1 length 367 crc c0ffee session 7 number 9 capable 3 marked 1: bad: FRAME_TYPE at 24");
+    assert_line(p, n, "DATA version 1 length 371 crc c0ffee session 7 number 9 capable 3 marked 1: bad: FRAME_TYPE at 24");
 }
 
 static void wire_print__hello_and_refuse(void **state)
@@ -62,11 +63,11 @@ static void wire_print__hello_and_refuse(void **state)
                 "HELLO version 1 length 104 crc 0 node 7 incarnation 17 session 3735928559 peer_incarnation 0 "
                 "peer_session 16909060 worker 3 of 4 packet_max 8972 slots 4096 credit 65536 cluster \"d.mo\" reply_wanted");
     memcpy(h.cluster, " ~\"\x7f", 4);
-    h.flags = WIRE_HELLO_ECN | WIRE_HELLO_PAD;
+    h.flags = WIRE_HELLO_ECN | WIRE_HELLO_PAD | WIRE_HELLO_PORT;
     wire_put_hello(p, &h);
     assert_line(p, sizeof p,
                 "HELLO version 1 length 104 crc 0 node 7 incarnation 17 session 3735928559 peer_incarnation 0 "
-                "peer_session 16909060 worker 3 of 4 packet_max 8972 slots 4096 credit 65536 cluster \" ~..\" ecn pad");
+                "peer_session 16909060 worker 3 of 4 packet_max 8972 slots 4096 credit 65536 cluster \" ~..\" ecn pad port");
     p[70] = 1;
     assert_line(p, sizeof p, "HELLO version 1 length 104 crc 0 bad: RESERVED at 104");
     p[0] = 3;

@@ -47,7 +47,7 @@ static inline struct wire_hello sample_hello(void)
 }
 
 /* One frame with its bytes at p (SAMPLE_MAX of room); returns its length.  which: 0..SAMPLES-1. */
-enum { SAMPLES = 15, SAMPLE_TWO = 14 /* two frames */, SAMPLE_MAX = 1024 };
+enum { SAMPLES = 16, SAMPLE_TWO = 15 /* two frames */, SAMPLE_MAX = 1024 };
 static inline size_t sample_frame(uint8_t *p, unsigned which)
 {
     static const struct wire_task_in in_whole = {.slot = 1, .generation = 2, .form_length = 64, .inline_length = 64};
@@ -67,7 +67,7 @@ static inline size_t sample_frame(uint8_t *p, unsigned which)
     struct wire_ack ack_full = {.delay_ns = 7, .count = WIRE_ACK_RANGES};
     struct wire_task_out out_full = {
         .slot = 1, .generation = 1, .form_length = 500, .inline_length = 3, .regions = WIRE_REGIONS};
-    size_t n = which == 13 ? wire_put_pad(p, 30) : 0, bytes = 0;
+    size_t n = which == 13 ? wire_put_pad(p, 30) : which == 14 ? wire_put_port(p, 200) : 0, bytes = 0;
     switch (which) {
     case 0:
         n = wire_put_task_in(p, &in_whole), bytes = in_whole.inline_length;

@@ -93,7 +93,7 @@ static void frame__that_cannot_be_read_is_counted_by_reason(void **state)
     struct script s;
     script_live(&s);
     data_begin(&s);
-    data_bytes(&s, "\12\0\0\0", 4); /* the first that is none */
+    data_bytes(&s, "\13\0\0\0", 4); /* the first that is none */
     data(&s, CHI_DROP_FRAME_TYPE);
     data_begin(&s);
     data_bytes(&s, "\5\0\0", 3); /* a ping has four bytes */

@@ -31,7 +31,7 @@ static void hello__asked_is_live_only_after_the_echo(void **state)
     assert_int_equal(reply.peer_session, h.session);
     assert_int_equal(reply.peer_incarnation, h.incarnation);
     assert_int_equal(reply.incarnation, SCRIPT_OWN_LIFE);
-    assert_int_equal(reply.flags, WIRE_HELLO_REPLY_WANTED | WIRE_HELLO_ECN | WIRE_HELLO_PAD);
+    assert_int_equal(reply.flags, WIRE_HELLO_REPLY_WANTED | WIRE_HELLO_ECN | WIRE_HELLO_PAD | WIRE_HELLO_PORT);
     assert_int_equal(s.sent[0].to.ip, 2);
     assert_int_equal(s.sent[0].to.port, SCRIPT_PORT);
     script_no_event(&s);

@@ -29,7 +29,7 @@ struct script {
     void *memory;
     struct xfer_config config;
     uint64_t now;
-    struct { uint8_t *bytes; uint32_t length; uint8_t ecn; struct xfer_addr to; uint32_t *users; } sent[SCRIPT_SENT]; /* users: of its tail, or NULL */
+    struct { uint8_t *bytes; uint32_t length; uint8_t ecn, source; struct xfer_addr to; uint32_t *users; } sent[SCRIPT_SENT]; /* users: of its tail, or NULL */
     unsigned sent_count, taken;
     int packets_out, memory_out; /* that the endpoint holds */
     void *blocks[SCRIPT_BLOCKS]; /* memory_out of them */
@@ -76,6 +76,7 @@ SCRIPT void script_packet_send(void *ctx, const struct xfer_addr *to, struct xfe
     s->sent[s->sent_count].users = p->tail_users;
     if (p->tail_length)
         memcpy(p->data + p->length - p->tail_length, p->tail, p->tail_length);
+    s->sent[s->sent_count].source = p->source;
     s->sent[s->sent_count++].to = *to;
 }
 SCRIPT void *script_memory_get(void *ctx, uint64_t size)

@@ -11,7 +11,7 @@
 #include "control/nearest.h"
 #include "render.h"
 
-enum { DEVICE = 1, IP = 2, MTU = 4, LINK = 8, ID = 16, NAME = 32, VALUES = 6 };
+enum { DEVICE = 1, IP = 2, MTU = 4, LINK = 8, ID = 16, NAME = 32, QUEUES = 64, VALUES = 7 };
 enum { EXIT_REFUSED = 1, EXIT_USAGE = 2, EXIT_UNREACHABLE = 3, LINE_BYTES = 512 };
 #define DEFAULT_SOCKET "/run/chimaera/chimaera.sock"
 
@@ -24,7 +24,7 @@ static const struct command {
     {"status", "status", "the node, its cluster, how long it is up", NULL, NULL, 0},
     {"worker list", "worker.list", "each worker and its counters", NULL, NULL, 0},
     {"port list", "port.list", "each port and its counters", NULL, NULL, 0},
-    {"port add", "port.add", "NAME --device D --ip A/P [--mtu N]: opens a port", "name", NULL, DEVICE | IP | MTU},
+    {"port add", "port.add", "NAME --device D --ip A/P [--mtu N] [--queues N]: opens a port", "name", NULL, DEVICE | IP | MTU | QUEUES},
     {"port set", "port.set", "NAME [--link up|down] [--mtu N]: changes one", "name", NULL, LINK | MTU},
     {"port remove", "port.remove", "NAME: closes one", "name", NULL, 0},
     {"pool list", "pool.list", "each pool and its container here", NULL, NULL, 0},
@@ -44,7 +44,7 @@ enum { COMMANDS = sizeof(commands) / sizeof(commands[0]) };
 static const struct {
     const char *name;
     bool number;
-} values[VALUES] = {{"device", false}, {"ip", false}, {"mtu", true}, {"link", false}, {"id", true}, {"name", false}};
+} values[VALUES] = {{"device", false}, {"ip", false}, {"mtu", true}, {"link", false}, {"id", true}, {"name", false}, {"queues", true}};
 
 struct arguments {
     char *socket, *value[VALUES];
@@ -283,6 +283,7 @@ int main(int argc, char **argv)
         {"link", 0, POPT_ARG_STRING, &a.value[3], 0, "of a port", "up|down"},
         {"id", 0, POPT_ARG_STRING, &a.value[4], 0, "of a peer", "N"},
         {"name", 0, POPT_ARG_STRING, &a.value[5], 0, "of a peer", "X"},
+        {"queues", 0, POPT_ARG_STRING, &a.value[6], 0, "of a port, at most one a worker (as many as its driver offers)", "N"},
         {"version", 0, POPT_ARG_NONE, &a.version, 0, "print the version and end", NULL},
         {"help", 'h', POPT_ARG_NONE, &a.help, 0, "print this help and end", NULL},
         POPT_TABLEEND,
