@@ -8,6 +8,7 @@
 
 #include "net/eal.h"
 #include "net/eth.h"
+#include "net/fanout.h"
 #include "net/watch.h"
 
 enum {
@@ -57,7 +58,9 @@ static int probe(struct eth *e, char *err)
         memcpy(e->device.name, with_domain, sizeof with_domain);
     }
     eal_log_capture(true);
+    fanout_choose(e->device.kind == DEVICE_AF_PACKET);
     int rc = rte_dev_probe(e->device.line);
+    fanout_choose(false);
     if (rc == 0)
         rc = port_find(e) ? -ENODEV : 0;
     eal_log_capture(false);
