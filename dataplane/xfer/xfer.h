@@ -110,7 +110,7 @@ struct xfer_in {
     void *user;        /* the consumer's */
 };
 
-/* The answer's body: bytes that stay until XFER_ANSWERED, or a writer as above, which leaves the regions as they
+/* The answer's body: bytes that stay until XFER_ANSWERED, or a writer as above, of at most XFER_WRITER_MAX bytes, which leaves the regions as they
  * are; of one that finds no room nothing goes. */
 enum { XFER_ANSWER_SMALL = 128 };
 struct xfer_answer {

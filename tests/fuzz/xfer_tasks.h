@@ -109,7 +109,7 @@ static void answer(struct endpoint *e, struct job *j, uint8_t how)
     struct xfer_answer a = {.status = how & 0x80 ? CHI_STATUS_MODULE : CHI_STATUS_OK};
     j->body_length = lengths[how % 8];
     a.body_length = j->body_length;
-    if (how & 8)
+    if ((how & 8) && j->body_length <= XFER_WRITER_MAX)
         a.write = body_writer;
     else
         a.body = j->body = calloc(1, j->body_length + 1);
