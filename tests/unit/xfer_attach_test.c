@@ -30,6 +30,14 @@ static void send(struct script *s, struct xfer_out *m, struct chi_ar_region *r, 
     xfer_send(s->x, 2, m, s->now);
 }
 
+/* A live session, in which all of the region goes as a steady message. */
+static void begin(struct script *s, struct xfer_out *m, struct chi_ar_region *r)
+{
+    *r = (struct chi_ar_region){.ptr = region, .size = SIZE, .flags = CHI_WRITE};
+    live(s);
+    send(s, m, r, true);
+}
+
 static void let_go(uint32_t *users)
 {
     assert_true(*users > 0);
@@ -91,9 +99,8 @@ static void tail__of_one_packet_goes_first_and_of_all_when_it_came(void **state)
     (void)state;
     struct script s;
     struct xfer_out m;
-    struct chi_ar_region r = {.ptr = region, .size = SIZE, .flags = CHI_WRITE};
-    live(&s);
-    send(&s, &m, &r, true);
+    struct chi_ar_region r;
+    begin(&s, &m, &r);
     struct seen n = look(&s, false, false);
     assert_int_equal(n.tails, 1);
     assert_int_equal(n.packets, 4);
@@ -119,9 +126,8 @@ static void tail__that_never_arrives_is_tried_three_times(void **state)
     (void)state;
     struct script s;
     struct xfer_out m;
-    struct chi_ar_region r = {.ptr = region, .size = SIZE, .flags = CHI_WRITE};
-    live(&s);
-    send(&s, &m, &r, true);
+    struct chi_ar_region r;
+    begin(&s, &m, &r);
     unsigned tails = 0, quiet = 0;
     for (int i = 0; i < 2000 && quiet < 100; i++) {
         struct seen n = look(&s, true, false);
@@ -145,9 +151,8 @@ static void tail__is_proved_anew_when_many_in_a_row_are_lost(void **state)
     (void)state;
     struct script s;
     struct xfer_out m;
-    struct chi_ar_region r = {.ptr = region, .size = SIZE, .flags = CHI_WRITE};
-    live(&s);
-    send(&s, &m, &r, true);
+    struct chi_ar_region r;
+    begin(&s, &m, &r);
     assert_int_equal(look(&s, false, false).tails, 1);
     unsigned tails = 0, quiet = 0;
     for (int i = 0; i < 40000 && quiet < 1000; i++) {
@@ -184,9 +189,8 @@ static void origin__has_its_memory_when_no_packet_refers_to_it(void **state)
     for (int late = 0; late < 2; late++) {
         struct script s;
         struct xfer_out m;
-        struct chi_ar_region r = {.ptr = region, .size = SIZE, .flags = CHI_WRITE};
-        live(&s);
-        send(&s, &m, &r, true);
+        struct chi_ar_region r;
+        begin(&s, &m, &r);
         unsigned kept = look(&s, false, true).tails;
         assert_int_equal(kept, 1);
         uint32_t *users = &m.tails;
