@@ -12,8 +12,7 @@
 
 enum { SESSIONS_SHOWN = WORKERS_MAX };
 
-static json_t *number(uint64_t v) { return json_integer((json_int_t)v); }
-static json_t *sample(uint64_t ns) { return ns ? number(ns) : json_null(); } /* 0: none yet */
+static json_t *sample(uint64_t ns) { return ns ? json_number(ns) : json_null(); } /* 0: none yet */
 
 /* --- from all workers */
 
@@ -22,8 +21,8 @@ static json_t *sample(uint64_t ns) { return ns ? number(ns) : json_null(); } /* 
     X(packets_tx) X(packets_rx) X(bytes_tx) X(bytes_rx) X(acks_tx) X(acks_rx) X(retransmits) X(spurious) X(probes) X(cuts)     \
     X(marks_rx) X(marks_tx)                                                                                                   \
     X(pings) X(downs) X(moves) X(duplicates) X(tasks_out) X(tasks_in) X(answers_out) X(answers_in) X(segment_bytes_tx)                  \
-    X(attached_bytes_tx) X(segment_bytes_rx) X(grants_tx) X(grants_rx) X(calls_tx) X(calls_rx) X(cancels_tx) X(cancels_rx) X(window)                \
-    X(in_flight_bytes) X(in_flight) X(memory) X(memory_most) X(open_out) X(open_in) X(waiting_out) X(waiting_in) X(waiting_turn)
+    X(attached_bytes_tx) X(segment_bytes_rx) X(grants_tx) X(grants_rx) X(calls_tx) X(calls_rx) X(cancels_tx) X(cancels_rx)    \
+    X(window) X(in_flight_bytes) X(in_flight) X(memory) X(memory_most) X(open_out) X(open_in) X(waiting_out) X(waiting_in) X(waiting_turn)
 
 static void add_peer(struct xfer_peer_stats *sum, const struct xfer_peer_stats *s)
 {
@@ -79,12 +78,12 @@ static void read_peers(void *worker, void *arg)
 static json_t *list_entry(const struct peer *p, const struct xfer_peer_stats *s)
 {
     json_t *o = json_pack("{s:i, s:s, s:s, s:o, s:o, s:o}", "node", (int)p->id, "name", p->name, "state", state_name(p, s), "incarnation",
-                          number(s->incarnation), "srtt_ns", sample(s->srtt_ns), "rtt_min_ns", sample(s->rtt_min_ns));
-#define PEER_JSON(field) json_object_set_new(o, #field, number(s->field));
+                          json_number(s->incarnation), "srtt_ns", sample(s->srtt_ns), "rtt_min_ns", sample(s->rtt_min_ns));
+#define PEER_JSON(field) json_object_set_new(o, #field, json_number(s->field));
     PEER_SUM_LIST(PEER_JSON)
 #undef PEER_JSON
-    json_object_set_new(o, "packet_bytes", number(s->packet_bytes));
-    json_object_set_new(o, "drops", number(drops_of(s)));
+    json_object_set_new(o, "packet_bytes", json_number(s->packet_bytes));
+    json_object_set_new(o, "drops", json_number(drops_of(s)));
     return o;
 }
 
@@ -177,7 +176,7 @@ static void group(json_t *to, const char *name, const struct figure *f, size_t n
 {
     json_t *o = json_object();
     for (size_t i = 0; i < n; i++)
-        json_object_set_new(o, f[i].key, number(f[i].value));
+        json_object_set_new(o, f[i].key, json_number(f[i].value));
     json_object_set_new(to, name, o);
 }
 #define GROUP(to, name, figures) group(to, name, figures, sizeof figures / sizeof figures[0])
@@ -188,7 +187,8 @@ static void add_groups(json_t *o, const struct xfer_peer_stats *s)
                                   {"packet_bytes", s->packet_bytes}, {"marks_rx", s->marks_rx}, {"marks_tx", s->marks_tx}};
     const struct figure traffic[] = {{"packets_tx", s->packets_tx}, {"packets_rx", s->packets_rx}, {"bytes_tx", s->bytes_tx},
                                      {"bytes_rx", s->bytes_rx}, {"segment_bytes_tx", s->segment_bytes_tx},
-                                     {"segment_bytes_rx", s->segment_bytes_rx}, {"attached_bytes_tx", s->attached_bytes_tx}, {"acks_tx", s->acks_tx}, {"acks_rx", s->acks_rx}};
+                                     {"segment_bytes_rx", s->segment_bytes_rx}, {"attached_bytes_tx", s->attached_bytes_tx},
+                                     {"acks_tx", s->acks_tx}, {"acks_rx", s->acks_rx}};
     const struct figure loss[] = {{"retransmits", s->retransmits}, {"spurious", s->spurious}, {"duplicates", s->duplicates},
                                   {"probes", s->probes}, {"cuts", s->cuts}, {"pings", s->pings}, {"downs", s->downs},
                                   {"moves", s->moves}};
@@ -207,7 +207,7 @@ static void add_groups(json_t *o, const struct xfer_peer_stats *s)
     GROUP(o, "room", room);
     json_t *drops = json_object();
     for (int d = CHI_DROP_NONE + 1; d < CHI_DROP_COUNT; d++)
-        json_object_set_new(drops, chi_drop_name((enum chi_drop)d), number(s->drops[d]));
+        json_object_set_new(drops, chi_drop_name((enum chi_drop)d), json_number(s->drops[d]));
     json_object_set_new(o, "drops", drops);
 }
 
@@ -219,7 +219,7 @@ static void add_session(json_t *list, uint32_t worker, const struct xfer_session
                                {"unasked_bytes", s->unasked}, {"open_out", s->open_out}};
     json_t *o = json_pack("{s:i, s:i, s:b, s:b}", "worker", (int)worker, "peer_worker", (int)s->worker, "sends", s->sends, "paced", s->paced);
     for (size_t i = 0; i < sizeof f / sizeof f[0]; i++)
-        json_object_set_new(o, f[i].key, number(f[i].value));
+        json_object_set_new(o, f[i].key, json_number(f[i].value));
     json_array_append_new(list, o);
 }
 
@@ -231,7 +231,7 @@ static json_t *shown(const struct peer *p, const struct xfer_peer_stats *sum, js
         at += (size_t)snprintf(ip + at, sizeof ip - at, "%s%u.%u.%u.%u", i ? "," : "", p->ip[i] >> 24, p->ip[i] >> 16 & 255,
                                p->ip[i] >> 8 & 255, p->ip[i] & 255);
     json_t *o = json_pack("{s:i, s:s, s:s, s:s, s:o}", "node", (int)p->id, "name", p->name, "ip", ip, "state", state_name(p, sum), "incarnation",
-                          number(sum->incarnation));
+                          json_number(sum->incarnation));
     add_groups(o, sum);
     json_object_set_new(o, "sessions", sessions);
     return o;

@@ -61,8 +61,7 @@ struct wire_header {
     uint64_t number;  /* packet number, from 1, never reused in a session; 0 in HELLO and REFUSE */
 };
 
-/* ECN: the sender looks at the ECN bits of what comes, and tells in its headers.  PAD, PORT: it knows
- * that frame. */
+/* ECN: the sender looks at the ECN bits of what comes, and tells in its headers.  PAD, PORT: it knows that frame. */
 enum { WIRE_HELLO_REPLY_WANTED = 1, WIRE_HELLO_ECN = 2, WIRE_HELLO_PAD = 4, WIRE_HELLO_PORT = 8 };
 struct wire_hello {
     uint64_t incarnation;      /* of the sender: nanoseconds of its start, never 0 */

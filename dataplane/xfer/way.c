@@ -8,6 +8,8 @@
  * which leads, stays for a while when it has moved, or two that move at once would pass each other again and again. */
 #include "xfer_int.h"
 
+static const uint64_t WAY_HOLD_NS = 1000000000, WAY_HOLD_MAX_NS = 64000000000;
+
 static bool up(const struct xfer *x, const struct xfer_addr *a) { return !x->way_up || x->way_up(x->host.ctx, a); }
 
 void xfer_watch_ways(struct xfer *x, bool (*way_up)(void *ctx, const struct xfer_addr *a)) { x->way_up = way_up; }

@@ -1,7 +1,7 @@
 /* xfer_int.h - the transport's own records, and what its files offer each other.  PURE.
  *
  * Files, outermost first: xfer.c (api) layout.c (memory) rx.c tx.c (packets) hello.c control.c (outside of a session) peer.c way.c
- * session.c alive.c path.c attach.c msg_out.c msg_in.c grant.c (messages) flow.c (frames of a message) loss.c ack.c window.h cc.c sentmap.c place.c timers.c list.h.
+ * port.c session.c alive.c path.c attach.c msg_out.c msg_in.c grant.c (messages) flow.c (frames of a message) loss.c ack.c window.h cc.c sentmap.c place.c timers.c list.h.
  *
  * One record each: peer = a node; session = a peer's worker; out_slot = a message of ours that is out; msg_in = a message
  * of a peer's.  A frame that is in flight or lost names its message by slot and generation only, so that whatever ended in
@@ -361,7 +361,6 @@ void peer_tick(struct xfer *x, struct xfer_peer *p, uint64_t now);
 
 /* --- way.c: which of a peer's addresses packets go to */
 enum { WAY_TRIES = 3 };
-static const uint64_t WAY_HOLD_NS = 1000000000, WAY_HOLD_MAX_NS = 64000000000;
 void way_set(struct xfer *x, struct xfer_peer *p, const struct xfer_addr *ways, uint32_t n);
 /* True for an address of the peer's. */
 bool way_known(const struct xfer_peer *p, uint32_t ip);
