@@ -7,21 +7,12 @@ static uint8_t form[1024], bulk[200000], seen[9000];
 /* The handshake of a peer that takes LARGE packets; how long they are then. */
 static uint32_t meet(struct script *s)
 {
-    struct wire_hello h = script_hello(), reply;
-    struct xfer_event ev;
+    struct wire_hello h = script_hello();
     struct xfer_peer_stats st;
     s->taken = s->sent_count;
     h.packet_max = LARGE;
     h.flags |= WIRE_HELLO_PAD;
-    assert_int_equal(script_say_hello(s, &h), CHI_DROP_NONE);
-    script_take_hello(s, &reply);
-    h.flags = WIRE_HELLO_PAD;
-    h.peer_session = reply.session;
-    h.peer_incarnation = reply.incarnation;
-    assert_int_equal(script_say_hello(s, &h), CHI_DROP_NONE);
-    script_event(s, XFER_PEER_UP, &ev);
-    s->session = reply.session;
-    s->number = 0;
+    script_meet(s, h);
     xfer_stats(s->x, &st, 1);
     return st.packet_bytes;
 }
@@ -200,6 +191,27 @@ static void push_all(struct script *s, struct xfer_in *in, uint32_t first, uint3
         xfer_push(s->x, in, i, 20, s->now);
 }
 
+/* Four tasks, of which the first has one region to send back; and then what the others push takes all references. */
+static void tasks_crowd(struct script *s, uint64_t bytes, struct xfer_in *in[4])
+{
+    live_large(s, 4); /* 32 references, and one for each slot */
+    memset(seen, 0, sizeof seen);
+    in[0] = task_in(s, 0, bytes, 1);
+    for (uint32_t i = 1; i < 4; i++)
+        in[i] = task_in(s, i, 20, 16);
+    script_wait(s, MS);
+    s->taken = s->sent_count; /* ACKs */
+}
+static void pushes_crowd(struct script *s, struct xfer_in *in[4])
+{
+    push_all(s, in[1], 0, 16);
+    script_tx(s);
+    push_all(s, in[2], 0, 16);
+    push_all(s, in[3], 0, 16);
+    script_tx(s);
+    lose_all(s);
+}
+
 /* Packets are short from now on, a lost piece of what was pushed must be cut, and all references are in use: the flow goes back to it.
  * A push right after that goes on from there too. */
 static void push__goes_on_from_where_its_flow_went_back_to(void **state)
@@ -207,19 +219,11 @@ static void push__goes_on_from_where_its_flow_went_back_to(void **state)
     (void)state;
     enum { FIRST = 8500, ALL = 8600 };
     struct script s;
-    live_large(&s, 4); /* 32 references, and one for each slot */
-    memset(seen, 0, sizeof seen);
-    struct xfer_in *in[] = {task_in(&s, 0, ALL, 1), task_in(&s, 1, 20, 16), task_in(&s, 2, 20, 16), task_in(&s, 3, 20, 16)};
-    script_wait(&s, MS);
-    s.taken = s.sent_count; /* ACKs */
+    struct xfer_in *in[4];
+    tasks_crowd(&s, ALL, in);
     xfer_push(s.x, in[0], 0, FIRST, s.now);
     script_tx(&s);
-    push_all(&s, in[1], 0, 16);
-    script_tx(&s);
-    push_all(&s, in[2], 0, 16);
-    push_all(&s, in[3], 0, 16);
-    script_tx(&s);
-    lose_all(&s);
+    pushes_crowd(&s, in);
     xfer_tx(s.x, s.now, 1);
     xfer_push(s.x, in[0], 0, ALL, s.now);
     until_seen(&s, 1, ALL);
@@ -233,20 +237,12 @@ static void answer__goes_back_to_a_piece_that_cannot_be_cut(void **state)
     enum { ALL = 8500 };
     struct script s;
     struct xfer_event ev;
-    live_large(&s, 4);
-    memset(seen, 0, sizeof seen);
-    struct xfer_in *in[] = {task_in(&s, 0, ALL, 1), task_in(&s, 1, 20, 16), task_in(&s, 2, 20, 16), task_in(&s, 3, 20, 16)};
-    script_wait(&s, MS);
-    s.taken = s.sent_count;
+    struct xfer_in *in[4];
+    tasks_crowd(&s, ALL, in);
     in[0]->regions[0].used = ALL;
     xfer_answer(s.x, in[0], &(struct xfer_answer){.status = CHI_STATUS_OK}, s.now);
     script_tx(&s);
-    push_all(&s, in[1], 0, 16);
-    script_tx(&s);
-    push_all(&s, in[2], 0, 16);
-    push_all(&s, in[3], 0, 16);
-    script_tx(&s);
-    lose_all(&s);
+    pushes_crowd(&s, in);
     until_seen(&s, 1, ALL);
     for (int i = 0; i < 1000 && !xfer_next_event(s.x, &ev); i++) {
         take_small(&s, 1);

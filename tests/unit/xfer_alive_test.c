@@ -403,7 +403,7 @@ static void silence__ends_each_session_with_the_peer(void **state)
     (void)state;
     struct script s;
     struct xfer_event ev;
-    struct wire_hello h = script_hello(), reply;
+    struct wire_hello h = script_hello();
     uint32_t n = script_form(form, NULL, 0, 8);
     live(&s);
     for (uint16_t worker = 0; worker < 3; worker++) {
@@ -413,14 +413,7 @@ static void silence__ends_each_session_with_the_peer(void **state)
             h.worker = worker;
             h.session += worker;
             s.taken = s.sent_count;
-            assert_int_equal(script_say_hello(&s, &h), CHI_DROP_NONE);
-            script_take_hello(&s, &reply);
-            h.flags = 0;
-            h.peer_session = s.session = reply.session;
-            h.peer_incarnation = reply.incarnation;
-            assert_int_equal(script_say_hello(&s, &h), CHI_DROP_NONE);
-            script_event(&s, XFER_PEER_UP, &ev);
-            s.number = 0;
+            script_meet(&s, h);
         }
         data_begin(&s);
         data_task_in(&s, 0, 1, form, n, n);

@@ -6,18 +6,10 @@ static uint8_t form[256];
 /* A live session in which one message is open at once. */
 static void live(struct script *s)
 {
-    struct wire_hello h = script_hello(), reply;
-    struct xfer_event ev;
+    struct wire_hello h = script_hello();
     script_open(s);
     h.slots = 1;
-    assert_int_equal(script_say_hello(s, &h), CHI_DROP_NONE);
-    script_take_hello(s, &reply);
-    h.flags = 0;
-    h.peer_session = reply.session;
-    h.peer_incarnation = reply.incarnation;
-    assert_int_equal(script_say_hello(s, &h), CHI_DROP_NONE);
-    script_event(s, XFER_PEER_UP, &ev);
-    s->session = reply.session;
+    script_meet(s, h);
 }
 
 static void send_for(struct script *s, struct xfer_out *m, uint64_t ms)

@@ -154,30 +154,19 @@ static void hello__beyond_the_sessions_is_counted(void **state)
 {
     (void)state;
     struct script s;
-    struct wire_hello h = script_hello(), reply;
-    struct xfer_event ev;
+    struct wire_hello h = script_hello();
     uint8_t p[WIRE_HELLO_BYTES];
     script_open(&s);
     h.workers = 1000;
     for (uint16_t i = 0; i < 1 + 2 + 16; i++) { /* docs/LIMITS.md: its own, and as many as there are peers and 16 */
         h.worker = i;
         h.session = 100u + i;
-        h.peer_session = 0;
-        h.peer_incarnation = 0;
-        h.flags = WIRE_HELLO_REPLY_WANTED;
-        assert_int_equal(script_say_hello(&s, &h), CHI_DROP_NONE);
-        script_take_hello(&s, &reply);
-        h.flags = 0;
-        h.peer_session = reply.session;
-        h.peer_incarnation = reply.incarnation;
-        assert_int_equal(script_say_hello(&s, &h), CHI_DROP_NONE);
-        script_event(&s, XFER_PEER_UP, &ev);
+        script_meet(&s, h);
         script_no_event(&s);
     }
     h.worker = 500;
     h.session = 999;
-    h.peer_session = 0;
-    h.peer_incarnation = 0;
+    h.flags = 0;
     rx(&s, 2, p, a_hello(p, &h), CHI_DROP_NO_MEMORY);
     script_nothing_sent(&s);
     script_close(&s);

@@ -508,20 +508,12 @@ static void origin__sends_as_much_as_it_may(void **state)
     struct xfer_out m[MESSAGES];
     struct chi_ar_region r[MESSAGES];
     struct xfer_config c = config();
-    struct wire_hello h = script_hello(), reply;
-    struct xfer_event ev;
+    struct wire_hello h = script_hello();
     uint64_t bytes[MESSAGES];
     unsigned heads[MESSAGES], waits;
     script_open_with(&s, &c);
     h.credit = 2500;
-    assert_int_equal(script_say_hello(&s, &h), CHI_DROP_NONE);
-    script_take_hello(&s, &reply);
-    h.flags = 0;
-    h.peer_session = reply.session;
-    h.peer_incarnation = reply.incarnation;
-    assert_int_equal(script_say_hello(&s, &h), CHI_DROP_NONE);
-    s.session = reply.session;
-    script_event(&s, XFER_PEER_UP, &ev);
+    script_meet(&s, h);
 
     send_region(&s, &m[0], &r[0], 20000); /* 2000 unasked */
     send_region(&s, &m[1], &r[1], 400);   /* all of it */

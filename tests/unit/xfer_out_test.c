@@ -186,16 +186,10 @@ static void writer__of_the_promised_length_fits_into_a_packet_of_every_peer(void
     struct wire_header h;
     struct wire_frame f;
     struct form_region r[CHI_REGIONS_MAX];
-    struct wire_hello hello = script_hello(), reply;
+    struct wire_hello hello = script_hello();
     script_open(&s);
     hello.packet_max = WIRE_PACKET_MIN;
-    script_say_hello(&s, &hello);
-    script_take_hello(&s, &reply);
-    hello.flags = 0;
-    hello.peer_session = s.session = reply.session;
-    hello.peer_incarnation = reply.incarnation;
-    assert_int_equal(script_say_hello(&s, &hello), CHI_DROP_NONE);
-    script_event(&s, XFER_PEER_UP, &ev);
+    script_meet(&s, hello);
     for (int i = 0; i < CHI_REGIONS_MAX; i++)
         r[i] = (struct form_region){.size = 8, .flags = CHI_EXPOSE};
     uint32_t length = script_form(form, r, CHI_REGIONS_MAX, 10);

@@ -21,19 +21,10 @@ static struct xfer_config large(void)
 /* The handshake of a peer that takes LARGE packets and has these flags. */
 static void meet(struct script *s, uint8_t flags)
 {
-    struct wire_hello h = script_hello(), reply;
-    struct xfer_event ev;
+    struct wire_hello h = script_hello();
     h.packet_max = LARGE;
     h.flags |= flags;
-    assert_int_equal(script_say_hello(s, &h), CHI_DROP_NONE);
-    script_take_hello(s, &reply);
-    h.flags = flags;
-    h.peer_session = reply.session;
-    h.peer_incarnation = reply.incarnation;
-    assert_int_equal(script_say_hello(s, &h), CHI_DROP_NONE);
-    script_event(s, XFER_PEER_UP, &ev);
-    s->session = reply.session;
-    s->number = 0;
+    script_meet(s, h);
 }
 
 static void live(struct script *s, const struct xfer_config *c, uint8_t flags)

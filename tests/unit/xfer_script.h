@@ -238,22 +238,25 @@ SCRIPT void script_no_event(struct script *s)
     assert_false(xfer_next_event(s->x, &ev));
 }
 
-/* The peer begins the session and completes the handshake. */
-SCRIPT void script_handshake(struct script *s)
+/* A peer that says this begins the session and completes the handshake.  Returns the endpoint's answer. */
+SCRIPT struct wire_hello script_meet(struct script *s, struct wire_hello h)
 {
-    struct wire_hello h = script_hello(), reply;
+    struct wire_hello reply;
     struct xfer_event ev;
     assert_int_equal(script_say_hello(s, &h), CHI_DROP_NONE);
     script_take_hello(s, &reply);
     script_no_event(s);
-    h.flags = 0;
+    h.flags &= (uint8_t)~WIRE_HELLO_REPLY_WANTED;
     h.peer_session = reply.session;
     h.peer_incarnation = reply.incarnation;
     assert_int_equal(script_say_hello(s, &h), CHI_DROP_NONE);
     script_event(s, XFER_PEER_UP, &ev);
     s->session = reply.session;
     s->number = 0;
+    return reply;
 }
+
+SCRIPT void script_handshake(struct script *s) { script_meet(s, script_hello()); }
 
 SCRIPT void script_live(struct script *s)
 {
