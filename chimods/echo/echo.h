@@ -14,18 +14,19 @@ struct echo_ping {
 CHI_FIELDS(echo_ping_fields) = {CHI_INOUT(U64, struct echo_ping, value)};
 CHI_METHOD_VAR(echo_ping_method) = CHI_METHOD(ECHO_PING, struct echo_ping, echo_ping_fields);
 
-/* io: sums the bytes of `in`, fills `out` with byte i = (seed + i) & 255.  Both lengths are free, 0 too. */
+/* io: sums the bytes of `in` as they come, then fills `out` with byte i = (seed + i) & 255.  Both lengths are free, 0 too. */
 struct echo_io {
     struct chi_task task;
     uint64_t seed; /* IN */
     uint64_t sum;  /* OUT */
     struct chi_bulk in;
     struct chi_bulk out;
+    uint64_t done; /* of the target alone: bytes so far */
 };
 CHI_FIELDS(echo_io_fields) = {
     CHI_IN(U64, struct echo_io, seed),
     CHI_OUT(U64, struct echo_io, sum),
-    CHI_BULK_IN(struct echo_io, in),
+    CHI_BULK_IN_STREAM(struct echo_io, in),
     CHI_BULK_OUT(struct echo_io, out),
 };
 CHI_METHOD_VAR(echo_io_method) = CHI_METHOD(ECHO_IO, struct echo_io, echo_io_fields);

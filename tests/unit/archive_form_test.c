@@ -135,7 +135,7 @@ static void form_save__whole_task(void **state)
     struct form_head h;
     assert_int_equal(form_decode(p, length, &h), CHI_DROP_NONE);
     assert_true(h.method == ECHO_IO && h.schema == chi_method_hash(&echo_io_method) && h.query.value == 3);
-    assert_true(h.region[0].place == 8 && h.region[0].size == 16 && h.region[0].flags == CHI_WRITE);
+    assert_true(h.region[0].place == 8 && h.region[0].size == 16 && h.region[0].flags == (CHI_WRITE | CHI_STREAM));
     assert_true(h.region[1].place == 32 && h.region[1].size == 32 && h.region[1].flags == CHI_EXPOSE);
     assert_int_equal(p[80], 77);
     for (size_t cap = 0; cap < length; cap++) {
