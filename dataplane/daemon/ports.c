@@ -65,6 +65,8 @@ static json_t *port_json(unsigned i, const struct net_port_stats *s)
     };
     for (size_t k = 0; k < sizeof n / sizeof n[0]; k++)
         json_object_set_new(o, n[k].name, json_number(n[k].v));
+    if (s->why_down[0])
+        json_object_set_new(o, "why_down", json_string(s->why_down));
     return o;
 }
 
@@ -113,6 +115,9 @@ static void on_watch(evutil_socket_t fd, short what, void *arg)
     struct daemon *d = arg;
     (void)fd;
     (void)what;
+    char line[NET_ERROR_BYTES];
+    while (net_ports_complaint(d->net, line))
+        fprintf(stderr, "chimaerad: %s\n", line);
     if (!net_ports_watch(d->net) || settle(d))
         watch_again(d, false);
 }

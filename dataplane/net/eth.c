@@ -195,6 +195,7 @@ static int start(struct eth *e, char *err)
     eal_log_capture(false);
     e->was_up = false;
     e->waits = 0;
+    atomic_store_explicit(&e->served, rc == 0, memory_order_relaxed);
     if (rc && e->device.memif_client)
         rc = 0; /* nobody serves the socket yet: the watch calls again */
     else if (rc == 0)
@@ -306,6 +307,21 @@ bool eth_link_up(const struct eth *e)
     return atomic_load_explicit(&e->gate[0].open, memory_order_acquire) && rte_eth_link_get_nowait(e->id, &link) == 0 &&
            link.link_status == RTE_ETH_LINK_UP &&
            (!e->device.iface[0] || device_iface_link(e->device.iface, e->device.ifindex) == DEVICE_LINK_UP);
+}
+
+bool eth_down_why(const struct eth *e, char *why)
+{
+    const struct device *d = &e->device;
+    if (d->kind != DEVICE_MEMIF || atomic_load_explicit(&e->down, memory_order_relaxed) < DOWN_LONG)
+        return false;
+    if (!d->memif_client)
+        snprintf(why, DOWN_WHY_BYTES, "no client connects: it needs socket=, id= and secret= as here, and queues: %u at most", e->queues);
+    else if (!atomic_load_explicit(&e->served, memory_order_relaxed))
+        snprintf(why, DOWN_WHY_BYTES, "nobody serves %s: start the other end, with role=server", d->socket);
+    else
+        snprintf(why, DOWN_WHY_BYTES, "its server refuses it: it needs queues: %u at least, id= and secret= as here, and no other client",
+                 e->queues);
+    return true;
 }
 
 int eth_set_mtu(struct eth *e, uint16_t mtu, char *err)

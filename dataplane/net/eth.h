@@ -22,6 +22,7 @@
 #include "net/net.h"
 
 enum { WATCH_US = 50000, ETH_QUEUES_MAX = 64 };
+enum { DOWN_LONG = 60 /* rounds of the watch, beyond what a connection may take: there is a reason */, DOWN_WHY_BYTES = 192 };
 enum eth_way { ETH_RX, ETH_TX, ETH_WAYS };
 
 struct eth_gate {
@@ -36,6 +37,8 @@ struct eth {
     bool hashes;                        /* of several queues, each packet comes to one by a hash of its addresses and ports */
     bool interrupts;                    /* the driver was set up to interrupt; cleared when it turns out that it cannot */
     _Atomic bool up;                    /* its link, as the watch saw it last */
+    _Atomic bool served;                /* memif client: somebody listened when it called last */
+    _Atomic uint32_t down;              /* rounds of the watch without a link, up to DOWN_LONG */
     bool was_up;                        /* watch: the link has been up since the last start */
     uint16_t waits;                     /* watch: rounds since the last start without a link */
     uint16_t mtu;
@@ -65,6 +68,9 @@ void eth_close(struct eth *e);
 void eth_pool_free(struct eth *e);
 
 bool eth_link_up(const struct eth *e);
+/* True when the link of a memif stays down (DOWN_LONG): what that comes from and how to mend it, in why (DOWN_WHY_BYTES).  Net_memif
+ * tells nobody what the other side said when it hung up: the roles and numbers of both ends are named. */
+bool eth_down_why(const struct eth *e, char *why);
 /* Changes the MTU of an open port.  0, or -errno with a line in err. */
 CHI_MUST_CHECK int eth_set_mtu(struct eth *e, uint16_t mtu, char *err);
 /* True when its driver may keep packets that it was given to send, until it sends more. */

@@ -24,6 +24,7 @@ struct port {
     struct port *next;  /* control thread: among those that leave */
     bool off, lost;     /* control thread: in no table; by net_port_set_off; because its interface is gone */
     bool was_up;        /* control thread: net_ports_watch saw its link up */
+    bool complained;    /* control thread: net_ports_complaint said why it is down */
     bool closed, quiet; /* control thread, when it leaves: its device; its pool was found whole once */
     const char *copies; /* why it does not send bytes from where they lie; NULL: it does */
     uint32_t tried;     /* packets of attach_try that are out */

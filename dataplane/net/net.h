@@ -58,6 +58,8 @@ bool net_reclaim(struct net *n);
 /* Looks after ports: takes out one whose kernel interface is gone, and opens it again when there is one of that name.  Returns whether
  * a port or its link changed since the last call: net_reclaim may be due, and net_reaches says something else. */
 bool net_ports_watch(struct net *n);
+/* A line about a port whose link stays down: why, in line (NET_ERROR_BYTES).  True: once for each port, and again after it was up. */
+bool net_ports_complaint(struct net *n, char *line);
 /* The transport is made for net_payload_max now: ports that are added must carry it. */
 void net_payload_fix(struct net *n);
 /* Stops and closes all ports.  The EAL's memory goes with the process: it starts once in each.  NULL is allowed. */
@@ -133,6 +135,7 @@ uint16_t net_payload_max(const struct net *n);
 enum net_link { NET_LINK_DOWN, NET_LINK_UP, NET_LINK_OFF, NET_LINK_GONE }; /* OFF: by set_off; GONE: its interface */
 struct net_port_stats {
     char name[32], device[128], driver[32], mac[18], ip[20], choice[160], copies[96]; /* copies: why; "": it attaches */
+    char why_down[192]; /* and how to mend it; "": it is up, or was not down for long, or cannot be told */
     enum net_link link;
     bool interrupts; /* it wakes a sleeping worker */
     uint16_t mtu, worker, queues;

@@ -371,6 +371,21 @@ bool net_ports_watch(struct net *n)
     return changed;
 }
 
+bool net_ports_complaint(struct net *n, char *line)
+{
+    char why[DOWN_WHY_BYTES];
+    for (unsigned i = 0; i < n->ports.count; i++) {
+        struct port *p = n->ports.port[i];
+        bool had = p->complained;
+        p->complained = !p->off && eth_down_why(&p->eth, why);
+        if (p->complained && !had) {
+            snprintf(line, NET_ERROR_BYTES, "port %s: its link is down: %s", p->name, why);
+            return true;
+        }
+    }
+    return false;
+}
+
 void net_ports_close(struct net *n)
 {
     for (unsigned i = n->ports.count; i-- > 0;)

@@ -34,6 +34,8 @@ int net_port_stats(const struct net *n, unsigned port, struct net_port_stats *ou
     snprintf(out->choice, sizeof out->choice, "%s", p->eth.choice);
     snprintf(out->copies, sizeof out->copies, "%s", p->copies ? p->copies : "");
     out->link = link_of(p);
+    if (out->link == NET_LINK_DOWN)
+        eth_down_why(&p->eth, out->why_down);
     out->interrupts = __atomic_load_n(&p->eth.interrupts, __ATOMIC_RELAXED);
     out->mtu = p->eth.mtu;
     out->worker = p->worker;

@@ -85,8 +85,18 @@ static void client_watch(struct eth *e)
     rte_eth_dev_stop(e->id);
     e->was_up = false;
     e->waits = 0;
-    if (rte_eth_dev_start(e->id) == 0)
+    bool served = rte_eth_dev_start(e->id) == 0;
+    atomic_store_explicit(&e->served, served, memory_order_relaxed);
+    if (served)
         watch_gates_open(e);
+}
+
+static void link_watch(struct eth *e)
+{
+    bool up = eth_link_up(e);
+    uint32_t down = atomic_load_explicit(&e->down, memory_order_relaxed);
+    atomic_store_explicit(&e->up, up, memory_order_relaxed);
+    atomic_store_explicit(&e->down, up ? 0 : down < DOWN_LONG ? down + 1 : down, memory_order_relaxed);
 }
 
 static void watch(void *arg)
@@ -98,7 +108,7 @@ static void watch(void *arg)
             client_watch(e);
         if (e->device.kind == DEVICE_MEMIF && atomic_load_explicit(&e->gate[0].open, memory_order_relaxed))
             watch_gates_open(e); /* queues beyond the first, that are there now */
-        atomic_store_explicit(&e->up, eth_link_up(e), memory_order_relaxed);
+        link_watch(e);
     }
     pthread_mutex_unlock(&watched.lock);
     rte_eal_alarm_set(WATCH_US, watch, arg);

@@ -108,7 +108,7 @@ void show_log(const char *log)
         fclose(f);
 }
 
-static bool log_says(const struct node *n, const char *text)
+bool log_says(const struct node *n, const char *text)
 {
     char line[512];
     bool found = false;

@@ -76,6 +76,7 @@ void node_await(struct node *n);
 enum { NODE_GAVE_UP = -2 };
 int node_stop(struct node *n);
 int node_wait(struct node *n); /* the same, after something else made it stop */
+bool log_says(const struct node *n, const char *text); /* a line of its messages holds it */
 void node_kill(struct node *n); /* SIGKILL, and waits */
 
 /* Starts a program, with stderr in the file `log`, and waits for its first line, which must hold `ready`; fails the test with its

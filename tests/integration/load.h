@@ -112,3 +112,28 @@ LOAD void expect_link(const struct node *n, const char *port, const char *link)
     struct link_wait w = {n, port, link};
     until(has_link, &w, link);
 }
+
+/* In port.list: why the link is down; NULL: nothing is said. */
+struct why_wait {
+    const struct node *node;
+    const char *port, *says;
+};
+LOAD bool has_why(void *arg)
+{
+    const struct why_wait *w = arg;
+    json_t *list = node_call(w->node, "port.list"), *p;
+    bool holds = false;
+    size_t i;
+    json_array_foreach (list, i, p)
+        if (strcmp(json_string_value(json_object_get(p, "name")), w->port) == 0) {
+            const char *why = json_string_value(json_object_get(p, "why_down"));
+            holds = w->says ? why && strstr(why, w->says) : !why;
+        }
+    json_decref(list);
+    return holds;
+}
+LOAD void expect_why(const struct node *n, const char *port, const char *says)
+{
+    struct why_wait w = {n, port, says};
+    until(has_why, &w, says ? says : "nothing to say of its link");
+}

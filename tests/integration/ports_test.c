@@ -340,8 +340,10 @@ static void memif__whose_peer_is_killed_shows_it_and_comes_back(void **state)
         node_kill(dies);
         expect_link(stays, "p0", "down");
         expect_idle(stays->pid);
+        expect_why(stays, "p0", i ? "nobody serves" : "no client connects");
         node_start(dies);
         expect_link(stays, "p0", "up");
+        expect_why(stays, "p0", NULL);
         pair_stop(&one, &two);
     }
 }

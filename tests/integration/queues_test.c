@@ -2,7 +2,7 @@
  * fewer at the one end than at the other: what is handed over between workers. */
 #include <unistd.h>
 
-#include "harness.h"
+#include "load.h"
 
 static struct node one, two;
 static const int64_t LONG = INT64_C(60000000000);
@@ -121,12 +121,41 @@ static void queues__that_only_one_end_has_are_not_used(void **state)
     pair_stop(&one, &two);
 }
 
+static bool complains(void *node)
+{
+    return log_says(node, node == &one ? "chimaerad: port p0: its link is down: no client connects"
+                                       : "chimaerad: port p0: its link is down: its server refuses it");
+}
+
+/* A server refuses such a client, for ever: both ends, and their logs, say what is to be mended. */
+static void queues__that_a_memif_server_has_not_are_named(void **state)
+{
+    char params[320];
+    (void)state;
+    pair_start(&one, &two, &(struct node_options){.cores = "0, 1", .queues = 1},
+               &(struct node_options){.cores = "0, 1", .queues = 2, .memory = "512M"});
+    expect_why(&two, "p0", "its server refuses it: it needs queues: 2 at least");
+    expect_why(&one, "p0", "no client connects");
+    expect_why(&one, "p0", "queues: 1 at most");
+    until(complains, &two, "a line of the client's log");
+    until(complains, &one, "a line of the server's log");
+    json_decref(node_ask(&two, "port.remove", "{\"name\":\"p0\"}"));
+    snprintf(params, sizeof params,
+             "{\"name\":\"p0\",\"device\":\"net_memif0,role=client,id=0,socket=%s/memif.sock\",\"ip\":\"10.40.0.2/24\",\"mtu\":9000,\"queues\":1}",
+             test_dir);
+    json_decref(node_ask(&two, "port.add", params));
+    expect_link(&one, "p0", "up");
+    expect_why(&one, "p0", NULL);
+    pair_stop(&one, &two);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(queues__of_each_worker_hand_nothing_over),
         cmocka_unit_test(queue__of_one_worker_serves_both),
         cmocka_unit_test(queues__that_only_one_end_has_are_not_used),
+        cmocka_unit_test(queues__that_a_memif_server_has_not_are_named),
     };
     if (sysconf(_SC_NPROCESSORS_ONLN) < 2)
         return 77; /* a worker needs a core of its own: ctest counts it as skipped */
