@@ -160,15 +160,21 @@ void session_establish(struct xfer_session *s, const struct wire_hello *h, uint6
     session_wake(s);
 }
 
-/* Takes a message out of its slot, unsent, to wait again. */
-static void take_back(struct xfer_session *s, struct out_slot *o)
+/* Takes the messages that did not go out of their slots, to wait again: before those that came later, in their order. */
+static void take_back(struct xfer_session *s)
 {
-    struct xfer_out *m = o->m;
-    list_remove(&o->flow.link);
-    o->m = NULL;
-    s->peer->stats.tasks_out--;
-    s->peer->stats.open_out--;
-    peer_wait(s->peer, m, true);
+    for (struct link *l = s->fresh.prev, *before; l != &s->fresh; l = before) {
+        struct flow *f = LIST_ENTRY(l, struct flow, link);
+        before = l->prev;
+        if (f->answer)
+            continue;
+        struct out_slot *o = flow_out(f);
+        list_remove(l);
+        s->peer->stats.tasks_out--;
+        s->peer->stats.open_out--;
+        peer_wait(s->peer, o->m, true);
+        o->m = NULL;
+    }
 }
 
 void session_end(struct xfer_session *s, enum chi_status status)
@@ -182,15 +188,11 @@ void session_end(struct xfer_session *s, enum chi_status status)
     list_remove(&s->link);
     if (session_is_shared(s))
         list_push(&x->spare, &s->link);
-    for (uint32_t i = 0; i < x->config.slots; i++) {
-        struct out_slot *o = &s->out[i];
-        if (!o->m)
-            continue;
-        if (o->sent || status == CHI_STATUS_SHUTDOWN)
-            out_end(x, o->m, status, NULL, 0);
-        else
-            take_back(s, o);
-    }
+    if (status != CHI_STATUS_SHUTDOWN)
+        take_back(s);
+    for (uint32_t i = 0; i < x->config.slots; i++)
+        if (s->out[i].m)
+            out_end(x, s->out[i].m, status, NULL, 0);
     for (uint32_t i = 0; i < x->config.slots; i++) {
         in_forget(s, &s->in[i]);
         list_remove(&s->out[i].flow.link);

@@ -304,24 +304,28 @@ static void close__lets_what_was_not_sent_wait_for_the_next_life(void **state)
     script_close(&s);
 }
 
-/* It had its slot already: who came later does not overtake it. */
-static void close__lets_what_was_not_sent_go_first(void **state)
+/* Three had their slots already, the latest the lowest: nobody overtakes. */
+static void close__lets_what_was_not_sent_go_first_and_in_order(void **state)
 {
     (void)state;
+    enum { COUNT = 5 };
     struct script s;
-    struct xfer_out m[3];
+    struct xfer_out m[COUNT];
     struct wire_hello h = script_hello(), reply;
     struct xfer_event ev;
     struct wire_header header;
     struct wire_frame f;
-    h.slots = 1;
+    h.slots = 3;
     live_as(&s, &h);
     s.no_packet = true;
-    for (uint32_t i = 0; i < 3; i++) {
-        m[i] = (struct xfer_out){.form = small_form, .deadline_ns = s.now + 1000 * MS};
+    for (uint32_t i = 0; i < COUNT; i++) {
+        m[i] = (struct xfer_out){.form = small_form, .deadline_ns = s.now + (i ? 1000 : 1) * MS};
         m[i].form_length = script_form(small_form, NULL, 0, 8) + i;
         xfer_send(s.x, 2, &m[i], s.now);
     }
+    script_wait(&s, 3 * MS);
+    script_event(&s, XFER_DONE, &ev);
+    assert_ptr_equal(ev.out, &m[0]); /* who waits takes its slot */
     data_begin(&s);
     s.at += wire_put_close(s.packet + s.at, WIRE_CLOSE_SHUTDOWN);
     assert_int_equal(data_end(&s), CHI_DROP_NONE);
@@ -330,13 +334,16 @@ static void close__lets_what_was_not_sent_go_first(void **state)
     script_tx(&s);
     script_take_hello(&s, &reply);
     h.flags = 0;
+    h.slots = 4;
     h.peer_session = reply.session;
     h.peer_incarnation = reply.incarnation;
     assert_int_equal(script_say_hello(&s, &h), CHI_DROP_NONE);
     script_event(&s, XFER_PEER_UP, &ev);
     struct wire_cursor c = script_take_data(&s, &header);
-    assert_int_equal(script_frame(&c, &f), WIRE_FRAME_TASK_IN);
-    assert_int_equal(f.task_in.form_length, m[0].form_length);
+    for (uint32_t i = 1; i < COUNT; i++) {
+        assert_int_equal(script_frame(&c, &f), WIRE_FRAME_TASK_IN);
+        assert_int_equal(f.task_in.form_length, m[i].form_length);
+    }
     script_close(&s);
 }
 
@@ -405,7 +412,7 @@ int main(void)
         cmocka_unit_test(restart__ends_the_sessions_of_all_workers),
         cmocka_unit_test(session__of_a_worker_that_is_no_counterpart_is_not_sent_in),
         cmocka_unit_test(close__lets_what_was_not_sent_wait_for_the_next_life),
-        cmocka_unit_test(close__lets_what_was_not_sent_go_first),
+        cmocka_unit_test(close__lets_what_was_not_sent_go_first_and_in_order),
         cmocka_unit_test(hello__is_said_at_once_after_a_session),
         cmocka_unit_test(shutdown__answers_no_hello),
     };
