@@ -12,7 +12,9 @@
 /* A run of the segment's bulk memory.  Blocks lie in a list by offset and cover it without gaps. */
 struct block {
     struct block *prev, *next;
+    struct block *left, *right; /* in the tree */
     uint64_t offset, size; /* from the segment's start; a multiple of 64 */
+    uint64_t best;         /* size of the largest free one of those from here on down the tree */
     bool used;
 };
 
@@ -41,7 +43,7 @@ struct chi_client {
     uint64_t checked_ns; /* when the control socket was looked at */
     uint8_t *base;
     uint64_t size, bulk_offset, bulk_bytes;
-    struct block *first, *last;
+    struct block *first, *tree;
     int control, worker_event, client_event;
 };
 
@@ -56,7 +58,7 @@ CHI_MUST_CHECK int segment_map(struct chi_client *c, int memfd, uint64_t size, c
 /* bulk.c */
 CHI_MUST_CHECK int bulk_init(struct chi_client *c); /* 0 or -ENOMEM */
 void bulk_fini(struct chi_client *c);
-/* A block from the lower or the upper end; NULL when there is none.  First fit; O(blocks). */
+/* A block from the lower or the upper end; NULL when there is none.  First fit; O(log(blocks)). */
 struct block *bulk_try_take(struct chi_client *c, uint64_t size, bool upper);
 void bulk_give(struct chi_client *c, struct block *b);
 

@@ -29,7 +29,7 @@ CHI_API CHI_MUST_CHECK int chi_connect(const char *socket_path, const struct chi
 CHI_API void chi_disconnect(struct chi_client *c);
 
 /* Memory of the segment for bulk regions, 64-byte aligned; NULL when the segment is full.  chi_bulk_free takes what
- * chi_bulk_alloc gave, or NULL; not while a task that names it is out. */
+ * chi_bulk_alloc gave, or NULL; not while a task that names it is out.  Of the n that are not free, either is O(log(n)). */
 CHI_API void *chi_bulk_alloc(struct chi_client *c, uint64_t size);
 CHI_API void chi_bulk_free(struct chi_client *c, void *p);
 
