@@ -38,7 +38,7 @@ static unsigned take_events(struct worker *w)
             worker_answered_st(w, ev.in);
             break;
         case XFER_CANCELLED:
-            worker_cancelled_st(w, ev.in);
+            worker_cancelled_st(w, ev.in, ev.status);
             break;
         case XFER_MORE:
             worker_more_st(w, ev.in);

@@ -36,7 +36,7 @@ struct task {
     uint32_t node; /* AWAY: where to */
     uint32_t form_length;
     uint8_t nregions, origin, state, size_class;
-    bool cancelled; /* atomic: its origin waits no longer; not run if it has not begun */
+    uint8_t cancelled; /* atomic: why its origin waits no longer (enum chi_status); not run if it has not begun.  0: it waits */
     union {
         struct { struct ipc_channel *channel; struct ipc_request request; } client;
         struct { chi_done_fn done; void *arg; } module;

@@ -167,13 +167,14 @@ unsigned ended_callbacks(struct worker *w)
     return n;
 }
 
-void worker_cancelled_st(struct worker *w, struct xfer_in *in)
+void worker_cancelled_st(struct worker *w, struct xfer_in *in, enum chi_status why)
 {
     struct task *t = in->user;
     CHI_ASSERT(w == worker_current());
     if (!t)
         return;
-    __atomic_store_n(&t->cancelled, true, __ATOMIC_RELAXED); /* it may be on another worker's lane */
+    CHI_ASSERT(why != CHI_STATUS_OK);
+    __atomic_store_n(&t->cancelled, (uint8_t)why, __ATOMIC_RELAXED); /* it may be on another worker's lane */
     stream_cancelled(w, t);
 }
 

@@ -30,8 +30,8 @@ static unsigned run_each(struct worker *w, struct chi_lane *lane)
         bool regions = t->nregions;
         CHI_ASSERT(t->state == TASK_QUEUED);
         t->state = TASK_RUNNING;
-        enum chi_status st = CHI_STATUS_DEADLINE;
-        if (CHI_LIKELY(!__atomic_load_n(&t->cancelled, __ATOMIC_RELAXED)))
+        enum chi_status st = (enum chi_status)__atomic_load_n(&t->cancelled, __ATOMIC_RELAXED);
+        if (CHI_LIKELY(!st))
             st = lane->container->ops->run(lane->container, task_public(t), &w->rctx);
         if (st != CHI_STATUS_PENDING)
             chi_complete(&w->rctx, task_public(t), st);

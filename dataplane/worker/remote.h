@@ -12,8 +12,8 @@ void worker_send_away_st(struct worker *w, struct task *t);
 /* A task that was away ended: body is the serialised answer, borrowed. */
 void worker_returned_st(struct worker *w, struct task *t, enum chi_status status, const uint8_t *body, uint32_t length);
 
-/* The origin of a task that came in waits no longer: it is not run if it has not begun. */
-void worker_cancelled_st(struct worker *w, struct xfer_in *in);
+/* The origin of a task that came in waits no longer, for this reason: it is not run if it has not begun. */
+void worker_cancelled_st(struct worker *w, struct xfer_in *in, enum chi_status why);
 
 /* More is there of a region that streams, of a task that came in. */
 void worker_more_st(struct worker *w, struct xfer_in *in);

@@ -84,7 +84,7 @@ void chi_bulk_wait(struct chi_rctx *r, struct chi_task *task, const struct chi_b
 void stream_call_back(struct worker *w, struct task *t)
 {
     struct chi_task *pub = task_public(t);
-    enum chi_status st = is_enough(w, t) ? CHI_STATUS_OK : CHI_STATUS_DEADLINE;
+    enum chi_status st = is_enough(w, t) ? CHI_STATUS_OK : (enum chi_status)__atomic_load_n(&t->cancelled, __ATOMIC_RELAXED);
     t->state = TASK_RUNNING;
     st = t->wait.fn(t->container, pub, &w->rctx, st);
     if (st != CHI_STATUS_PENDING)

@@ -72,8 +72,9 @@ __attribute__((noinline, cold)) static void early_end(struct xfer *x, struct msg
     list_remove(&in->link);
 }
 
-void in_orphan(struct msg_in *in, struct xfer *x)
+void in_orphan(struct msg_in *in, struct xfer *x, enum chi_status why)
 {
+    in->why = (uint8_t)why;
     grant_end(in);
     in->session->in[in->slot].in = NULL;
     in->session = NULL;
@@ -175,7 +176,7 @@ void in_tick(struct xfer *x, uint64_t now)
             in->stamp_ns = now;
             list_to_tail(&x->idle, &in->link);
         } else {
-            in_orphan(in, x);
+            in_orphan(in, x, CHI_STATUS_DEADLINE);
         }
     }
 }
@@ -368,7 +369,7 @@ static enum chi_drop repeated(struct xfer *x, struct msg_in *in, const struct wi
     return CHI_DROP_NONE;
 }
 
-void in_forget(struct xfer_session *s, struct in_slot *slot)
+void in_forget(struct xfer_session *s, struct in_slot *slot, enum chi_status why)
 {
     room_wait_end(slot);
     struct msg_in *in = slot->in;
@@ -376,7 +377,7 @@ void in_forget(struct xfer_session *s, struct in_slot *slot)
         return;
     struct xfer *x = s->x;
     bool unseen = in->state == IN_QUEUED, running = in->state == IN_RUNNING && !in->internal;
-    in_orphan(in, x);
+    in_orphan(in, x, why);
     if (unseen) {
         list_remove(&in->link);
         in->peer->stats.tasks_in--;
@@ -405,7 +406,7 @@ enum chi_drop in_task(struct xfer_session *s, const struct wire_task_in *f, uint
     if (form_regions(f->bytes, f->inline_length, &head) != CHI_DROP_NONE)
         return CHI_DROP_FORM;
     if (newer > 0)
-        in_forget(s, slot); /* its origin ended it, or the slot would not be in use again */
+        in_forget(s, slot, CHI_STATUS_DEADLINE); /* its origin ended it, or the slot would not be in use again */
     slot->generation = f->generation;
     uint64_t needs = needs_of(f, &head);
     bool too_big = is_too_big(s->x, f, &head, needs);
@@ -426,7 +427,7 @@ enum chi_drop in_cancel(struct xfer_session *s, const struct wire_cancel *f)
     s->peer->stats.cancels_rx++;
     if ((int32_t)(f->generation - slot->generation) < 0)
         return CHI_DROP_NONE;
-    in_forget(s, slot);
+    in_forget(s, slot, CHI_STATUS_DEADLINE);
     slot->generation = f->generation; /* also of one that never came: should it come now, it is not run */
     return CHI_DROP_NONE;
 }

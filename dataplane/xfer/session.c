@@ -194,7 +194,7 @@ void session_end(struct xfer_session *s, enum chi_status status)
         if (s->out[i].m)
             out_end(x, s->out[i].m, status, NULL, 0);
     for (uint32_t i = 0; i < x->config.slots; i++) {
-        in_forget(s, &s->in[i]);
+        in_forget(s, &s->in[i], status);
         list_remove(&s->out[i].flow.link);
     }
     CHI_ASSERT(list_empty(&s->fresh) && list_empty(&s->again) && list_empty(&s->bulk) && list_empty(&s->grants));

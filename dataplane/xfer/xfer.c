@@ -111,7 +111,8 @@ bool xfer_next_event(struct xfer *x, struct xfer_event *out)
     } else if (!list_empty(&x->cancelled)) {
         struct msg_in *in = LIST_ENTRY(x->cancelled.next, struct msg_in, link);
         list_remove(&in->link);
-        *out = (struct xfer_event){.kind = XFER_CANCELLED, .node = in->pub.node, .in = &in->pub};
+        *out = (struct xfer_event){
+            .kind = XFER_CANCELLED, .node = in->pub.node, .status = (enum chi_status)in->why, .in = &in->pub};
     } else if (x->done) {
         event_done(x, out);
     } else if (!list_empty(&x->ended)) {
@@ -183,7 +184,7 @@ static void close_peer(struct xfer *x, struct xfer_peer *p)
             if (s->out[i].m)
                 out_end(x, s->out[i].m, CHI_STATUS_SHUTDOWN, NULL, 0);
             if (s->in[i].in)
-                in_orphan(s->in[i].in, x);
+                in_orphan(s->in[i].in, x, CHI_STATUS_SHUTDOWN);
         }
         s->close_due = true;
         session_wake(s);

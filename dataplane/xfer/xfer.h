@@ -126,7 +126,8 @@ enum xfer_event_kind {
     XFER_TASK = 1,  /* in, bytes, length: the form, whole and decodable (form_decode passed) */
     XFER_DONE,      /* out, status, bytes, length: the answer's body; `used` of the regions is set */
     XFER_ANSWERED,  /* in: the answer, not a `last` one, arrived, or nobody waits for it; the record and its buffers are gone after this event */
-    XFER_CANCELLED, /* in: its origin waits no longer; what was not begun need not be, and is answered all the same.  No XFER_MORE follows */
+    XFER_CANCELLED, /* in, status: its origin waits no longer; what was not begun need not be, and is answered all the same.  No XFER_MORE
+                     * follows.  DEADLINE: it ended it; PEER_DOWN, PEER_RESTARTED: it went; SHUTDOWN: we go */
     XFER_MORE,      /* in: more is there of a region with STREAM, since its XFER_TASK or the last one of these */
     XFER_PEER_UP,   /* node, incarnation */
     XFER_PEER_DOWN, /* the same; what was open with it ends in the events behind */

@@ -115,6 +115,7 @@ struct msg_in {
     bool scheduled;    /* x->active has it, or x->schedule */
     bool early;        /* has a region that streams, or pushed: `more` is in use */
     uint8_t streaming; /* regions with STREAM that are not whole yet */
+    uint8_t why;       /* orphaned: enum chi_status */
     uint32_t missing;  /* the others, the form among them, that are not whole yet */
     uint64_t held;     /* bytes of the host's memory */
     uint64_t total, arrived, granted; /* bytes of its WRITE regions; arrived: and again, where the network repeats */
@@ -477,9 +478,9 @@ static inline void in_moved(struct xfer *x, struct msg_in *in, uint64_t now)
     if (in->state != IN_QUEUED)
         list_to_tail(&x->idle, &in->link);
 }
-void in_orphan(struct msg_in *in, struct xfer *x);
-/* Nobody waits for the slot's message any more: what was not handed on is dropped, else its consumer is told. */
-void in_forget(struct xfer_session *s, struct in_slot *slot);
+void in_orphan(struct msg_in *in, struct xfer *x, enum chi_status why);
+/* Nobody waits for the slot's message any more: what was not handed on is dropped, else its consumer is told, and why. */
+void in_forget(struct xfer_session *s, struct in_slot *slot, enum chi_status why);
 void in_frame_acked(struct msg_in *in, struct xfer *x, uint64_t now);
 void in_free(struct xfer *x, struct msg_in *in);
 /* It ended: its consumer is told, if it still has it. */

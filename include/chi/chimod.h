@@ -109,9 +109,12 @@ CHI_API uint64_t chi_bulk_ready(struct chi_rctx *r, struct chi_task *task, const
 
 /* Parks the task until `bytes` bytes of the region (at most its size) are there; run, or the callback, then returns PENDING.  The runtime
  * calls fn once, never before this returns, on the same worker and between two tasks as if it were `run`, with
- *   OK        chi_bulk_ready is `bytes` or more, or
- *   DEADLINE  they do not come: the origin waits no longer (its deadline passed, it or its node ended, the session is over, this daemon
- *             stops).  What is there stays, and so do all buffers until the task ends; its status and outputs go nowhere.
+ *   OK               chi_bulk_ready is `bytes` or more, or they do not come, as the origin waits no longer:
+ *   DEADLINE         it ended the task: its deadline passed
+ *   PEER_DOWN        its node closed the session, or is silent, or was removed
+ *   PEER_RESTARTED   its node began another life
+ *   SHUTDOWN         this daemon stops
+ * What is there stays, and so do all buffers until the task ends; its status and outputs go nowhere.
  * What fn returns ends the task, but PENDING: the task waits again, or is ended by chi_complete.  Until fn is called the task is the
  * runtime's: to end it, to push or to wait a second time is a bug that ends the daemon.  Any number of tasks wait at once; b stays. */
 typedef enum chi_status (*chi_more_fn)(struct chi_container *c, struct chi_task *task, struct chi_rctx *r, enum chi_status status);

@@ -207,7 +207,7 @@ static void drain(struct endpoint *e)
             answered(e, &ev);
             continue;
         case XFER_CANCELLED:
-            CHI_ASSERT(((struct job *)ev.in->user)->in == ev.in && !((struct job *)ev.in->user)->answered);
+            CHI_ASSERT(((struct job *)ev.in->user)->in == ev.in && !((struct job *)ev.in->user)->answered && ev.status);
             continue;
         case XFER_MORE:
             CHI_ASSERT(((struct job *)ev.in->user)->in == ev.in && !((struct job *)ev.in->user)->answered);

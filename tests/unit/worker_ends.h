@@ -96,7 +96,7 @@ SUPPORT void near_events(void)
             worker_more_st(w[0], ev.in);
             break;
         case XFER_CANCELLED:
-            worker_cancelled_st(w[0], ev.in);
+            worker_cancelled_st(w[0], ev.in, ev.status);
             cancels++;
             break;
         case XFER_ANSWERED:

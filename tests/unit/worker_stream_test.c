@@ -226,11 +226,12 @@ static void wait__for_what_is_there_is_told_later(void **state)
     }
 }
 
-/* The deadline at the origin, and the end of this daemon. */
-static void wait__that_nobody_serves_is_told_and_ends_once(void **state)
+/* The deadline at the origin, the end of its node, and that of this daemon: on each lane. */
+static void wait__that_nobody_serves_is_told_why_and_ends_once(void **state)
 {
+    static const enum chi_status why[] = {CHI_STATUS_DEADLINE, CHI_STATUS_PEER_DOWN, CHI_STATUS_SHUTDOWN};
     (void)state;
-    for (int way = 0; way < 4; way++) {
+    for (int way = 0; way < 6; way++) {
         uint64_t lane = way % 2;
         bool stops = way >= 2;
         on_run = wait_all;
@@ -239,8 +240,10 @@ static void wait__that_nobody_serves_is_told_and_ends_once(void **state)
         until_it_runs();
         assert_true(ready() < IN);
         far.sent.count = 0; /* the others are lost */
-        if (stops) {
+        if (why[way / 2] == CHI_STATUS_SHUTDOWN) {
             xfer_shutdown(near.x, w[0]->rctx.now_ns);
+        } else if (stops) {
+            assert_int_equal(xfer_peer_remove(near.x, 2, w[0]->rctx.now_ns), 0);
         } else {
             until_cancelled();
             assert_int_equal(done.status, CHI_STATUS_DEADLINE);
@@ -250,7 +253,7 @@ static void wait__that_nobody_serves_is_told_and_ends_once(void **state)
         assert_memory_equal(job->in.ptr, in, ready());
         turns();
         assert_int_equal(tolds, 1);
-        assert_int_equal(last, CHI_STATUS_DEADLINE);
+        assert_int_equal(last, why[way / 2]);
         turns();
         assert_int_equal(w[0]->tasks.out, 0);
         assert_int_equal(runs, 1);
@@ -479,7 +482,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(wait__ends_when_so_much_is_there, setup, teardown),
         cmocka_unit_test_setup_teardown(wait__for_what_is_there_is_told_later, setup, teardown),
-        cmocka_unit_test_setup_teardown(wait__that_nobody_serves_is_told_and_ends_once, setup, teardown),
+        cmocka_unit_test_setup_teardown(wait__that_nobody_serves_is_told_why_and_ends_once, setup, teardown),
         cmocka_unit_test_setup_teardown(wait__after_the_end_is_told_at_once, setup, teardown),
         cmocka_unit_test_setup_teardown(push__arrives_before_the_end, setup, teardown),
         cmocka_unit_test_setup_teardown(full_ring__delays_and_loses_nothing, setup, teardown),

@@ -354,6 +354,7 @@ static void silence__cancels_the_peer_s_tasks_and_leaves_other_peers_alone(void 
     script_event(&s, XFER_PEER_DOWN, &ev);
     assert_int_equal(ev.node, 2);
     script_event(&s, XFER_CANCELLED, &ev);
+    assert_int_equal(ev.status, CHI_STATUS_PEER_DOWN);
     assert_ptr_equal(ev.in, task.in);
     script_no_event(&s);
     assert_int_equal(s.memory_out, 0); /* what it had begun */

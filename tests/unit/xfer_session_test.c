@@ -256,6 +256,7 @@ static void restart__ends_the_sessions_of_all_workers(void **state)
     script_event(&s, XFER_PEER_UP, &ev);
     script_event(&s, XFER_CANCELLED, &ev);
     assert_ptr_equal(ev.in, in);
+    assert_int_equal(ev.status, CHI_STATUS_PEER_RESTARTED);
     data_begin(&s);
     data_ping(&s);
     assert_int_equal(data_end(&s), CHI_DROP_SESSION_UNKNOWN);

@@ -159,6 +159,7 @@ static void stream__whose_origin_goes_is_cancelled_and_ends_once(void **state)
 {
     (void)state;
     enum { CANCEL, NEXT, CLOSE, SHUTDOWN, WAYS };
+    static const enum chi_status why[WAYS] = {CHI_STATUS_DEADLINE, CHI_STATUS_DEADLINE, CHI_STATUS_PEER_DOWN, CHI_STATUS_SHUTDOWN};
     for (int way = CANCEL; way < WAYS; way++) {
         struct script s;
         struct xfer_event ev, next;
@@ -184,6 +185,7 @@ static void stream__whose_origin_goes_is_cancelled_and_ends_once(void **state)
             script_event(&s, XFER_TASK, &next);
         script_event(&s, XFER_CANCELLED, &ev);
         assert_ptr_equal(ev.in, in);
+        assert_int_equal(ev.status, why[way]);
         script_no_event(&s);
         if (way == CANCEL)
             say_piece(&s, 1, 150, 850);
@@ -212,6 +214,7 @@ static void stream__that_was_not_fetched_at_the_shutdown_is_cancelled(void **sta
     script_event(&s, XFER_TASK, &ev);
     script_event(&s, XFER_CANCELLED, &gone);
     assert_ptr_equal(gone.in, ev.in);
+    assert_int_equal(gone.status, CHI_STATUS_SHUTDOWN);
     xfer_answer(s.x, ev.in, &(struct xfer_answer){.status = CHI_STATUS_OK}, s.now);
     is_over(&s, gone.in);
     script_close(&s);
@@ -249,6 +252,7 @@ static void given_up(bool something_comes)
         script_wait(&s, 100 * MS);
     script_event(&s, XFER_CANCELLED, &ev);
     assert_ptr_equal(ev.in, in);
+    assert_int_equal(ev.status, CHI_STATUS_DEADLINE);
     say_piece(&s, 1, 10, 10);
     script_no_event(&s);
     xfer_answer(s.x, in, &(struct xfer_answer){.status = CHI_STATUS_OK}, s.now);
