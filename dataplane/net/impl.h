@@ -12,6 +12,7 @@
 struct port_queue {
     _Alignas(CHI_CACHE_LINE) struct port *port;
     struct eth_gate *gate;
+    struct impaired *impaired; /* NULL but in tests: net_impair_set */
     uint16_t device, queue; /* DPDK's numbers */
     uint16_t ntx;
     struct rte_mbuf *tx[NET_BURST];
@@ -32,7 +33,6 @@ struct port {
     struct port_queue *own;    /* and has these */
     uint16_t wants;            /* net_port_options.queues */
     struct steer steer;
-    struct impaired *impaired; /* NULL but in tests: net_impair_set */
     char name[32], line[128];
     struct port_queue queue[]; /* eth.queues; of several, number w is worker w's; the only one is the owner's */
 };

@@ -114,27 +114,28 @@ int net_impair_set(struct net *n, unsigned port, const struct impair_settings *s
 {
     if (port >= n->ports.count)
         return -ENOENT;
-    struct port *p = n->ports.port[port];
-    if (p->eth.queues > 1)
-        return -ENOTSUP;
     if (s && impair_check(s))
         return -EINVAL;
-    if (!s) {
-        impaired_destroy(p->impaired);
-        p->impaired = NULL;
-        return 0;
+    struct port *p = n->ports.port[port];
+    for (uint16_t i = 0; i < p->eth.queues; i++) {
+        struct port_queue *q = &p->queue[i];
+        if (!s) {
+            impaired_destroy(q->impaired);
+            q->impaired = NULL;
+            continue;
+        }
+        if (!q->impaired)
+            q->impaired = impaired_create(seed + i, NET_IMPAIR_HELD, p->eth.pool, p->eth.device.room_bytes, false);
+        if (!q->impaired)
+            return -ENOMEM;
+        impair_set(&q->impaired->im, s);
     }
-    if (!p->impaired)
-        p->impaired = impaired_create(seed, NET_IMPAIR_HELD, p->eth.pool, p->eth.device.room_bytes, false);
-    if (!p->impaired)
-        return -ENOMEM;
-    impair_set(&p->impaired->im, s);
     return 0;
 }
 
-const struct impair_stats *net_impair_stats(const struct net *n, unsigned port)
+const struct impair_stats *net_impair_stats(const struct net *n, unsigned port, unsigned queue)
 {
-    CHI_ASSERT(port < n->ports.count);
-    const struct impaired *q = n->ports.port[port]->impaired;
+    CHI_ASSERT(port < n->ports.count && queue < n->ports.port[port]->eth.queues);
+    const struct impaired *q = n->ports.port[port]->queue[queue].impaired;
     return q ? &q->im.stats : NULL;
 }

@@ -147,10 +147,10 @@ int net_port_stats(const struct net *n, unsigned port, struct net_port_stats *ou
 /* The drop counters of a worker's ports: CHI_DROP_COUNT numbers, written by that worker, read relaxed. */
 const uint64_t *net_drops(const struct net *n, unsigned worker);
 
-/* For tests: what a port receives passes a bad link (impair/impair.h) first, seeded by the first call for the port,
- * with at most NET_IMPAIR_HELD packets under way.  Of one queue only.  NULL: the link is taken out, and what is under way on it is lost.  A
- * worker that sleeps does not wake for what becomes due.  Thread: the worker that owns the port, or any while no worker
- * runs.  Returns 0; -ENOENT for no such port, -ENOTSUP for one with several queues, -EINVAL for settings that impair_check refuses, -ENOMEM. */
+/* For tests: what a port receives passes a bad link (impair/impair.h) first, each queue one of its own, seeded by the first call for
+ * the port, with at most NET_IMPAIR_HELD packets under way.  NULL: the links are taken out, and what is under way on them is lost.  A
+ * worker that sleeps does not wake for what becomes due.  Thread: the worker that owns a port of one queue, or any while no worker
+ * runs.  Returns 0; -ENOENT for no such port, -EINVAL for settings that impair_check refuses, -ENOMEM: some queues may have them. */
 CHI_MUST_CHECK int net_impair_set(struct net *n, unsigned port, const struct impair_settings *s, uint64_t seed);
-/* What the link did so far; NULL: the port has none.  Written by the worker, read relaxed. */
-const struct impair_stats *net_impair_stats(const struct net *n, unsigned port);
+/* What the link of a queue did so far; NULL: there is none.  Written by its worker, read relaxed. */
+const struct impair_stats *net_impair_stats(const struct net *n, unsigned port, unsigned queue);

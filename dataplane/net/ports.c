@@ -193,9 +193,9 @@ static void port_close(struct port *p)
     for (uint16_t q = 0; q < p->eth.queues; q++) {
         rte_pktmbuf_free_bulk(p->queue[q].tx, p->queue[q].ntx);
         p->queue[q].ntx = 0;
+        impaired_destroy(p->queue[q].impaired);
+        p->queue[q].impaired = NULL;
     }
-    impaired_destroy(p->impaired);
-    p->impaired = NULL;
     steer_clear(&p->steer, &p->eth);
     eth_close(&p->eth);
     p->closed = true;

@@ -96,9 +96,9 @@ unsigned net_rx_st(struct net *n, unsigned worker, uint64_t now_ns, struct net_p
         bool replied = false;
         unsigned k = rte_eth_rx_burst(q->device, q->queue, m, (uint16_t)(NET_BURST - got));
         eth_leave_st(q->gate, ETH_RX);
-        if (CHI_UNLIKELY(p->impaired)) {
-            k = impaired_pass_st(p->impaired, m, k, now_ns, m, NET_BURST - got);
-            impair_count(&p->impaired->im.stats.sent, k);
+        if (CHI_UNLIKELY(q->impaired)) {
+            k = impaired_pass_st(q->impaired, m, k, now_ns, m, NET_BURST - got);
+            impair_count(&q->impaired->im.stats.sent, k);
         }
         for (unsigned j = 0; j < k; j++) {
             if (j + 1 < k)

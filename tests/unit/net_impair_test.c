@@ -128,7 +128,7 @@ static void impair__refuses_what_it_cannot(void **state)
     assert_int_equal(net_impair_set(net, 1, &s, 1), -ENOENT);
     s.burst = 0;
     assert_int_equal(net_impair_set(net, PORT, &s, 1), -EINVAL);
-    assert_null(net_impair_stats(net, PORT));
+    assert_null(net_impair_stats(net, PORT, 0));
     assert_int_equal(net_impair_set(net, PORT, NULL, 1), 0);
 }
 
@@ -148,7 +148,7 @@ static void impair__holds_packets_until_they_are_due(void **state)
     assert_int_equal(take(START + 1000, order), 10);
     for (uint32_t i = 0; i < 10; i++)
         assert_int_equal(order[i], i);
-    assert_int_equal(net_impair_stats(net, PORT)->sent, 10);
+    assert_int_equal(net_impair_stats(net, PORT, 0)->sent, 10);
     assert_int_equal(take(START + 2000, order), 0);
 }
 
@@ -173,7 +173,7 @@ static void impair__duplicates_are_packets_of_their_own(void **state)
     }
     for (unsigned i = 0; i < n; i++)
         net_packet_free(p[i]);
-    assert_int_equal(net_impair_stats(net, PORT)->duplicated, 4);
+    assert_int_equal(net_impair_stats(net, PORT, 0)->duplicated, 4);
 }
 
 /* Damage to Ethernet, IP and UDP headers is dropped by the port by its reason; what comes through differs in one bit of
@@ -204,7 +204,7 @@ static void impair__damage_reaches_the_port(void **state)
             }
         } while (received() == before && net_now_ns() < until);
     }
-    assert_int_equal(net_impair_stats(net, PORT)->corrupted, SENT);
+    assert_int_equal(net_impair_stats(net, PORT, 0)->corrupted, SENT);
     static const enum chi_drop reasons[] = {CHI_DROP_LINK_TYPE, CHI_DROP_IP_CHECKSUM, CHI_DROP_UDP_LENGTH,
                                             CHI_DROP_UDP_PORT};
     for (size_t i = 0; i < sizeof reasons / sizeof reasons[0]; i++)
@@ -239,10 +239,10 @@ static void impair__drops_what_is_longer_than_a_frame(void **state)
     (void)state;
     put_in(1, s);
     assert_true(raw_send(far, f, sizeof f));
-    while (!net_impair_stats(net, PORT)->received && net_now_ns() < until)
+    while (!net_impair_stats(net, PORT, 0)->received && net_now_ns() < until)
         assert_int_equal(take(START, order), 0);
-    assert_int_equal(net_impair_stats(net, PORT)->too_long, 1);
-    assert_int_equal(net_impair_stats(net, PORT)->received_bytes, sizeof f);
+    assert_int_equal(net_impair_stats(net, PORT, 0)->too_long, 1);
+    assert_int_equal(net_impair_stats(net, PORT, 0)->received_bytes, sizeof f);
 }
 
 /* Packets that are under way when the link is taken out go back to the pool: it would be empty after so many. */
@@ -261,7 +261,7 @@ static void impair__taken_out_frees_what_was_under_way(void **state)
             while (received() == before && net_now_ns() < until)
                 assert_int_equal(take(START, order), 0);
         }
-        const struct impair_stats *stats = net_impair_stats(net, PORT);
+        const struct impair_stats *stats = net_impair_stats(net, PORT, 0);
         assert_int_equal(stats->received, 500);
         assert_int_equal(stats->no_memory, 0);
         assert_int_equal(stats->duplicated, 500);

@@ -147,7 +147,6 @@ static void port__has_a_pair_for_each_worker(void **state)
     assert_int_equal(s.queues, 2);
     assert_int_equal(s.worker, 0);
     assert_string_equal(s.steering, "sender's queue");
-    assert_int_equal(net_impair_set(net, 0, &(struct impair_settings){0}, 1), -ENOTSUP);
 }
 
 static void rx__each_worker_has_its_queue_and_hands_over_the_rest(void **state)
@@ -239,6 +238,39 @@ static void echo__is_answered_on_its_queue(void **state)
         assert_int_equal(answer[ETHER_ECHO], 0);
         assert_int_equal(be16_get(answer + ETHER_ECHO + 4), queue);
     }
+}
+
+/* One datagram on the one queue, two on the other: each link holds its own. */
+static void impair__is_a_link_of_each_queue(void **state)
+{
+    struct impair_settings s = impair_none;
+    struct net_packet *p[NET_BURST];
+    uint8_t f[128];
+    const uint64_t at = now();
+    (void)state;
+    s.delay_ns = 1000;
+    assert_int_equal(net_impair_set(net, 0, &s, 1), 0);
+    for (unsigned queue = 0; queue < 2; queue++)
+        for (unsigned i = 0; i <= queue; i++)
+            far_send((uint16_t)queue, f, datagram(f, queue));
+    for (unsigned queue = 0; queue < 2; queue++) {
+        const struct impair_stats *did = net_impair_stats(net, 0, queue);
+        assert_non_null(did);
+        for (uint64_t until = net_now_ns() + WAIT_NS; did->received <= queue;) {
+            assert_int_equal(net_rx_st(net, queue, at, p), 0);
+            assert_true(net_now_ns() < until);
+        }
+    }
+    for (unsigned queue = 0; queue < 2; queue++) {
+        assert_int_equal(net_rx_st(net, queue, at + 999, p), 0);
+        assert_int_equal(net_rx_st(net, queue, at + 1000, p), queue + 1);
+        for (unsigned i = 0; i <= queue; i++)
+            net_packet_free(p[i]);
+        assert_int_equal(net_impair_stats(net, 0, queue)->sent, queue + 1);
+    }
+    assert_int_equal(net_impair_set(net, 0, NULL, 0), 0);
+    for (unsigned queue = 0; queue < 2; queue++)
+        assert_null(net_impair_stats(net, 0, queue));
 }
 
 /* Of two queues one is there: the other worker hands over what it sends, and finds nothing, whatever was in that place before. */
@@ -353,6 +385,7 @@ int main(void)
         cmocka_unit_test(arp__a_neighbour_that_was_silent_is_the_owners_until_it_answers),
         cmocka_unit_test(arp__for_a_port_that_went_is_given_back),
         cmocka_unit_test(echo__is_answered_on_its_queue),
+        cmocka_unit_test(impair__is_a_link_of_each_queue),
         cmocka_unit_test(memif__a_client_comes_again_with_fewer_queues_and_with_all),
         cmocka_unit_test(add__more_queues_than_there_can_be),
         cmocka_unit_test(add__takes_what_is_offered),
