@@ -234,7 +234,7 @@ static void shut_down(struct endpoint *e)
             load_answer(j);
     }
     host_drain(e);
-    CHECK(e->w, !e->tails, e->node, 0);
+    CHECK(e->w, e->tail_count == 0, e->tail_count, e->node);
     for (int i = 0; i < 1000 && xfer_deadline(e->x) <= e->w->now; i++) {
         xfer_tx(e->x, e->w->now, 32);
         host_drain(e);
@@ -299,7 +299,7 @@ static void turn(struct endpoint *e)
 {
     struct world *w = e->w;
     uint64_t before = e->did;
-    bool looks = e->tails; /* it asks whether its ports still do */
+    bool looks = e->tail_count; /* it asks whether its ports still do */
     tails_let_go(e, w->now);
     xfer_tick(e->x, w->now);
     host_drain(e);

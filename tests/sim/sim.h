@@ -47,8 +47,8 @@ struct endpoint {
     uint64_t did;        /* packets and events so far */
     uint32_t idle_turns; /* in a row: it asked to be called, and did nothing */
     uint64_t turn_ns;    /* no turn before: they take time */
-    struct tail *tails;  /* that its port looks at, */
-    uint64_t tails_ns;   /* the first of them until then */
+    struct tail **tails; /* that its port looks at: a heap, the first to be let go on top */
+    uint32_t tail_count, tail_room;
     struct block blocks; /* list heads */
     struct job jobs;
     uint64_t drops[CHI_DROP_COUNT];
