@@ -80,6 +80,7 @@ void count_endpoint(struct endpoint *e)
 {
     struct world *w = e->w;
     struct audit a;
+    e->due_ns = xfer_deadline(e->x);
     if (w->failed)
         return;
     bool whole = e->audits % w->o.whole_each == 0, deep = e->audits % (DEEP_EACH * w->o.whole_each) == 0;

@@ -183,6 +183,7 @@ void host_start(struct endpoint *e)
     for (uint32_t n = 1; n <= e->w->o.nodes; n++)
         if (n != e->node)
             CHECK(e->w, peer_add(e, n), n, 0);
+    e->due_ns = xfer_deadline(e->x);
 }
 
 bool host_peer(struct world *w, enum event_kind kind, uint32_t node, uint32_t other)
@@ -318,10 +319,10 @@ uint64_t host_run(struct world *w)
         struct endpoint *e = &w->endpoint[i];
         if (!e->up)
             continue;
-        uint64_t when = xfer_deadline(e->x), paused = w->paused_ns[e->node - 1];
+        uint64_t when = e->due_ns, paused = w->paused_ns[e->node - 1];
         if (when <= w->now && e->turn_ns <= w->now && !host_paused(e)) {
             turn(e);
-            when = xfer_deadline(e->x);
+            when = e->due_ns;
         }
         if (when < e->turn_ns)
             when = e->turn_ns;

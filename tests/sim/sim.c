@@ -243,7 +243,7 @@ static bool all_over(struct world *w) { return w->open == 0; }
 static bool all_still(struct world *w)
 {
     for (uint32_t i = 0; i < w->endpoints; i++)
-        if (!w->endpoint[i].up || xfer_deadline(w->endpoint[i].x) != UINT64_MAX)
+        if (!w->endpoint[i].up || w->endpoint[i].due_ns != UINT64_MAX)
             return false;
     return w->open == 0 && net_when(w) == UINT64_MAX;
 }

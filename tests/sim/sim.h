@@ -47,6 +47,7 @@ struct endpoint {
     uint64_t did;        /* packets and events so far */
     uint32_t idle_turns; /* in a row: it asked to be called, and did nothing */
     uint64_t turn_ns;    /* no turn before: they take time */
+    uint64_t due_ns;     /* its deadline, as of its last call */
     struct tail **tails; /* that its port looks at: a heap, the first to be let go on top */
     uint32_t tail_count, tail_room;
     struct block blocks; /* list heads */
