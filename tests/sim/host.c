@@ -14,9 +14,7 @@ static bool packet_get(void *ctx, struct xfer_packet *out)
     struct world *w = e->w;
     if (w->faulty && (w->no_packets_ns[e->node - 1] > w->now || prng_chance(&w->host, (uint32_t)w->o.no_packet)))
         return false;
-    *out = (struct xfer_packet){.data = malloc(w->packet_max[e->node - 1]), .cap = w->packet_max[e->node - 1]};
-    if (!out->data)
-        abort();
+    *out = (struct xfer_packet){.data = mem_get(w->packet_max[e->node - 1]), .cap = w->packet_max[e->node - 1]};
     e->packets_out++;
     return true;
 }
@@ -25,7 +23,7 @@ static void packet_put(void *ctx, struct xfer_packet *p)
 {
     struct endpoint *e = ctx;
     e->packets_out--;
-    free(p->data);
+    mem_put(p->data);
 }
 
 static bool attaches(void *ctx, const struct xfer_addr *to) { return sim_node(to) != ((struct endpoint *)ctx)->node; }
@@ -64,10 +62,11 @@ static void *memory_get(void *ctx, uint64_t size)
         return NULL;
     if (w->faulty && e->memory_used + size > w->o.memory_bytes)
         return NULL;
-    struct block *b = aligned_alloc(64, (size + 3 * SIM_GUARD + 63) / 64 * 64);
-    if (!b)
+    uint8_t *from = malloc(size + 4 * SIM_GUARD);
+    if (!from)
         abort();
-    *b = (struct block){.size = size, .prev = &e->blocks, .next = e->blocks.next};
+    struct block *b = (struct block *)(void *)(from + (-(uintptr_t)from & (SIM_GUARD - 1)));
+    *b = (struct block){.from = from, .size = size, .prev = &e->blocks, .next = e->blocks.next};
     b->next->prev = b;
     e->blocks.next = b;
     e->memory_used += size;
@@ -84,7 +83,7 @@ static void block_free(struct endpoint *e, struct block *b)
     b->prev->next = b->next;
     b->next->prev = b->prev;
     e->memory_used -= b->size;
-    free(b);
+    free(b->from);
 }
 
 static void memory_put(void *ctx, void *p, uint64_t size)
@@ -291,7 +290,7 @@ void host_packet(struct world *w, struct event *ev)
         w->traffic[sim_node(&ev->from) - 1][sim_node(&ev->to) - 1][ev->data].absent++;
     if (ev->length)
         memset(ev->bytes, 0xdd, ev->length);
-    free(ev->bytes);
+    mem_put(ev->bytes);
 }
 
 /* One turn of an endpoint that is due.  It may ask too early now and then, but not again and again for nothing: while it

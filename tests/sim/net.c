@@ -65,9 +65,8 @@ static void send_forged(struct world *w, struct event *e)
     w->tainted[a][b] = w->tainted[b][a] = true;
     if (bytes != made)
         return;
-    e->bytes = realloc(e->bytes, e->length + 1);
-    if (!e->bytes)
-        abort();
+    mem_put(e->bytes);
+    e->bytes = mem_get(e->length + 1);
     memcpy(e->bytes, made, e->length);
 }
 
@@ -95,9 +94,7 @@ static void fly(struct world *w, const struct endpoint *from, const struct xfer_
             padding = (uint32_t)sim_draw(&w->net, 1, 20); /* as of short Ethernet frames */
         }
     }
-    e.bytes = malloc(e.length + padding + 1); /* not a byte more than it has, but for the empty one */
-    if (!e.bytes)
-        abort();
+    e.bytes = mem_get(e.length + padding + 1); /* not a byte more than it has, but for the empty one */
     memcpy(e.bytes, bytes, e.length);
     memset(e.bytes + e.length, 0xa5, padding + 1);
     if (harm != WHOLE && e.length == length)
@@ -156,7 +153,7 @@ void net_clear(struct world *w)
 {
     struct event e;
     while (net_next(w, UINT64_MAX - 1, &e)) {
-        free(e.bytes);
+        mem_put(e.bytes);
         if (e.job && !e.job->at)
             free(e.job);
     }

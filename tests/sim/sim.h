@@ -20,6 +20,7 @@ static const uint64_t SIM_US = 1000, SIM_MS = 1000000, SIM_S = 1000000000;
 
 struct block { /* host memory of an endpoint, in front of two guards with the bytes between them */
     struct block *prev, *next;
+    void *from; /* allocated; the block begins at a cache line */
     uint64_t size;
 };
 
@@ -184,6 +185,11 @@ extern struct world *sim_world;
 void sim_run_apart(const struct options *o, struct outcome *out);
 /* Reduces options that fail, as long as the same check fails; out: of the last. */
 void shrink(struct options *o, struct outcome *out);
+
+/* mem.c */
+/* n bytes with undefined contents, for a packet or what is kept of one. */
+void *mem_get(uint64_t n);
+void mem_put(void *p); /* or NULL */
 
 /* net.c - time and packets */
 void net_event(struct world *w, const struct event *e);

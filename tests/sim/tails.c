@@ -46,9 +46,7 @@ static struct tail *take(struct endpoint *e)
 void tail_take(struct endpoint *e, struct xfer_packet *p)
 {
     struct world *w = e->w;
-    struct tail *t = malloc(sizeof *t + p->tail_length);
-    if (!t)
-        abort();
+    struct tail *t = mem_get(sizeof *t + p->tail_length);
     *t = (struct tail){.bytes = p->tail, .users = p->tail_users, .length = p->tail_length};
     t->until_ns = w->now + sim_draw(&w->host, 0, w->o.attach_us * SIM_US);
     memcpy(t->was, p->tail, p->tail_length);
@@ -63,14 +61,14 @@ void tails_let_go(struct endpoint *e, uint64_t now)
         struct tail *t = take(e);
         CHECK(e->w, !memcmp(t->bytes, t->was, t->length), e->node, t->length);
         --*t->users;
-        free(t);
+        mem_put(t);
     }
 }
 
 void tails_forget(struct endpoint *e)
 {
     while (e->tail_count)
-        free(e->tails[--e->tail_count]);
+        mem_put(e->tails[--e->tail_count]);
     free(e->tails);
     e->tails = NULL;
     e->tail_room = 0;
