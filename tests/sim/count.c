@@ -47,13 +47,15 @@ void count_packet(struct endpoint *e, const struct event *ev)
 {
     struct world *w = e->w;
     struct traffic *t = &w->traffic[sim_node(&ev->from) - 1][sim_node(&ev->to) - 1][ev->data];
-    uint64_t taken = stats_of(e, sim_node(&ev->from))->packets_rx, before[CHI_DROP_COUNT];
+    uint32_t from = sim_node(&ev->from);
+    uint64_t taken = stats_of(e, from)->packets_rx, before[CHI_DROP_COUNT];
     memcpy(before, e->drops, sizeof before);
     enum chi_drop d = xfer_rx(e->x, &ev->from, ev->bytes, ev->length, ev->ecn, w->now);
     if (d == CHI_DROP_NONE && ev->length % 3 == 0)
         xfer_astray(e->x, ev->bytes, ev->length);
-    taken = stats_of(e, sim_node(&ev->from))->packets_rx - taken;
-    uint64_t dropped = sum_drops(e->drops) - sum_drops(before);
+    taken = stats_of(e, from)->packets_rx - taken;
+    uint64_t dropped = sum_drops(e->drops) - e->dropped;
+    e->dropped_of[from - 1] = sum_drops(stats_of(e, from)->drops); /* of no other one, without a packet of its */
     CHECK(w, d == CHI_DROP_NONE || e->drops[d] > before[d], d, dropped);
     CHECK(w, e->drops[CHI_DROP_NONE] == 0, d, dropped);
     if (ev->harm == HURT)
@@ -102,11 +104,14 @@ void count_endpoint(struct endpoint *e)
         const struct xfer_peer_stats *st = stats_of(e, n);
         in += st->tasks_in;
         answers += st->answers_out;
-        drops += sum_drops(st->drops);
+        if (whole)
+            e->dropped_of[n - 1] = sum_drops(st->drops);
+        drops += e->dropped_of[n - 1];
         CHECK(w, st->packets_tx == e->data[n - 1].tx && st->bytes_tx == e->data[n - 1].tx_bytes, st->packets_tx, e->data[n - 1].tx);
         CHECK(w, st->answers_in <= st->tasks_out && st->open_out <= st->tasks_out, st->answers_in, st->tasks_out);
     }
-    CHECK(w, drops <= sum_drops(e->drops), drops, e->node);
+    e->dropped = sum_drops(e->drops);
+    CHECK(w, drops <= e->dropped, drops, e->dropped);
     CHECK(w, in == answers + a.running + e->orphans, in, answers);
     load_guards(e);
 }
@@ -132,7 +137,7 @@ void count_removed(struct endpoint *e, uint32_t node)
     said_add(e, node);
     e->past_tasks_in += stats_of(e, node)->tasks_in;
     e->past_answers_out += stats_of(e, node)->answers_out;
-    e->data[node - 1].tx = e->data[node - 1].tx_bytes = 0;
+    e->data[node - 1].tx = e->data[node - 1].tx_bytes = e->dropped_of[node - 1] = 0;
 }
 
 static void count_pair(struct world *w, uint32_t a, uint32_t b)

@@ -167,6 +167,8 @@ void host_start(struct endpoint *e)
     memset(e->memory, 0x5a, xfer_bytes(&c));
     memset(e->drops, 0, sizeof e->drops);
     memset(e->data, 0, sizeof e->data);
+    memset(e->dropped_of, 0, sizeof e->dropped_of);
+    e->dropped = 0;
     e->idle_turns = 0;
     e->turn_ns = 0;
     e->audits = e->orphans = e->jobs_open = e->subs_open = 0;

@@ -54,6 +54,7 @@ struct endpoint {
     struct block blocks; /* list heads */
     struct job jobs;
     uint64_t drops[CHI_DROP_COUNT];
+    uint64_t dropped, dropped_of[SIM_NODES_MAX]; /* in all, as of the last audit; and of those, packets and frames of a node's */
     /* Since it was started, for count.c. */
     uint32_t jobs_open, subs_open;
     struct sub *subs; /* one of the open ones, a ring */
