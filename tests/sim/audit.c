@@ -83,7 +83,9 @@ static const char *regions_sound(const struct xfer *x, const struct msg_in *in)
         HOLDS(r->size || r->ptr == x->nowhere);
         held += r->size;
         total += comes ? r->size : 0;
-        *(r->flags & CHI_STREAM ? &streaming : &missing) += comes && part->have < r->size;
+        bool lacks = comes && part->have < r->size, streams = r->flags & CHI_STREAM;
+        streaming += lacks & streams;
+        missing += lacks & !streams;
         exposed += (r->flags & CHI_EXPOSE) != 0;
     }
     HOLDS(in->held == held);

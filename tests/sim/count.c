@@ -90,7 +90,7 @@ void count_endpoint(struct endpoint *e)
     e->audits++;
     w->audits++;
     if (wrong) {
-        sim_check(w, false, wrong, e->node, e->worker);
+        sim_failed(w, wrong, e->node, e->worker);
         return;
     }
     CHECK(w, whole ? e->memory_used == a.memory : e->memory_used >= a.memory, e->memory_used, a.memory);

@@ -88,9 +88,19 @@ static size_t form_writer(struct xfer_out *m, uint8_t *dst, size_t cap)
     return s->form_length;
 }
 
+static bool guard_whole(const uint8_t *p)
+{
+    uint64_t apart = 0, v;
+    for (uint32_t i = 0; i < SIM_GUARD; i += sizeof v) {
+        memcpy(&v, p + i, sizeof v);
+        apart |= v ^ FILL * UINT64_C(0x0101010101010101);
+    }
+    return !apart;
+}
+
 static bool guarded(const struct sub *s, uint32_t k)
 {
-    return is_all(s->buffer[k], SIM_GUARD, FILL) && is_all(s->buffer[k] + SIM_GUARD + s->region[k].size, SIM_GUARD, FILL);
+    return guard_whole(s->buffer[k]) && guard_whole(s->buffer[k] + SIM_GUARD + s->region[k].size);
 }
 
 static void draw_region(const struct world *w, struct sub *s, uint32_t k, struct prng *p)
@@ -512,7 +522,7 @@ void load_event(struct endpoint *e, const struct xfer_event *ev)
         CHECK(e->w, ev->node != e->node && ev->incarnation, ev->node, ev->incarnation);
         return;
     }
-    CHECK(e->w, !"an event of no kind", ev->kind, 0);
+    sim_failed(e->w, "an event of no kind", ev->kind, 0);
 }
 
 void load_stopped(struct endpoint *e, bool crash)

@@ -16,10 +16,10 @@ enum {
 struct world *sim_world;
 static jmp_buf panicked;
 
-bool sim_check(struct world *w, bool ok, const char *what, uint64_t a, uint64_t b)
+bool sim_failed(struct world *w, const char *what, uint64_t a, uint64_t b)
 {
-    if (ok || w->failed)
-        return ok;
+    if (w->failed)
+        return false;
     snprintf(w->text, sizeof w->text, "%s  (%llu, %llu) at %llu ns", what, (unsigned long long)a, (unsigned long long)b,
              (unsigned long long)w->now);
     w->failed = what;
@@ -36,7 +36,7 @@ _Noreturn void chi_panic(const char *file, int line, const char *expr)
         fprintf(stderr, "%s\n", what);
         abort();
     }
-    sim_check(sim_world, false, what, 0, 0);
+    sim_failed(sim_world, what, 0, 0);
     longjmp(panicked, 1);
 }
 

@@ -146,9 +146,10 @@ static inline struct xfer_addr sim_addr(uint32_t node, uint32_t worker, uint32_t
 static inline uint32_t sim_node(const struct xfer_addr *a) { return a->ip & 255; }
 static inline uint32_t sim_path(const struct xfer_addr *a) { return a->ip >> 8; }
 
-/* True; or notes that the check failed, and false.  Only the first one counts.  what stays. */
-bool sim_check(struct world *w, bool ok, const char *what, uint64_t a, uint64_t b);
-#define CHECK(w, e, a, b) sim_check(w, e, #e, (uint64_t)(a), (uint64_t)(b))
+/* Notes that a check failed; false.  Only the first one counts.  what stays. */
+bool sim_failed(struct world *w, const char *what, uint64_t a, uint64_t b);
+/* True when e holds. */
+#define CHECK(w, e, a, b) (CHI_LIKELY(e) ? true : sim_failed(w, #e, (uint64_t)(a), (uint64_t)(b)))
 
 static inline uint64_t sim_draw(struct prng *p, uint64_t low, uint64_t high) { return low + prng_below(p, high - low + 1); } /* both included */
 static inline uint64_t sim_mix(uint64_t a, uint64_t b)
