@@ -62,7 +62,7 @@ void clock_calibrate(void)
 {
     if (tsc.counter || !counter_constant())
         return;
-    uint64_t t0, n0, t1, n1;
+    uint64_t t0 = 0, n0 = 0, t1 = 0, n1 = 0;
     clocks_read(&t0, &n0);
     do
         clocks_read(&t1, &n1);

@@ -152,6 +152,7 @@ SCRIPT void script_wait(struct script *s, uint64_t ns)
 /* The next packet that it sent and no test has looked at yet; its kind, or 0. */
 SCRIPT int script_take(struct script *s, const uint8_t **p, struct wire_header *h)
 {
+    *p = NULL;
     if (s->taken == s->sent_count)
         return 0;
     *p = s->sent[s->taken].bytes;
