@@ -98,6 +98,17 @@ static bool line_append(struct device *d, const char *format, ...)
     return n >= 0 && (size_t)n < sizeof d->line - used;
 }
 
+/* Appends the name and all arguments of `line` but `key`. */
+static bool line_without(struct device *d, const char *line, const char *key)
+{
+    size_t n = strlen(key);
+    bool ok = line_append(d, "%s", d->name);
+    for (const char *p = strchr(line, ','); p; p = strchr(p + 1, ','))
+        if (strncmp(p + 1, key, n) != 0 || p[1 + n] != '=')
+            ok = ok && line_append(d, ",%.*s", (int)strcspn(p + 1, ","), p + 1);
+    return ok;
+}
+
 void device_socket(const char *line, char out[108])
 {
     arg_copy(line, "socket", out, 108);
@@ -168,12 +179,7 @@ static int memif_prepare(struct device *d, const char *line, uint32_t ip, uint32
         return net_fail(err, -EINVAL, "%s: bsize=%u is more than 65471: leave it out", d->name, bsize);
     d->room_bytes = bsize;
 
-    bool ok = line_append(d, "%s", d->name);
-    for (const char *p = strchr(line, ','); p; p = strchr(p + 1, ',')) { /* all but bsize */
-        int length = (int)strcspn(p + 1, ",");
-        if (strncmp(p + 1, "bsize=", 6) != 0)
-            ok = ok && line_append(d, ",%.*s", length, p + 1);
-    }
+    bool ok = line_without(d, line, "bsize");
     /* The client's bsize lays out the buffers.  A server's is only compared with the room of its packets by drivers
      * newer than DPDK 22.11: where it is not more, they trust the client's lengths.  So a server says more, and a
      * client with a larger MTU cannot write past our packets. */
@@ -283,11 +289,38 @@ static int iface_prepare(struct device *d, const char *line, uint32_t ip, uint16
     return iface_check(d, ip, mtu, kernel_mtu, err);
 }
 
+/* Six pairs of hex digits with colons between them. */
+static bool mac_read(const char *text, uint8_t out[6])
+{
+    for (int i = 0; i < 6; i++, text += 3) {
+        if (!isxdigit((unsigned char)text[0]) || !isxdigit((unsigned char)text[1]) || text[2] != (i < 5 ? ':' : 0))
+            return false;
+        out[i] = (uint8_t)strtoul(text, NULL, 16);
+    }
+    return true;
+}
+
+/* mac=: an address of the port's own.  The kernel's IP stack then takes what comes for others' and lets it be. */
+static int own_mac(struct device *d, const char *line, char *err)
+{
+    static const uint8_t none[6];
+    char text[24];
+    size_t n;
+    const char *given = arg_find(line, "mac", &n);
+    if (!given)
+        return 0;
+    d->own_mac = arg_copy(line, "mac", text, sizeof text) && mac_read(text, d->mac) && !(d->mac[0] & 1) && memcmp(d->mac, none, 6) != 0;
+    return d->own_mac ? 0
+                      : net_fail(err, -EINVAL, "%s: mac=%.*s is no address of one station, as in mac=02:43:0a:28:00:01: leave it out", d->name,
+                                 (int)n, given);
+}
+
 static int af_packet_prepare(struct device *d, const char *line, uint32_t ip, uint16_t mtu, uint16_t queues, char *err)
 {
     size_t n;
     int kernel_mtu = 0;
     int rc = iface_prepare(d, line, ip, mtu, &kernel_mtu, err);
+    rc = rc ? rc : own_mac(d, line, err);
     if (rc)
         return rc;
     uint32_t need_bytes = (uint32_t)kernel_mtu + FRAME_HEADER_BYTES + PACKET_HEAD_MAX;
@@ -298,7 +331,7 @@ static int af_packet_prepare(struct device *d, const char *line, uint32_t ip, ui
         return net_fail(err, -EMSGSIZE,
                         "%s: framesz=%u does not suit an interface MTU of %d (%u at least): leave it out", d->name,
                         framesz, kernel_mtu, need_bytes);
-    bool ok = line_append(d, "%s", line);
+    bool ok = line_without(d, line, "mac");
     if (!arg_find(line, "framesz", &n))
         ok = ok && line_append(d, ",framesz=%u", framesz);
     if (!blocksz)

@@ -13,6 +13,8 @@ struct device {
     char line[DEVICE_LINE_BYTES]; /* for DPDK */
     char iface[16];               /* af_packet, af_xdp: the kernel's interface, */
     unsigned ifindex;             /* and which one: another of that name is another one */
+    bool own_mac;                 /* af_packet: mac= gives it an address that is not the interface's: */
+    uint8_t mac[6];
     char socket[108];             /* memif */
     bool memif_client;            /* it calls, and must call again when the other side went away */
     uint32_t room_bytes;          /* the longest frame that the driver may store into one packet */
@@ -20,7 +22,7 @@ struct device {
 
 /* Takes `line` apart and fills *d.  memif: bsize, rsize, mac, socket-abstract=no where they are absent; the socket's
  * folder is made, a socket that nobody serves any more is removed unless `own_socket`.  af_packet: frame sizes for the
- * MTU, and `queues` where they are absent; it and af_xdp: the interface is looked at.  Returns 0, or -errno with a line in err. */
+ * MTU, and `queues` where they are absent, and no mac=, which the driver does not know; it and af_xdp: the interface is looked at.  Returns 0, or -errno with a line in err. */
 CHI_MUST_CHECK int device_prepare(struct device *d, const char *line, uint32_t ip, uint16_t mtu, uint16_t queues,
                                   bool own_socket, char *err);
 

@@ -175,11 +175,15 @@ static int configure(struct eth *e, char *err)
     return 0;
 }
 
-/* The port's address, or one made of the IP address where the driver has none. */
+/* The address that its line gives it, or the port's, or one made of the IP address where the driver has none. */
 static void mac_get(struct eth *e, uint32_t ip)
 {
     static const uint8_t none[6];
     struct rte_ether_addr a;
+    if (e->device.own_mac) {
+        memcpy(e->mac, e->device.mac, 6);
+        return;
+    }
     if (rte_eth_macaddr_get(e->id, &a) == 0 && memcmp(a.addr_bytes, none, 6) != 0) {
         memcpy(e->mac, a.addr_bytes, 6);
         return;
@@ -229,10 +233,21 @@ static int bring_up(struct eth *e, const struct eth_options *o, char *err)
     }
 }
 
+/* An interface hands on what comes to another address only when it is promiscuous. */
+static int hear_all(struct eth *e, char *err)
+{
+    int rc = e->device.own_mac ? rte_eth_promiscuous_enable(e->id) : 0;
+    return rc ? net_fail(err, rc, "%s: %s does not become promiscuous, which mac= needs (%s): leave mac= out", e->device.name, e->device.iface,
+                         rte_strerror(-rc))
+              : 0;
+}
+
 static void device_remove(struct eth *e)
 {
     struct rte_eth_dev_info info;
     eal_log_capture(true);
+    if (e->device.own_mac)
+        rte_eth_promiscuous_disable(e->id);
     rte_eth_dev_stop(e->id);
     if (rte_eth_dev_info_get(e->id, &info) == 0) {
         rte_eth_dev_close(e->id);
@@ -257,6 +272,7 @@ static int open_line(struct eth *e, const struct eth_options *o, char *err)
     rc = queues_choose(e, o, err);
     rc = rc ? rc : pool_make(e, o->packets, err);
     rc = rc ? rc : bring_up(e, o, err);
+    rc = rc ? rc : hear_all(e, err);
     if (rc) {
         watch_run(device_remove, e);
         rte_mempool_free(e->pool);

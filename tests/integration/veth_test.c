@@ -24,6 +24,7 @@ static void sh(const char *command)
 }
 
 /* The harness's configuration with the memif device replaced. */
+/* An interface, and what else its line holds. */
 static void use_veth(struct node *n, const char *interface)
 {
     char text[4096], device[160];
@@ -69,7 +70,7 @@ static void daemons_talk(const char *interface_one, const char *interface_two)
 static void daemons__talk_over_veth(void **state)
 {
     (void)state;
-    daemons_talk("va", "vb");
+    daemons_talk("va", "vb,mac=02:43:0a:28:00:02"); /* the one with its interface's address, the other with its own */
 }
 
 /* Packets that the workers of both nodes handed to each other. */

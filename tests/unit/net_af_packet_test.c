@@ -109,11 +109,40 @@ static void port_add__says_what_the_interface_lacks(void **state)
     assert_int_equal(port_add("net_af_packet0,iface=chi-d,qpairs=2", OUR_IP, MTU), -EINVAL); /* the node has one worker */
     assert_non_null(strstr(err, "what comes in on all but 1 of them would be lost"));
 
+    const char *const wrong[] = {"02:43", "02:43:0a:32:00:02:01", "03:43:0a:32:00:02", "00:00:00:00:00:00", "02:43:0a:32:00:0x", ""};
+    for (size_t i = 0; i < sizeof wrong / sizeof wrong[0]; i++) {
+        char of[80];
+        snprintf(of, sizeof of, "net_af_packet0,iface=chi-d,mac=%s", wrong[i]);
+        assert_int_equal(port_add(of, OUR_IP, MTU), -EINVAL);
+        assert_non_null(strstr(err, "leave it out"));
+    }
+
+    line = "net_af_packet0,mac=02:43:0a:32:00:02,iface=chi-d"; /* its own: not the interface's */
     int taken = group_take(); /* as another daemon's port may have it */
     int rc = port_add(line, OUR_IP, MTU);
     if (rc)
         fail_msg("%s", err);
     close(taken);
+}
+
+static bool promiscuous(void)
+{
+    int fd = socket(AF_INET, SOCK_DGRAM, 0);
+    struct ifreq r = {.ifr_name = "chi-d"};
+    assert_int_equal(ioctl(fd, SIOCGIFFLAGS, &r), 0);
+    close(fd);
+    return r.ifr_flags & IFF_PROMISC;
+}
+
+/* It answers the kernel's ARP with its own address; the kernel's IP stack leaves to it what comes there. */
+static void port__has_an_address_of_its_own(void **state)
+{
+    (void)state;
+    SKIP_UNLESS_ROOT();
+    struct net_port_stats st;
+    assert_int_equal(net_port_stats(net, 0, &st), 0);
+    assert_string_equal(st.mac, "02:43:0a:32:00:02");
+    assert_true(promiscuous());
 }
 
 /* Polls our port until the socket has something or the time is over. */
@@ -328,6 +357,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(port_add__says_what_the_interface_lacks),
         cmocka_unit_test(port__answers_the_kernels_ping),
+        cmocka_unit_test(port__has_an_address_of_its_own),
         cmocka_unit_test(port__takes_the_kernels_datagrams),
         cmocka_unit_test(port__sends_to_the_kernel),
         cmocka_unit_test(port__sends_bytes_from_where_they_lie),
