@@ -1,9 +1,6 @@
 /* attach.c - packets that end in bytes which lie elsewhere: a second mbuf refers to them, and its reference count tells when the port is
  * done (external buffers of DPDK). */
-#include <stdio.h>
 #include <string.h>
-
-#include <rte_version.h>
 
 #include "net/impl.h"
 
@@ -73,22 +70,11 @@ static const char *try(struct port *p)
     return __atomic_load_n(&p->tried, __ATOMIC_ACQUIRE) ? "its driver keeps packets" : NULL;
 }
 
-/* Up to DPDK 22.11 it gathers a packet's segments into one buffer of the link.  From 23.03 on each gets a buffer of its own, marked as one
- * of several, and the mark stays for whatever uses that buffer next. */
-static bool memif_gathers(void)
-{
-    int year;
-    return sscanf(rte_version(), "DPDK %d.", &year) == 1 && year < 23;
-}
-
 void attach_try(struct port *p)
 {
     switch (p->eth.device.kind) {
     case DEVICE_MEMIF:
-        if (strstr(p->eth.device.line, ",zero-copy=yes"))
-            p->copies = "net_memif with zero-copy=yes hands over memory of DPDK's alone";
-        else
-            p->copies = memif_gathers() ? NULL : "net_memif of this DPDK does not gather segments";
+        p->copies = "net_memif copies each packet itself: referring to bytes saves nothing";
         return;
     case DEVICE_AF_XDP:
         p->copies = "net_af_xdp does not read memory that is not its own";

@@ -38,7 +38,7 @@ static struct net_packet *input(struct net_worker *w, struct port_queue *q, bool
         .udp_checked =
             p->eth.rx_udp_checked && (m->ol_flags & RTE_MBUF_F_RX_L4_CKSUM_MASK) == RTE_MBUF_F_RX_L4_CKSUM_GOOD,
     };
-    /* Several segments: longer than the port's MTU allows, or net_memif's, whose marks may be old ones (attach.c). */
+    /* Several segments: longer than the port's MTU allows. */
     enum chi_drop drop = m->nb_segs != 1 ? CHI_DROP_LINK_TRUNCATED : frame_check(&p->arp.me, data, n, &f);
     if (CHI_LIKELY(drop == CHI_DROP_NONE && f.kind == FRAME_IS_UDP)) {
         struct net_packet *out = packet_of(m);

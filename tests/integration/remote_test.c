@@ -142,8 +142,6 @@ static void perf__runs_between_the_daemons_and_verifies(void **state)
         assert_int_equal(p.wrong, 0);
         assert_int_equal(((struct hist *)p.hist)->count, 500);
     }
-    assert_true(node_peer(&one, 2, "attached_bytes_tx") > 100000); /* a module's regions, */
-    assert_true(node_peer(&two, 1, "attached_bytes_tx") > 100000); /* and answers */
     p.size = 0; /* no region has bytes, and no buffer is there to compare */
     p.count = 3;
     assert_int_equal(call(&p.task), CHI_STATUS_OK);
