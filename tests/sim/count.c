@@ -12,8 +12,8 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "crc.h"
 #include "sim.h"
+#include "worker/crc32c.h"
 #include "xfer/xfer_int.h"
 
 enum { DEEP_EACH = 16 }; /* whole audits */
@@ -37,7 +37,7 @@ static uint64_t sum_drops(const uint64_t *d)
 static bool partly_taken(const struct endpoint *e, const struct event *ev)
 {
     struct wire_header h;
-    if (wire_open(ev->bytes, ev->length, sim_crc32c, &h) != CHI_DROP_NONE)
+    if (wire_open(ev->bytes, ev->length, crc32c, &h) != CHI_DROP_NONE)
         return false;
     const struct xfer_session *s = session_by_id(e->x, h.session);
     return s && s->live && s->live_id == h.session && !ack_seen(s, h.number);

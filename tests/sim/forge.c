@@ -2,8 +2,8 @@
 #include <string.h>
 
 #include "archive/form.h"
-#include "crc.h"
 #include "sim.h"
+#include "worker/crc32c.h"
 
 static uint64_t likely(struct prng *p)
 {
@@ -110,7 +110,7 @@ static size_t put_frame(struct prng *p, uint8_t *to, size_t room, uint64_t numbe
 uint32_t forge(struct prng *p, uint8_t *bytes, uint32_t length, uint32_t room)
 {
     struct wire_header h;
-    bool data = wire_open(bytes, length, sim_crc32c, &h) == CHI_DROP_NONE && h.kind == WIRE_KIND_DATA;
+    bool data = wire_open(bytes, length, crc32c, &h) == CHI_DROP_NONE && h.kind == WIRE_KIND_DATA;
     if (data && prng_chance(p, 500000)) {
         size_t n = WIRE_HEADER_BYTES;
         if (prng_chance(p, 500000)) /* one that its sender will not use itself, soon */
@@ -127,6 +127,6 @@ uint32_t forge(struct prng *p, uint8_t *bytes, uint32_t length, uint32_t room)
     } else {
         change(p, bytes, length);
     }
-    wire_seal(bytes, length, sim_crc32c);
+    wire_seal(bytes, length, crc32c);
     return length;
 }

@@ -3,8 +3,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "crc.h"
 #include "sim.h"
+#include "worker/crc32c.h"
 
 enum { SPARE_PEERS = 2, GUARD_BYTE = 0xc3, TURN_NS = 300, TURN_SHIFT_MAX = 6 };
 
@@ -154,7 +154,7 @@ void host_start(struct endpoint *e)
         .memory_put = memory_put,
         .memory_largest = load_largest(e->w),
         .memory_total = UINT64_MAX,
-        .crc32c = sim_crc32c,
+        .crc32c = crc32c,
         .drops = e->drops,
     };
     e->incarnation++;
