@@ -22,7 +22,8 @@ struct device {
 
 /* Takes `line` apart and fills *d.  memif: bsize, rsize, mac, socket-abstract=no where they are absent; the socket's
  * folder is made, a socket that nobody serves any more is removed unless `own_socket`.  af_packet: frame sizes for the
- * MTU, and `queues` where they are absent, and no mac=, which the driver does not know; it and af_xdp: the interface is looked at.  Returns 0, or -errno with a line in err. */
+ * MTU, and `queues` where they are absent, and no mac=, which the driver does not know; it and af_xdp: the interface is
+ * looked at.  Returns 0, or -errno with a line in err. */
 CHI_MUST_CHECK int device_prepare(struct device *d, const char *line, uint32_t ip, uint16_t mtu, uint16_t queues,
                                   bool own_socket, char *err);
 

@@ -331,11 +331,11 @@ bool eth_down_why(const struct eth *e, char *why)
     if (d->kind != DEVICE_MEMIF || atomic_load_explicit(&e->down, memory_order_relaxed) < DOWN_LONG)
         return false;
     if (!d->memif_client)
-        snprintf(why, DOWN_WHY_BYTES, "no client connects: it needs socket=, id= and secret= as here, and queues: %u at most", e->queues);
+        snprintf(why, NET_WHY_BYTES, "no client connects: it needs socket=, id= and secret= as here, and queues: %u at most", e->queues);
     else if (!atomic_load_explicit(&e->served, memory_order_relaxed))
-        snprintf(why, DOWN_WHY_BYTES, "nobody serves %s: start the other end, with role=server", d->socket);
+        snprintf(why, NET_WHY_BYTES, "nobody serves %s: start the other end, with role=server", d->socket);
     else
-        snprintf(why, DOWN_WHY_BYTES, "its server refuses it: it needs queues: %u at least, id= and secret= as here, and no other client",
+        snprintf(why, NET_WHY_BYTES, "its server refuses it: it needs queues: %u at least, id= and secret= as here, and no other client",
                  e->queues);
     return true;
 }

@@ -22,7 +22,7 @@
 #include "net/net.h"
 
 enum { WATCH_US = 50000, ETH_QUEUES_MAX = 64 };
-enum { DOWN_LONG = 60 /* rounds of the watch, beyond what a connection may take: there is a reason */, DOWN_WHY_BYTES = 192 };
+enum { DOWN_LONG = 60 }; /* rounds of the watch, beyond what a connection may take: there is a reason */
 enum eth_way { ETH_RX, ETH_TX, ETH_WAYS };
 
 struct eth_gate {
@@ -68,7 +68,7 @@ void eth_close(struct eth *e);
 void eth_pool_free(struct eth *e);
 
 bool eth_link_up(const struct eth *e);
-/* True when the link of a memif stays down (DOWN_LONG): what that comes from and how to mend it, in why (DOWN_WHY_BYTES).  Net_memif
+/* True when the link of a memif stays down (DOWN_LONG): what that comes from and how to mend it, in why (NET_WHY_BYTES).  Net_memif
  * tells nobody what the other side said when it hung up: the roles and numbers of both ends are named. */
 bool eth_down_why(const struct eth *e, char *why);
 /* Changes the MTU of an open port.  0, or -errno with a line in err. */

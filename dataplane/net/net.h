@@ -133,9 +133,10 @@ void net_wake_disarm_st(struct net *n, unsigned worker);
 uint16_t net_payload_max(const struct net *n);
 
 enum net_link { NET_LINK_DOWN, NET_LINK_UP, NET_LINK_OFF, NET_LINK_GONE }; /* OFF: by set_off; GONE: its interface */
+enum { NET_WHY_BYTES = 192 };
 struct net_port_stats {
     char name[32], device[128], driver[32], mac[18], ip[20], choice[160], copies[96]; /* copies: why; "": it attaches */
-    char why_down[192]; /* and how to mend it; "": it is up, or was not down for long, or cannot be told */
+    char why_down[NET_WHY_BYTES]; /* and how to mend it; "": it is up, or was not down for long, or cannot be told */
     enum net_link link;
     bool interrupts; /* it wakes a sleeping worker */
     uint16_t mtu, worker, queues;

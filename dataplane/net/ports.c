@@ -373,7 +373,7 @@ bool net_ports_watch(struct net *n)
 
 bool net_ports_complaint(struct net *n, char *line)
 {
-    char why[DOWN_WHY_BYTES];
+    char why[NET_WHY_BYTES];
     for (unsigned i = 0; i < n->ports.count; i++) {
         struct port *p = n->ports.port[i];
         bool had = p->complained;
