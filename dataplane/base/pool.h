@@ -6,17 +6,26 @@
 
 struct pool {
     uint8_t *base;
-    uint32_t *stack; /* free indices */
-    uint32_t size;   /* object stride, a multiple of 64 */
+    void **stack;         /* the free objects */
+    uint64_t bytes, size; /* of all objects; object stride, a multiple of 64 */
     uint32_t count, free;
-    uint64_t inverse; /* of the cache lines of an object: an index without a division */
 };
 
 size_t pool_bytes(uint32_t count, uint32_t size);
 void pool_init(struct pool *p, void *mem, uint32_t count, uint32_t size);
 /* An object with undefined contents, or NULL when empty. */
-void *pool_try_get(struct pool *p);
-/* Pre: obj came from this pool and is out (the first is asserted). */
-void pool_put(struct pool *p, void *obj);
+static inline void *pool_try_get(struct pool *p)
+{
+    if (CHI_UNLIKELY(p->free == 0))
+        return NULL;
+    return p->stack[--p->free];
+}
+/* Pre: obj came from this pool and is out.  Asserted: it is a cache line of the pool's, and the pool is not full. */
+static inline void pool_put(struct pool *p, void *obj)
+{
+    uint64_t at = (uintptr_t)obj - (uintptr_t)p->base; /* an address below base becomes a huge offset */
+    CHI_ASSERT(at < p->bytes && at % CHI_CACHE_LINE == 0 && p->free < p->count);
+    p->stack[p->free++] = obj;
+}
 uint32_t pool_index(const struct pool *p, const void *obj);
 void *pool_at(const struct pool *p, uint32_t index);

@@ -198,8 +198,9 @@ static const char *ins_whole(const struct xfer *x, struct audit *out)
     const struct pool *p = &x->ins;
     memset(sum.free_in, 0, p->count * sizeof *sum.free_in);
     for (uint32_t i = 0; i < p->free; i++) {
-        HOLDS(p->stack[i] < p->count && !sum.free_in[p->stack[i]]);
-        sum.free_in[p->stack[i]] = true;
+        uint32_t index = pool_index(p, p->stack[i]);
+        HOLDS(!sum.free_in[index]);
+        sum.free_in[index] = true;
     }
     for (uint32_t i = 0; i < p->count; i++)
         if (!sum.free_in[i])
