@@ -3,7 +3,8 @@
  *
  * Sending: takes all that is on the lane and gives it to the worker's endpoint, which keeps the tasks of each destination
  * together, and writes them straight into packet buffers, several small ones to a packet.  Receiving: takes datagrams from the
- * ports of this worker and from workers that own other ports, and loads, schedules and answers what they carry. */
+ * ports of this worker and from workers that own other ports, and gives them to the endpoint: tasks in them are loaded and scheduled at once
+ * (worker/accept.c), all else comes as events. */
 #include "chi/chimod.h"
 #include "worker/remote.h"
 
@@ -29,7 +30,7 @@ static unsigned take_events(struct worker *w)
         n++;
         switch (ev.kind) {
         case XFER_TASK:
-            worker_accept_st(w, ev.in, ev.bytes, ev.length);
+            CHI_ASSERT(!"tasks that come in go to the worker at once");
             break;
         case XFER_DONE:
             worker_returned_st(w, task_of_out(ev.out), ev.status, ev.bytes, ev.length);

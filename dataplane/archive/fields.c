@@ -1,5 +1,6 @@
 /* fields.c - runs a method's field table, or its own functions, over a task.  A table that names memory outside of the
  * method's struct, or the head that all tasks share, is refused with INVALID before a byte there is touched. */
+#include "flat.h"
 #include "scalar.h"
 
 static const uint8_t scalar_width[] = {
@@ -89,21 +90,6 @@ uint64_t fields_run(const struct chi_method *m, unsigned dir)
     return bytes ? offset << 32 | bytes : 0;
 }
 
-/* All of a direction at once, of a task without regions. */
-static inline enum chi_status copy_run(struct chi_archive *ar, uint64_t run, struct chi_task *task)
-{
-    uint8_t *v = (uint8_t *)task + (run >> 32), *p = ar_next(ar, (uint32_t)run);
-    if (CHI_UNLIKELY(!p))
-        return (enum chi_status)ar->status;
-    if (!chi_ar_reading(ar))
-        ar_copy(p, v, (uint32_t)run, 1);
-    else if (CHI_LIKELY(ar->pos == ar->cap))
-        ar_copy(v, p, (uint32_t)run, 1);
-    else
-        ar->status = CHI_STATUS_ARCHIVE;
-    return (enum chi_status)ar->status;
-}
-
 /* Field by field, or by hand.  Apart, so that the usual way of small tasks does not pay for it. */
 __attribute__((noinline)) static enum chi_status walk_task(struct chi_archive *ar, struct chi_method *m, struct chi_task *task, bool in)
 {
@@ -126,8 +112,14 @@ enum chi_status chi_ar_task(struct chi_archive *ar, struct chi_method *m, struct
     if (ar->status != CHI_STATUS_OK)
         return (enum chi_status)ar->status;
     bool in = ar->kind == CHI_AR_OUTPUT_IN || ar->kind == CHI_AR_INPUT_IN;
-    uint64_t run = __atomic_load_n(&m->hash, __ATOMIC_RELAXED) ? __atomic_load_n(&m->run[!in], __ATOMIC_RELAXED) : 0;
-    if (CHI_LIKELY(run && ar->pos == 0 && ar->nregions == 0))
-        return copy_run(ar, run, task);
+    if (CHI_LIKELY(__atomic_load_n(&m->hash, __ATOMIC_RELAXED) && ar->pos == 0 && ar->nregions == 0)) {
+        uint64_t run = flat_run(m, !in);
+        if (chi_ar_reading(ar) && flat_load(run, task, ar->buf, ar->cap))
+            ar->pos = ar->cap;
+        else if (!chi_ar_reading(ar))
+            ar->pos = flat_save(run, task, ar->buf, ar->cap);
+        if (CHI_LIKELY(ar->pos))
+            return CHI_STATUS_OK;
+    }
     return walk_task(ar, m, task, in);
 }

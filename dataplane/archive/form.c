@@ -25,9 +25,9 @@ enum chi_drop form_regions(const uint8_t *p, size_t have, struct form_head *out)
 {
     if (have < FORM_HEAD_BYTES)
         return CHI_DROP_FORM;
-    uint32_t n = p[11];
+    uint32_t n = p[FORM_REGIONS_AT];
     out->regions = (uint8_t)n;
-    if (!query_ok(p[10], le32_get(p + 12)) || n > CHI_REGIONS_MAX || have < form_prefix_bytes(n))
+    if (n > CHI_REGIONS_MAX || have < form_prefix_bytes(n))
         return CHI_DROP_FORM;
     for (uint32_t i = 0; i < n; i++)
         if (region_decode(p + form_prefix_bytes(i), &out->region[i]) != CHI_DROP_NONE)
@@ -37,7 +37,10 @@ enum chi_drop form_regions(const uint8_t *p, size_t have, struct form_head *out)
 
 enum chi_drop form_decode(const uint8_t *p, size_t have, struct form_head *out)
 {
-    if (form_regions(p, have, out) != CHI_DROP_NONE)
+    out->regions = 0;
+    if (CHI_UNLIKELY(!form_is_plain(p, have)) && form_regions(p, have, out) != CHI_DROP_NONE)
+        return CHI_DROP_FORM;
+    if (!query_ok(p[10], le32_get(p + 12)))
         return CHI_DROP_FORM;
     out->pool.major = le32_get(p);
     out->pool.minor = le32_get(p + 4);
@@ -64,7 +67,7 @@ static inline void put_head(uint8_t *p, const struct chi_pool_id *pool, const st
     le32_put(p + 4, pool->minor);
     le16_put(p + 8, method);
     p[10] = (uint8_t)q->kind;
-    p[11] = (uint8_t)regions;
+    p[FORM_REGIONS_AT] = (uint8_t)regions;
     le32_put(p + 12, q->count);
     le64_put(p + 16, q->value);
     le32_put(p + 24, schema);

@@ -12,7 +12,7 @@
 #include "chi/archive.h"
 #include "wire/drop.h"
 
-enum { FORM_HEAD_BYTES = 32, FORM_REGION_BYTES = 24 };
+enum { FORM_HEAD_BYTES = 32, FORM_REGION_BYTES = 24, FORM_REGIONS_AT = 11 };
 enum { FORM_PREFIX_MAX = FORM_HEAD_BYTES + FORM_REGION_BYTES * CHI_REGIONS_MAX };
 #define FORM_NO_PLACE UINT64_MAX /* place_of: the region lies outside of the segment */
 
@@ -37,8 +37,10 @@ static inline uint32_t form_prefix_bytes(uint32_t regions) { return FORM_HEAD_BY
  * Does not judge `place`, pools, methods or the body. */
 CHI_MUST_CHECK enum chi_drop form_decode(const uint8_t *p, size_t have, struct form_head *out);
 
-/* The same checks; fills in `regions` and `region` only. */
+/* Only the region table: checks it, and fills in `regions` and `region`. */
 CHI_MUST_CHECK enum chi_drop form_regions(const uint8_t *p, size_t have, struct form_head *out);
+/* True when it is known to have none. */
+static inline bool form_is_plain(const uint8_t *p, size_t have) { return have >= FORM_HEAD_BYTES && p[FORM_REGIONS_AT] == 0; }
 
 /* Writes head and region table.  Pre: room for form_prefix_bytes(h->regions).  Returns that length. */
 size_t form_encode(uint8_t *p, const struct form_head *h);

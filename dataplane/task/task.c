@@ -1,7 +1,6 @@
 #include "task.h"
 
 #include <errno.h>
-#include <string.h>
 #include <sys/mman.h>
 
 /* Body sizes: a small task with a form of one slot; what most structs and forms need; the largest. */
@@ -52,7 +51,11 @@ struct task *task_try_get(struct task_pools *p, size_t body_bytes)
     struct task *t = pool_try_get(&p->body[c]);
     if (!t)
         return NULL;
-    memset(t, 0, offsetof(struct task, out)); /* `out` begins when the task goes away */
+    t->method = NULL;
+    t->container = NULL;
+    t->regions = NULL;
+    t->extra = NULL;
+    t->nregions = t->cancelled = 0;
     t->size_class = (uint8_t)c;
     t->state = TASK_NEW;
     p->out++;
@@ -64,15 +67,4 @@ struct chi_ar_region *task_regions_get(struct task_pools *p, struct task *t)
     if (!t->regions)
         t->regions = pool_try_get(&p->regions);
     return t->regions;
-}
-
-void task_put(struct task_pools *p, struct task *t)
-{
-    CHI_ASSERT(t->state != TASK_FREE && !t->extra);
-    if (t->regions)
-        pool_put(&p->regions, t->regions);
-    t->regions = NULL;
-    t->state = TASK_FREE;
-    pool_put(&p->body[t->size_class], t);
-    p->out--;
 }

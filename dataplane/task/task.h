@@ -4,6 +4,8 @@
  * Thread: the home worker, from whose pool it came; between a push onto a lane and its completion, the lane's owner.
  * Memory: pools of three body sizes, made at start; an empty pool is back-pressure. */
 #pragma once
+#include <string.h>
+
 #include "base/pool.h"
 #include "chi/chimod.h"
 #include "ipc/ipc.h"
@@ -71,13 +73,29 @@ struct task_pools {
 CHI_MUST_CHECK int task_pools_init(struct task_pools *p, uint32_t tasks);
 void task_pools_fini(struct task_pools *p); /* of empty ones too */
 
-/* A record for a body of at most CHI_FORM_BYTES_MAX bytes, its fields zero but for size_class and out, its body undefined, state NEW;
- * NULL when the pool is empty. */
+/* A record for a body of at most CHI_FORM_BYTES_MAX bytes, or NULL when the pool is empty.  State NEW, without method, container, regions,
+ * extra, not cancelled; its other fields and its body are undefined. */
 struct task *task_try_get(struct task_pools *p, size_t body_bytes);
+/* Zeroes the body, of `bytes` bytes as task_try_get got them, or more of it; returns it. */
+static inline struct chi_task *task_body_clear(struct task *t, size_t bytes)
+{
+    memset(t + 1, 0, CHI_CACHE_LINE); /* each body has a line, which takes four stores */
+    if (bytes > CHI_CACHE_LINE)
+        memset((uint8_t *)(t + 1) + CHI_CACHE_LINE, 0, bytes - CHI_CACHE_LINE);
+    return task_public(t);
+}
 /* The task's region list; NULL when the pool is empty. */
 struct chi_ar_region *task_regions_get(struct task_pools *p, struct task *t);
 /* Gives record and region list back.  Pre: extra was given back, state is not FREE. */
-void task_put(struct task_pools *p, struct task *t);
+static inline void task_put(struct task_pools *p, struct task *t)
+{
+    CHI_ASSERT(t->state != TASK_FREE && !t->extra);
+    if (t->regions)
+        pool_put(&p->regions, t->regions);
+    t->state = TASK_FREE;
+    pool_put(&p->body[t->size_class], t);
+    p->out--;
+}
 
 /* True while every size has a record: a source that can wait is asked only then. */
 static inline bool task_pools_ready(const struct task_pools *p)

@@ -33,6 +33,15 @@ size_t wire_put_task_out(uint8_t *p, const struct wire_task_out *f)
     return OUT_END + 8 * (size_t)f->regions;
 }
 
+size_t wire_put_task_out_whole(uint8_t *p, uint32_t slot, uint32_t generation, uint32_t length, uint16_t status)
+{
+    CHI_ASSERT(length <= UINT16_MAX);
+    put_head(p, WIRE_FRAME_TASK_OUT, 0, (uint16_t)length, slot);
+    put_two(p + FRAME_GENERATION, generation, length);
+    le32_put(p + OUT_STATUS, status); /* OUT_ZERO too */
+    return OUT_END;
+}
+
 size_t wire_put_segment(uint8_t *p, const struct wire_segment *f)
 {
     CHI_ASSERT(f->length > 0 && f->region <= WIRE_REGIONS && !(f->flags & ~WIRE_SEGMENT_OUT));
@@ -249,6 +258,17 @@ static enum chi_drop get_port(const uint8_t *p, uint8_t *port, size_t *size)
     return le16_get(p + PORT_ZERO) ? CHI_DROP_RESERVED : CHI_DROP_NONE;
 }
 
+static inline enum chi_drop next_task_in(struct wire_cursor *c, const uint8_t *p, size_t room, struct wire_frame *out)
+{
+    size_t size;
+    enum chi_drop d = get_task_in(p, room, &out->task_in, &size);
+    if (CHI_UNLIKELY(d != CHI_DROP_NONE))
+        return d;
+    out->type = WIRE_FRAME_TASK_IN;
+    c->at += size;
+    return CHI_DROP_NONE;
+}
+
 enum chi_drop wire_next_frame(struct wire_cursor *c, struct wire_frame *out)
 {
     static const uint8_t fixed[] = {
@@ -262,6 +282,8 @@ enum chi_drop wire_next_frame(struct wire_cursor *c, struct wire_frame *out)
     const uint8_t *p = c->p + c->at;
     size_t room = c->end - c->at, size = 0;
     uint8_t type = p[0];
+    if (CHI_LIKELY(type == WIRE_FRAME_TASK_IN && room >= IN_END)) /* as below, without the tables */
+        return next_task_in(c, p, room, out);
     if (type >= sizeof fixed || fixed[type] == 0)
         return CHI_DROP_FRAME_TYPE;
     if (fixed[type] > room)

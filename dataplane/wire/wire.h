@@ -185,6 +185,8 @@ bool wire_peek_foreign_hello(const uint8_t *p, size_t n, uint8_t *version_out);
  * in place.  Pre: room for it. */
 size_t wire_put_task_in(uint8_t *p, const struct wire_task_in *f);
 size_t wire_put_task_out(uint8_t *p, const struct wire_task_out *f); /* 20 + 8 * regions */
+/* The same without regions, with all of its form, at most 65535 bytes, behind it. */
+size_t wire_put_task_out_whole(uint8_t *p, uint32_t slot, uint32_t generation, uint32_t length, uint16_t status);
 size_t wire_put_segment(uint8_t *p, const struct wire_segment *f);
 size_t wire_put_ack(uint8_t *p, const struct wire_ack *f); /* at most 16 + 8 * (count - 1) */
 size_t wire_put_ping(uint8_t *p);

@@ -1,10 +1,22 @@
 /* accept.c - from a serialised form to a task: of a client, or of another node. */
+#include "archive/flat.h"
 #include "archive/form.h"
 #include "internal.h"
 
+/* The task's fields from a form's body: length bytes. */
+static inline enum chi_status load_body(struct chi_method *m, struct chi_task *pub, const uint8_t *body, uint32_t length,
+                                        struct chi_ar_region *regions, uint32_t nregions)
+{
+    if (CHI_LIKELY(!nregions && flat_load(flat_run(m, false), pub, body, length)))
+        return CHI_STATUS_OK;
+    struct chi_archive ar; /* an INPUT archive never writes to its bytes */
+    chi_ar_init(&ar, CHI_AR_INPUT_IN, (uint8_t *)body, length, regions, nregions);
+    return chi_ar_task(&ar, m, pub);
+}
+
 /* A task with its body loaded from a form, or NULL and why.  Regions are those of the caller; NONE of them is owned. */
-static struct task *load_task(struct worker *w, const struct sched_pool *pool, const struct form_head *h, const uint8_t *form,
-                              uint32_t length, struct chi_ar_region *regions, enum chi_status *st)
+CHI_INLINE struct task *load_task(struct worker *w, const struct sched_pool *pool, const struct form_head *h, const uint8_t *form,
+                                     uint32_t length, struct chi_ar_region *regions, enum chi_status *st)
 {
     struct chi_method *m = sched_method(pool->module, h->method);
     if (!m) {
@@ -20,8 +32,7 @@ static struct task *load_task(struct worker *w, const struct sched_pool *pool, c
         *st = CHI_STATUS_NO_MEMORY;
         return NULL;
     }
-    struct chi_task *pub = task_public(t);
-    memset(pub, 0, m->size);
+    struct chi_task *pub = task_body_clear(t, m->size);
     pub->pool = h->pool;
     pub->query = h->query;
     pub->timeout_us = h->timeout_us;
@@ -30,13 +41,9 @@ static struct task *load_task(struct worker *w, const struct sched_pool *pool, c
     t->method = m;
     t->home = w;
     t->nregions = h->regions;
-
-    struct chi_archive ar;
     uint32_t prefix = form_prefix_bytes(h->regions);
-    /* An INPUT archive never writes to its bytes. */
-    chi_ar_init(&ar, CHI_AR_INPUT_IN, (uint8_t *)form + prefix, length - prefix, regions, h->regions);
-    *st = chi_ar_task(&ar, m, pub);
-    if (*st == CHI_STATUS_OK)
+    *st = load_body(m, pub, form + prefix, length - prefix, regions, h->regions);
+    if (CHI_LIKELY(*st == CHI_STATUS_OK))
         return t;
     task_put(&w->tasks, t);
     return NULL;
@@ -169,30 +176,51 @@ unsigned accept_clients(struct worker *w)
 
 /* --- other nodes */
 
-void worker_accept_st(struct worker *w, struct xfer_in *in, const uint8_t *form, uint32_t length)
+/* The container of this node that a task from another node is for; NULL and why not: the nodes' tables differ, and a task never travels
+ * twice. */
+static struct chi_container *container_here(struct worker *w, const struct sched_pool *pool, const struct chi_query *q, enum chi_status *st)
 {
-    CHI_ASSERT(w == worker_current());
+    const struct sched *s = &w->rt->sched;
+    if (CHI_LIKELY(q->kind == CHI_QUERY_PHYSICAL && q->value == s->node_id && pool->local))
+        return pool->local;
+    struct sched_target target;
+    *st = sched_resolve(s, pool, q, &target);
+    if (*st == CHI_STATUS_OK && !target.local)
+        *st = CHI_STATUS_NO_CONTAINER;
+    return *st == CHI_STATUS_OK ? target.local : NULL;
+}
+
+CHI_INLINE enum chi_status remote_task(struct worker *w, struct xfer_in *in, const uint8_t *form, uint32_t length)
+{
     struct form_head h;
-    enum chi_status st = CHI_STATUS_ARCHIVE;
+    enum chi_status st;
+    if (form_decode(form, length, &h) != CHI_DROP_NONE)
+        return CHI_STATUS_ARCHIVE;
+    const struct sched_pool *pool = worker_pool(w, h.pool);
+    if (!pool)
+        return CHI_STATUS_NO_POOL;
+    struct chi_container *c = container_here(w, pool, &h.query, &st);
+    if (!c)
+        return st;
+    struct task *t = load_task(w, pool, &h, form, length, in->regions, &st);
+    if (!t)
+        return st;
+    t->origin = TASK_REMOTE;
+    t->from.remote.in = in;
+    in->user = t;
+    st = route_local(w, t, c);
+    if (CHI_LIKELY(st == CHI_STATUS_OK))
+        return st;
     in->user = NULL;
+    task_put(&w->tasks, t);
+    return st;
+}
+
+void accept_remote(void *ctx, struct xfer_in *in, const uint8_t *form, uint32_t length)
+{
+    struct worker *w = ctx;
     w->stats.tasks_remote++;
-    if (form_decode(form, length, &h) == CHI_DROP_NONE) {
-        const struct sched_pool *pool = worker_pool(w, h.pool);
-        struct sched_target target = {0};
-        st = pool ? sched_resolve(&w->rt->sched, pool, &h.query, &target) : CHI_STATUS_NO_POOL;
-        if (st == CHI_STATUS_OK && !target.local)
-            st = CHI_STATUS_NO_CONTAINER; /* the nodes' tables differ: a task never travels twice */
-        struct task *t = st == CHI_STATUS_OK ? load_task(w, pool, &h, form, length, in->regions, &st) : NULL;
-        if (t) {
-            t->origin = TASK_REMOTE;
-            t->from.remote.in = in;
-            in->user = t;
-            st = route_local(w, t, target.local);
-            if (st == CHI_STATUS_OK)
-                return;
-            in->user = NULL;
-            task_put(&w->tasks, t);
-        }
-    }
-    xfer_answer(w->xfer, in, &(struct xfer_answer){.status = st, .last = true}, w->rctx.now_ns);
+    enum chi_status st = remote_task(w, in, form, length);
+    if (CHI_UNLIKELY(st != CHI_STATUS_OK))
+        xfer_answer_last(w->xfer, in, st, 0, w->rctx.now_ns);
 }

@@ -1,24 +1,31 @@
 /* ended.c - the end of a task: the answer to whoever waits for it, and the way to another node and back. */
+#include "archive/flat.h"
 #include "archive/form.h"
 #include "internal.h"
 
 /* The module takes off what it hung into a task that ran here. */
 static void let_go(struct task *t)
 {
-    if (t->method && t->container && t->container->ops->del)
+    if (t->container && t->container->ops->del)
         t->container->ops->del(t->container, task_public(t));
     t->container = NULL;
+}
+
+static inline void free_task(struct worker *w, struct task *t)
+{
+    let_go(t);
+    if (CHI_UNLIKELY(t->extra)) {
+        buddy_put(w->memory, t->extra, t->extra_bytes);
+        t->extra = NULL;
+    }
+    w->stats.tasks_ended++;
+    task_put(&w->tasks, t);
 }
 
 void ended_free(struct worker *w, struct task *t)
 {
     CHI_ASSERT(t->home == w);
-    let_go(t);
-    if (t->extra)
-        buddy_put(w->memory, t->extra, t->extra_bytes);
-    t->extra = NULL;
-    w->stats.tasks_ended++;
-    task_put(&w->tasks, t);
+    free_task(w, t);
 }
 
 /* Serialises the answer into p; returns its length, or 0 with *st changed. */
@@ -90,17 +97,11 @@ static bool has_out(const struct chi_method *m)
     return false;
 }
 
-/* Fills in where the answer's body comes from: the endpoint's own record, a writer that puts it straight into a packet, bytes that
- * were made here, or, for a method that gives nothing back, none of them. */
+/* Fills in where the answer's body comes from: a writer that puts it straight into a packet, bytes that were made here, or, for a method
+ * that gives nothing back, none of them. */
 static void prepare_answer(struct worker *w, struct task *t, struct xfer_answer *a)
 {
     struct xfer_in *in = t->from.remote.in;
-    if (!in->nregions && is_small(t->method)) {
-        a->last = true;
-        a->body = xfer_answer_room(in);
-        a->body_length = save_body(t, xfer_answer_room(in), XFER_ANSWER_SMALL, in->regions, &a->status);
-        return;
-    }
     if (!in->nregions && fits_packet(t->method)) {
         a->write = has_out(t->method) ? write_body : NULL;
         return;
@@ -117,32 +118,50 @@ static void prepare_answer(struct worker *w, struct task *t, struct xfer_answer 
     a->body_length = t->extra ? n : 0;
 }
 
+/* The task is over with its answer, which is in the endpoint's record. */
+static inline void answer_last(struct worker *w, struct task *t, enum chi_status st, uint32_t n)
+{
+    xfer_answer_last(w->xfer, t->from.remote.in, st, n, w->rctx.now_ns);
+    free_task(w, t);
+}
+
+/* An answer that takes an archive, or that the task is kept for until it has arrived.  Apart, so that the usual way does not pay for it. */
+__attribute__((noinline)) static void finish_archived(struct worker *w, struct task *t)
+{
+    struct xfer_in *in = t->from.remote.in;
+    struct xfer_answer a = {.status = CHI_STATUS_OK};
+    if (!in->nregions && is_small(t->method)) {
+        uint32_t n = save_body(t, xfer_answer_room(in), XFER_ANSWER_SMALL, in->regions, &a.status);
+        answer_last(w, t, a.status, n);
+        return;
+    }
+    prepare_answer(w, t, &a);
+    xfer_answer(w->xfer, in, &a, w->rctx.now_ns);
+}
+
 static void finish_remote(struct worker *w, struct task *t)
 {
-    struct xfer_answer a = {.status = task_public(t)->status, .last = task_public(t)->status != CHI_STATUS_OK};
+    const struct chi_task *pub = task_public(t);
+    bool ok = pub->status == CHI_STATUS_OK;
+    uint32_t n = 0;
     t->state = TASK_ANSWERED;
-    if (!a.last)
-        prepare_answer(w, t, &a);
-    xfer_answer(w->xfer, t->from.remote.in, &a, w->rctx.now_ns);
-    if (a.last)
-        ended_free(w, t);
+    if (CHI_LIKELY(ok && !t->nregions))
+        n = flat_save(flat_run(t->method, true), pub, xfer_answer_room(t->from.remote.in), XFER_ANSWER_SMALL);
+    if (CHI_UNLIKELY(ok && !n))
+        finish_archived(w, t);
+    else
+        answer_last(w, t, pub->status, n);
 }
 
 void ended_finish(struct worker *w, struct task *t)
 {
-    CHI_ASSERT(t->home == w && t->state == TASK_ENDED);
-    switch (t->origin) {
-    case TASK_CLIENT:
-        finish_client(w, t);
-        return;
-    case TASK_MODULE:
-        finish_module(w, t);
-        return;
-    case TASK_REMOTE:
+    CHI_ASSERT(t->state == TASK_ENDED);
+    if (t->origin == TASK_REMOTE)
         finish_remote(w, t);
-        return;
-    }
-    CHI_ASSERT(!"a task of no origin");
+    else if (t->origin == TASK_CLIENT)
+        finish_client(w, t);
+    else
+        finish_module(w, t);
 }
 
 unsigned ended_callbacks(struct worker *w)

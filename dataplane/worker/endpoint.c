@@ -134,6 +134,7 @@ int endpoint_init(struct worker *w, char *err)
     w->xfer = xfer_init(w->xfer_memory, &c, &h, net_now_ns());
     xfer_watch_ways(w->xfer, way_up);
     xfer_attach(w->xfer, attaches);
+    xfer_take_tasks(w->xfer, accept_remote);
     return 0;
 }
 

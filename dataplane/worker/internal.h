@@ -1,18 +1,30 @@
 /* internal.h - between the files of worker/. */
 #pragma once
+#include <string.h>
+
 #include "remote.h"
 
 /* The pool, or NULL.  Tasks of a turn are often for the same one. */
 static inline const struct sched_pool *worker_pool(struct worker *w, struct chi_pool_id id)
 {
-    if (!w->pool || w->pool->id.major != id.major || w->pool->id.minor != id.minor)
+    if (!w->pool || memcmp(&w->pool->id, &id, sizeof id) != 0)
         w->pool = sched_pool_find(&w->rt->sched, id);
     return w->pool;
 }
 
 /* route.c */
-void route_push(struct worker *w, struct task *t, struct chi_lane *lane);   /* onto a lane, here or there */
-void route_home(struct worker *w, struct task *t);                         /* an ended task to its home worker */
+void route_send(struct worker *w, uint32_t to, struct task *t);             /* to another worker: queued, waiting or ended */
+/* Onto a lane, here or there. */
+static inline void route_push(struct worker *w, struct task *t, struct chi_lane *lane)
+{
+    CHI_ASSERT(t->state == TASK_NEW);
+    t->state = TASK_QUEUED;
+    t->lane = lane;
+    if (CHI_LIKELY(lane->owner == w->index))
+        lane_push(lane, &t->link, &w->ready);
+    else
+        route_send(w, lane->owner, t);
+}
 unsigned route_inbox(struct worker *w);                                    /* takes in what other workers sent */
 void route_flush(struct worker *w);                                        /* overflow, doorbells */
 bool route_waiting(struct worker *w);                                      /* something is in an inbound ring */
@@ -20,10 +32,25 @@ bool route_pending(const struct worker *w);                                /* so
 /* Finds container or node of a task with a loaded body, asking the monitor where the query is DYNAMIC; on OK pushes it on its
  * way.  Else nothing happened to it. */
 enum chi_status route_task(struct worker *w, struct task *t, const struct sched_pool *pool);
-enum chi_status route_local(struct worker *w, struct task *t, struct chi_container *c); /* LOCAL_SCHEDULE and push */
+/* LOCAL_SCHEDULE: leaves the lane that the module names in the run context, NULL when it names none.  Pre: it has a monitor. */
+enum chi_status route_ask_lane(struct worker *w, struct chi_container *c, struct chi_task *pub);
+/* Onto a lane of a container of this node. */
+static inline enum chi_status route_local(struct worker *w, struct task *t, struct chi_container *c)
+{
+    struct chi_task *pub = task_public(t);
+    struct chi_lane *lane = NULL;
+    if (c->ops->monitor) {
+        enum chi_status st = route_ask_lane(w, c, pub);
+        if (st != CHI_STATUS_OK)
+            return st;
+        lane = w->rctx.lane;
+    }
+    t->container = c;
+    route_push(w, t, lane ? lane : sched_default_lane(c, &pub->query, w->index));
+    return CHI_STATUS_OK;
+}
 enum chi_status route_away(struct worker *w, struct task *t, uint32_t node);            /* onto the remote_queue lane */
 
-void route_wait(struct worker *w, struct task *t, uint32_t to);             /* a task that waits, to that worker (RING_WAIT) */
 /* RING_PUSH to the home worker; when its ring is full, nothing: the bytes go with the next push, or with the answer. */
 void route_push_bytes(struct worker *w, struct task *t, uint32_t region, uint64_t bytes);
 
@@ -38,8 +65,21 @@ void ended_finish(struct worker *w, struct task *t); /* home worker: answers who
 unsigned ended_callbacks(struct worker *w);          /* done callbacks that are due, and those of chi_bulk_wait */
 void ended_free(struct worker *w, struct task *t);
 
+/* The task ended here, with this status. */
+static inline void ended_here(struct worker *w, struct task *t, enum chi_status st)
+{
+    task_public(t)->status = st;
+    t->state = TASK_ENDED;
+    if (CHI_LIKELY(t->home == w))
+        ended_finish(w, t);
+    else
+        route_send(w, t->home->index, t); /* another worker's: it ends there */
+}
+
 /* accept.c */
 unsigned accept_clients(struct worker *w);
+/* A task came in at the endpoint of this worker (ctx): loads it and pushes it onto its lane; answers at once when that is impossible. */
+void accept_remote(void *ctx, struct xfer_in *in, const uint8_t *form, uint32_t length);
 
 /* lanes.c */
 unsigned lanes_run(struct worker *w);

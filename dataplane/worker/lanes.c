@@ -34,7 +34,7 @@ static unsigned run_each(struct worker *w, struct chi_lane *lane)
         if (CHI_LIKELY(!st))
             st = lane->container->ops->run(lane->container, task_public(t), &w->rctx);
         if (st != CHI_STATUS_PENDING)
-            chi_complete(&w->rctx, task_public(t), st);
+            ended_here(w, t, st);
         w->turn_over = turn_is_over(w, ++n, regions);
     }
     return n;

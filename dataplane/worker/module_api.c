@@ -17,8 +17,7 @@ struct chi_task *chi_task_new(struct chi_rctx *r, struct chi_method *m)
     struct task *t = task_try_get(&w->tasks, m->size);
     if (!t)
         return NULL;
-    struct chi_task *pub = task_public(t);
-    memset(pub, 0, m->size);
+    struct chi_task *pub = task_body_clear(t, m->size);
     pub->method = m;
     t->method = m;
     t->home = w;
@@ -31,13 +30,6 @@ void chi_task_del(struct chi_rctx *r, struct chi_task *task)
     struct task *t = task_of(task);
     CHI_ASSERT(t->origin == TASK_MODULE && t->state == TASK_NEW && t->home == r->worker);
     task_put(&r->worker->tasks, t);
-}
-
-static void end_now(struct worker *w, struct task *t, enum chi_status st)
-{
-    task_public(t)->status = st;
-    t->state = TASK_ENDED;
-    ended_finish(w, t);
 }
 
 /* A task that stays in this daemon is handed over as it lies in memory: two modules that were built against other headers must
@@ -69,7 +61,7 @@ void chi_task_submit(struct chi_rctx *r, struct chi_task *task, chi_done_fn done
         st = route_task(w, t, pool);
     if (st != CHI_STATUS_OK) {
         t->container = NULL; /* also one whose monitor refused it: it did not run */
-        end_now(w, t, st);
+        ended_here(w, t, st);
     }
 }
 
@@ -77,9 +69,7 @@ void chi_complete(struct chi_rctx *r, struct chi_task *task, enum chi_status sta
 {
     struct task *t = task_of(task);
     CHI_ASSERT((t->state == TASK_RUNNING || t->state == TASK_QUEUED) && status != CHI_STATUS_PENDING);
-    task->status = status;
-    t->state = TASK_ENDED;
-    route_home(r->worker, t);
+    ended_here(r->worker, t, status);
 }
 
 void *chi_mem_get(struct chi_rctx *r, uint64_t size) { return buddy_try_get(r->worker->memory, size); }

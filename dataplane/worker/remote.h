@@ -3,9 +3,6 @@
 #pragma once
 #include "worker.h"
 
-/* Loads a task that came in and pushes it onto its lane; answers at once when that is impossible.  form stays the caller's. */
-void worker_accept_st(struct worker *w, struct xfer_in *in, const uint8_t *form, uint32_t length);
-
 /* Sends a queued task: sets up its xfer_out (form or writer, regions, deadline) and gives it to the endpoint. */
 void worker_send_away_st(struct worker *w, struct task *t);
 

@@ -14,7 +14,7 @@ static bool put_task(struct worker *w, uint32_t to, struct task *t)
     return true;
 }
 
-static void send_task(struct worker *w, uint32_t to, struct task *t)
+void route_send(struct worker *w, uint32_t to, struct task *t)
 {
     struct overflow *o = &w->overflow[to];
     w->stats.handovers++;
@@ -140,27 +140,6 @@ bool route_waiting(struct worker *w)
 
 /* --- tasks */
 
-void route_push(struct worker *w, struct task *t, struct chi_lane *lane)
-{
-    CHI_ASSERT(t->state == TASK_NEW);
-    t->state = TASK_QUEUED;
-    t->lane = lane;
-    if (lane->owner == w->index)
-        lane_push(lane, &t->link, &w->ready);
-    else
-        send_task(w, lane->owner, t);
-}
-
-void route_home(struct worker *w, struct task *t)
-{
-    if (t->home == w)
-        ended_finish(w, t);
-    else
-        send_task(w, t->home->index, t);
-}
-
-void route_wait(struct worker *w, struct task *t, uint32_t to) { send_task(w, to, t); }
-
 void route_push_bytes(struct worker *w, struct task *t, uint32_t region, uint64_t bytes)
 {
     struct ring_item it = {.kind = RING_PUSH, .arg = region, .a = (void *)(uintptr_t)bytes, .b = t};
@@ -168,20 +147,13 @@ void route_push_bytes(struct worker *w, struct task *t, uint32_t region, uint64_
         w->rung |= 1ULL << t->home->index;
 }
 
-enum chi_status route_local(struct worker *w, struct task *t, struct chi_container *c)
+enum chi_status route_ask_lane(struct worker *w, struct chi_container *c, struct chi_task *pub)
 {
-    struct chi_task *pub = task_public(t);
     w->rctx.lane = NULL;
-    if (c->ops->monitor) {
-        enum chi_status st = c->ops->monitor(c, CHI_LOCAL_SCHEDULE, pub, &w->rctx);
-        if (st != CHI_STATUS_OK)
-            return st;
-        if (w->rctx.lane && w->rctx.lane->container != c)
-            return CHI_STATUS_NO_ROUTE; /* the module named a lane that is not its own */
-    }
-    t->container = c;
-    route_push(w, t, w->rctx.lane ? w->rctx.lane : sched_default_lane(c, &pub->query, w->index));
-    return CHI_STATUS_OK;
+    enum chi_status st = c->ops->monitor(c, CHI_LOCAL_SCHEDULE, pub, &w->rctx);
+    if (st == CHI_STATUS_OK && w->rctx.lane && w->rctx.lane->container != c)
+        return CHI_STATUS_NO_ROUTE; /* it is not the module's own */
+    return st;
 }
 
 enum chi_status route_away(struct worker *w, struct task *t, uint32_t node)

@@ -45,7 +45,7 @@ static void tell(struct worker *w, struct task *t)
     if (t->lane->owner == w->index)
         told(w, t);
     else
-        route_wait(w, t, t->lane->owner);
+        route_send(w, t->lane->owner, t);
 }
 
 static void await(struct worker *w, struct task *t)
@@ -78,7 +78,7 @@ void chi_bulk_wait(struct chi_rctx *r, struct chi_task *task, const struct chi_b
     else if (t->home == w)
         await(w, t);
     else
-        route_wait(w, t, t->home->index);
+        route_send(w, t->home->index, t);
 }
 
 void stream_call_back(struct worker *w, struct task *t)

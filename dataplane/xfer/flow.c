@@ -26,7 +26,7 @@ void flow_init(struct flow *f, bool answer)
     f->turn_bytes = 0;
     f->step = 1;
     f->answer = answer;
-    f->head_sent = f->head_acked = f->careful = f->over = false;
+    f->head_sent = f->head_acked = f->careful = f->over = f->last = false;
     f->round = 0;
 }
 
@@ -252,25 +252,48 @@ static bool cut(uint32_t length, uint32_t cap, bool whole_packet, uint32_t *inli
     return true;
 }
 
-/* The usual answer: a body that lies in the record, or none, and nothing else. */
-static enum flow_put small_answer(struct xfer_session *s, struct msg_in *in, struct pack *k)
+/* Copies an answer's body; where there is room for LAST_MOVES bytes, so many, with a few moves: what is behind it is not sent. */
+static inline void copy_last(uint8_t *to, const uint8_t *small, uint32_t length, uint32_t room)
 {
-    uint32_t length = in->answer.body_length;
-    if (k->end - k->at < WIRE_BYTES_TASK_OUT + length || !s->sent.free_count)
-        return FLOW_FULL;
+    enum { LAST_MOVES = 32 };
+    CHI_STATIC_ASSERT((int)LAST_MOVES <= (int)XFER_ANSWER_SMALL, "they are there to read");
+    if (CHI_LIKELY(length <= LAST_MOVES && room >= LAST_MOVES))
+        memcpy(to, small, LAST_MOVES);
+    else
+        memcpy(to, small, length);
+}
+
+static bool put_last(struct xfer_session *s, struct msg_in *in, struct pack *k)
+{
+    uint32_t length = in->answer.body_length, slot = in->slot, generation = in->generation, room = k->end - k->at;
+    uint32_t ref = room >= WIRE_BYTES_TASK_OUT + length ? sentmap_ref_get(&s->sent) : SENTMAP_NONE;
+    if (CHI_UNLIKELY(ref == SENTMAP_NONE))
+        return false;
     uint8_t *p = k->p + k->at;
-    if (length)
-        memcpy(p + WIRE_BYTES_TASK_OUT, in->small, length);
-    k->at += put_task_out(in, p, length, length);
-    add_ref(s, &in->flow, k, sentmap_ref_get(&s->sent), &(struct frame_ref){.length = length, .type = WIRE_FRAME_TASK_OUT});
-    in->flow.head_sent = in->flow.over = true;
-    return FLOW_DONE;
+    copy_last(p + WIRE_BYTES_TASK_OUT, in->small, length, room - WIRE_BYTES_TASK_OUT);
+    k->at += (uint32_t)wire_put_task_out_whole(p, slot, generation, length, (uint16_t)in->answer.status) + length;
+    s->sent.refs[ref] = (struct frame_ref){
+        .slot = slot, .generation = generation, .length = length, .next = k->refs, .type = WIRE_FRAME_TASK_OUT, .answer = true};
+    k->refs = ref;
+    in->unacked++;
+    in->flow.head_sent = true;
+    return true;
+}
+
+void flow_lasts(struct xfer_session *s, struct pack *k)
+{
+    struct link *l = s->fresh.next;
+    while (l != &s->fresh && LIST_ENTRY(l, struct flow, link)->last && put_last(s, flow_in(LIST_ENTRY(l, struct flow, link)), k)) {
+        struct link *next = l->next;
+        list_init(l);
+        l = next;
+    }
+    s->fresh.next = l;
+    l->prev = &s->fresh;
 }
 
 enum flow_put flow_head(struct xfer_session *s, struct flow *f, struct pack *k)
 {
-    if (f->answer && flow_in(f)->internal)
-        return small_answer(s, flow_in(f), k);
     struct out_slot *o = f->answer ? NULL : flow_out(f);
     struct msg_in *in = f->answer ? flow_in(f) : NULL;
     uint32_t fixed = in ? WIRE_BYTES_TASK_OUT + 8 * answer_regions(in) : WIRE_BYTES_TASK_IN;

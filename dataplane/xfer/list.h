@@ -29,8 +29,15 @@ static inline void list_remove(struct link *l)
     list_init(l);
 }
 
+/* The same of one that is in a list, and whose link is not looked at again before it is in another one. */
+static inline void list_drop(struct link *l)
+{
+    l->prev->next = l->next;
+    l->next->prev = l->prev;
+}
+
 static inline void list_to_tail(struct link *head, struct link *l)
 {
-    list_remove(l);
+    list_drop(l);
     list_push(head, l);
 }

@@ -110,21 +110,38 @@ static void found(struct xfer_session *s, uint32_t packets, uint64_t lowest)
     cc_undo(&s->cc);
 }
 
+/* The usual frame: a last answer, or one of a message that is over.  False: another one. */
+static inline bool last_acked(struct xfer_session *s, const struct frame_ref *r, bool *freed)
+{
+    if (r->type != WIRE_FRAME_TASK_OUT)
+        return false;
+    struct in_slot *slot = &s->in[r->slot];
+    if (!slot->in || slot->in->generation != r->generation)
+        return true;
+    if (!slot->in->internal)
+        return false;
+    *freed |= in_last_acked(slot, s->x);
+    return true;
+}
+
 static void packet_acked(struct xfer_session *s, uint32_t position, uint64_t now)
 {
     uint64_t ack_largest = sentmap_at(&s->sent, position)->ack_largest;
     cc_gone(&s->cc, sentmap_at(&s->sent, position)->bytes);
     if (CHI_UNLIKELY(sentmap_at(&s->sent, position)->attached))
         attach_acked(s);
-    uint32_t ref = sentmap_resolve(&s->sent, position);
-    while (ref != SENTMAP_NONE) {
+    uint32_t refs = sentmap_resolve(&s->sent, position), n = 0, last = SENTMAP_NONE;
+    bool freed = false;
+    for (uint32_t ref = refs; ref != SENTMAP_NONE; ref = s->sent.refs[ref].next, n++) {
         const struct frame_ref *r = &s->sent.refs[ref];
-        uint32_t next = r->next;
-        if (flow_ref_live(s, r))
+        last = ref;
+        if (!last_acked(s, r, &freed) && flow_ref_live(s, r))
             flow_acked(s, r, now);
-        sentmap_ref_put(&s->sent, ref);
-        ref = next;
     }
+    if (n)
+        sentmap_refs_put(&s->sent, refs, last, n);
+    if (freed)
+        room_freed(s->x);
     if (ack_largest)
         ack_confirmed(s, ack_largest);
 }

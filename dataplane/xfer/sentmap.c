@@ -28,6 +28,13 @@ void sentmap_ref_put(struct sentmap *sm, uint32_t ref)
     sm->free_count++;
 }
 
+void sentmap_refs_put(struct sentmap *sm, uint32_t first, uint32_t last, uint32_t n)
+{
+    sm->refs[last].next = sm->free;
+    sm->free = first;
+    sm->free_count += n;
+}
+
 void sentmap_push(struct sentmap *sm, const struct sent *s)
 {
     CHI_ASSERT(sm->tail - sm->head < sm->window);

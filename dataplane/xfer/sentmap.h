@@ -45,6 +45,8 @@ static inline struct sent *sentmap_at(const struct sentmap *sm, uint32_t positio
 /* A free reference or NONE. */
 uint32_t sentmap_ref_get(struct sentmap *sm);
 void sentmap_ref_put(struct sentmap *sm, uint32_t ref);
+/* A list of n > 0 of them, as they are linked by `next`. */
+void sentmap_refs_put(struct sentmap *sm, uint32_t first, uint32_t last, uint32_t n);
 /* Records a packet.  Pre: tail - head < window. */
 void sentmap_push(struct sentmap *sm, const struct sent *s);
 /* Position of the first record with a number >= `number`, or tail.  O(log window). */

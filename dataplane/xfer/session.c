@@ -200,7 +200,7 @@ void session_end(struct xfer_session *s, enum chi_status status)
     CHI_ASSERT(list_empty(&s->fresh) && list_empty(&s->again) && list_empty(&s->bulk) && list_empty(&s->grants));
 }
 
-void session_wake(struct xfer_session *s)
+void session_wake_up(struct xfer_session *s)
 {
     if (!s->live || list_linked(&s->link))
         return;

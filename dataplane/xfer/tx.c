@@ -62,9 +62,12 @@ static void pack_again(struct xfer_session *s, struct pack *k)
 
 static void pack_new(struct xfer_session *s, struct pack *k)
 {
-    while (!list_empty(&s->fresh)) {
+    for (;;) {
+        flow_lasts(s, k);
+        if (list_empty(&s->fresh))
+            return;
         struct flow *f = LIST_ENTRY(s->fresh.next, struct flow, link);
-        if (pack_head(s, f, k) == FLOW_FULL)
+        if (f->last || pack_head(s, f, k) == FLOW_FULL)
             return;
     }
 }

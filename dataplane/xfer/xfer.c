@@ -49,6 +49,14 @@ void xfer_push(struct xfer *x, struct xfer_in *in, uint32_t region, uint64_t byt
     in_push(LIST_ENTRY(in, struct msg_in, pub), region, bytes);
 }
 
+void xfer_answer_last(struct xfer *x, struct xfer_in *in, enum chi_status status, uint32_t length, uint64_t now)
+{
+    x->now_ns = now;
+    in_answer_last(x, LIST_ENTRY(in, struct msg_in, pub), status, length, now);
+}
+
+void xfer_take_tasks(struct xfer *x, void (*task)(void *ctx, struct xfer_in *in, const uint8_t *form, uint32_t length)) { x->task = task; }
+
 void xfer_answer(struct xfer *x, struct xfer_in *in, const struct xfer_answer *a, uint64_t now)
 {
     x->now_ns = now;
@@ -73,11 +81,7 @@ static void event_task(struct xfer *x, struct xfer_event *e)
 {
     struct msg_in *in = LIST_ENTRY(x->tasks.next, struct msg_in, link);
     list_remove(&in->link);
-    in->state = IN_RUNNING;
-    if (CHI_UNLIKELY(in->streaming)) {
-        in->stamp_ns = x->now_ns;
-        list_push(in->session ? &x->idle : &x->cancelled, &in->link);
-    }
+    in_run(x, in);
     *e = (struct xfer_event){
         .kind = XFER_TASK, .node = in->pub.node, .in = &in->pub, .bytes = in->form, .length = in->form_length};
 }

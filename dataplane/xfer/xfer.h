@@ -110,22 +110,20 @@ struct xfer_in {
     void *user;        /* the consumer's */
 };
 
+enum { XFER_ANSWER_SMALL = 128 };
 /* The answer's body: bytes that stay until XFER_ANSWERED, or a writer as above, of at most XFER_WRITER_MAX bytes, which leaves the regions as they
  * are; of one that finds no room nothing goes. */
-enum { XFER_ANSWER_SMALL = 128 };
 struct xfer_answer {
     enum chi_status status; /* not OK: no body, and nothing of the regions goes back */
     const uint8_t *body;
     uint32_t body_length;
     size_t (*write)(struct xfer_in *in, uint8_t *dst, size_t cap);
-    bool last; /* the consumer needs the record no more, and hears nothing of it again.  Only without a body, or for a message without
-                * regions with at most XFER_ANSWER_SMALL bytes in xfer_answer_room */
 };
 
 enum xfer_event_kind {
-    XFER_TASK = 1,  /* in, bytes, length: the form, whole and decodable (form_decode passed) */
+    XFER_TASK = 1,  /* in, bytes, length: the form, whole, its region table sound (form_regions); the rest of it is for the consumer to judge */
     XFER_DONE,      /* out, status, bytes, length: the answer's body; `used` of the regions is set */
-    XFER_ANSWERED,  /* in: the answer, not a `last` one, arrived, or nobody waits for it; the record and its buffers are gone after this event */
+    XFER_ANSWERED,  /* in: the answer, not a last one, arrived, or nobody waits for it; the record and its buffers are gone after this event */
     XFER_CANCELLED, /* in, status: its origin waits no longer; what was not begun need not be, and is answered all the same.  No XFER_MORE
                      * follows.  DEADLINE: it ended it; PEER_DOWN, PEER_RESTARTED: it went; SHUTDOWN: we go */
     XFER_MORE,      /* in: more is there of a region with STREAM, since its XFER_TASK or the last one of these */
@@ -156,6 +154,9 @@ CHI_MUST_CHECK int xfer_peer_paths(struct xfer *x, uint32_t node, const struct x
 void xfer_watch_ways(struct xfer *x, bool (*way_up)(void *ctx, const struct xfer_addr *a));
 /* From now on attaches(ctx of the host) says whether packets to an address may have a tail; before, none may. */
 void xfer_attach(struct xfer *x, bool (*attaches)(void *ctx, const struct xfer_addr *to));
+/* From now on each task that comes in goes to task(ctx of the host), within xfer_rx, and there is no XFER_TASK.  It may answer or push, and
+ * calls nothing else of xfer's; the form is borrowed for the call. */
+void xfer_take_tasks(struct xfer *x, void (*task)(void *ctx, struct xfer_in *in, const uint8_t *form, uint32_t length));
 /* Ports came or went, or their links did: each peer goes over its first path that is up. */
 void xfer_paths_changed(struct xfer *x, uint64_t now);
 /* Forgets a peer.  What is open with it ends as when it is down: PEER_DOWN, or UNREACHABLE when it did not go out; what came of it
@@ -170,6 +171,10 @@ void xfer_send(struct xfer *x, uint32_t node, struct xfer_out *m, uint64_t now);
 
 /* XFER_ANSWER_SMALL bytes in xfer's record of the message, for the body of its last answer. */
 uint8_t *xfer_answer_room(struct xfer_in *in);
+
+/* Answers a message, once, and gives the record up: its consumer hears nothing of it again.  The body is what xfer_answer_room has, `length`
+ * bytes; none when the status is not OK, and one of OK only for a message without regions. */
+void xfer_answer_last(struct xfer *x, struct xfer_in *in, enum chi_status status, uint32_t length, uint64_t now);
 
 /* How many bytes of a region are there, from its start without a hole.  All of them but for one with STREAM, before its last
  * XFER_MORE.  Any thread to which the consumer gave the record (acquire: pairs with the release in place_bytes). */

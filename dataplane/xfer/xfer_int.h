@@ -1,7 +1,8 @@
 /* xfer_int.h - the transport's own records, and what its files offer each other.  PURE.
  *
  * Files, outermost first: xfer.c (api) layout.c (memory) rx.c tx.c (packets) hello.c control.c (outside of a session) peer.c way.c
- * port.c session.c alive.c path.c attach.c msg_out.c msg_in.c grant.c (messages) flow.c (frames of a message) loss.c ack.c window.h cc.c sentmap.c place.c timers.c list.h.
+ * port.c session.c alive.c path.c attach.c msg_out.c gather.c msg_in.c grant.c (messages) flow.c (frames of a message) loss.c ack.c
+ * window.h cc.c sentmap.c place.c timers.c list.h.
  *
  * One record each: peer = a node; session = a peer's worker; out_slot = a message of ours that is out; msg_in = a message
  * of a peer's.  A frame that is in flight or lost names its message by slot and generation only, so that whatever ended in
@@ -71,6 +72,7 @@ struct flow { /* what of a message must still be sent; in one of its session's l
     bool head_acked;
     bool careful;     /* its TASK_IN was lost: segments wait until it is acknowledged */
     bool over;        /* nothing is left, without another look */
+    bool last;        /* a last answer: one frame, with its body in the record */
     uint8_t round;    /* how often it began again */
     uint32_t unasked; /* bytes of its regions that count against the session's credit */
 };
@@ -109,27 +111,29 @@ struct msg_in {
     struct flow flow;             /* the answer's; before it, of what is pushed */
     uint64_t stamp_ns;            /* when something of it moved last */
     uint32_t slot, generation;
+    const uint8_t *form;
+    uint32_t form_length;
+    /* From here to `turn` all is zero at first (record_new). */
+    uint32_t missing;  /* regions but those that stream, and the form, that are not whole yet */
+    uint64_t held;     /* bytes of the host's memory */
+    uint64_t total, arrived, granted; /* bytes of its WRITE regions; arrived: and again, where the network repeats */
+    uint8_t *form_memory; /* the host's, or NULL */
+    uint64_t form_have;
+    struct track *tracks;
+    uint32_t unacked;  /* frames of the answer in flight or lost */
+    uint32_t tails;    /* packets of the host's that refer to its regions (attach.c) */
     uint8_t state;     /* enum in_state */
     bool internal;     /* its consumer never saw it, or gave it up with a last answer */
     uint8_t exposed;
     bool scheduled;    /* x->active has it, or x->schedule */
+    bool plain;        /* no regions, and it came in one piece: it is nothing but this record.  `grant` is not in use */
     bool early;        /* has a region that streams, or pushed: `more` is in use */
     uint8_t streaming; /* regions with STREAM that are not whole yet */
     uint8_t why;       /* orphaned: enum chi_status */
-    uint32_t missing;  /* the others, the form among them, that are not whole yet */
-    uint64_t held;     /* bytes of the host's memory */
-    uint64_t total, arrived, granted; /* bytes of its WRITE regions; arrived: and again, where the network repeats */
     struct timer turn; /* in x->schedule: by what remains */
     struct link age;   /* of x->aged, while it is in x->schedule */
     struct link grant; /* of its session's grants: one must be sent */
     struct link more;  /* of x->more: an XFER_MORE is due */
-    uint32_t unacked;  /* frames of the answer in flight or lost */
-    uint32_t tails;    /* packets of the host's that refer to its regions (attach.c) */
-    uint32_t form_length;
-    const uint8_t *form;
-    uint8_t *form_memory; /* the host's, or NULL */
-    uint64_t form_have;
-    struct track *tracks;
     struct xfer_answer answer;
     struct chi_ar_region region[CHI_REGIONS_MAX];
     struct in_part {
@@ -289,6 +293,7 @@ struct xfer {
     struct xfer_host host;
     bool (*way_up)(void *ctx, const struct xfer_addr *a); /* NULL: each is */
     bool (*attaches)(void *ctx, const struct xfer_addr *to); /* NULL: none */
+    void (*task)(void *ctx, struct xfer_in *in, const uint8_t *form, uint32_t length); /* NULL: an event */
     struct prng prng;
     uint64_t now_ns;  /* of the call under way */
     uint64_t tick_ns; /* of the last xfer_tick: what comes in now came after it */
@@ -403,7 +408,12 @@ void session_establish(struct xfer_session *s, const struct wire_hello *h, uint6
 /* Messages that went out end with the status, the others wait again; incoming ones are orphaned. */
 void session_end(struct xfer_session *s, enum chi_status status);
 /* Puts it among those that can send, if it can. */
-void session_wake(struct xfer_session *s);
+void session_wake_up(struct xfer_session *s);
+static inline void session_wake(struct xfer_session *s)
+{
+    if (!list_linked(&s->link)) /* the usual one is there already */
+        session_wake_up(s);
+}
 /* The same for one that has a notice (flow_notices). */
 void session_notice(struct xfer_session *s);
 void session_alarm_set(struct xfer_session *s);
@@ -465,11 +475,15 @@ CHI_MUST_CHECK enum chi_drop out_grant(struct xfer_session *s, const struct wire
 void out_cancel(struct xfer *x, struct xfer_out *m, enum chi_status status);
 CHI_MUST_CHECK enum chi_drop out_segment(struct xfer_session *s, const struct wire_segment *f, uint64_t now);
 
-/* --- msg_in.c */
+/* --- gather.c */
 CHI_MUST_CHECK enum chi_drop in_task(struct xfer_session *s, const struct wire_task_in *f, uint64_t now);
 CHI_MUST_CHECK enum chi_drop in_segment(struct xfer_session *s, const struct wire_segment *f, uint64_t now);
+
+/* --- msg_in.c */
 CHI_MUST_CHECK enum chi_drop in_cancel(struct xfer_session *s, const struct wire_cancel *f);
 void in_answer(struct xfer *x, struct msg_in *in, const struct xfer_answer *a, uint64_t now);
+void in_answer_last(struct xfer *x, struct msg_in *in, enum chi_status status, uint32_t length, uint64_t now);
+void in_run(struct xfer *x, struct msg_in *in); /* its consumer has it now */
 void in_push(struct msg_in *in, uint32_t region, uint64_t bytes);
 /* Something of it moved, or may move only now. */
 static inline void in_moved(struct xfer *x, struct msg_in *in, uint64_t now)
@@ -482,7 +496,11 @@ void in_orphan(struct msg_in *in, struct xfer *x, enum chi_status why);
 /* Nobody waits for the slot's message any more: what was not handed on is dropped, else its consumer is told, and why. */
 void in_forget(struct xfer_session *s, struct in_slot *slot, enum chi_status why);
 void in_frame_acked(struct msg_in *in, struct xfer *x, uint64_t now);
-void in_free(struct xfer *x, struct msg_in *in);
+/* The slot's last answer, one frame, arrived.  True: its record went, and room_freed is left to the caller. */
+bool in_last_acked(struct in_slot *slot, struct xfer *x);
+void in_give_back(struct xfer *x, struct msg_in *in); /* the record and all that it holds */
+void in_free(struct xfer *x, struct msg_in *in);      /* the same, and room_freed */
+void in_early(struct msg_in *in);                     /* something goes or comes while its consumer has it, for the first time perhaps */
 /* It ended: its consumer is told, if it still has it. */
 void in_leave(struct xfer *x, struct msg_in *in);
 /* Gives up what has been silent for too long.  It has no deadline of its own: as long as it is open its peer is looked at often. */
@@ -540,7 +558,9 @@ static inline struct msg_in *flow_in(struct flow *f) { return LIST_ENTRY(f, stru
 void flow_init(struct flow *f, bool answer);
 /* Of the answer's flow of a message with regions: looks at them from the first on, each from where it went. */
 void flow_rewind(struct flow *f);
-/* Writes the head, with the form or its first part. */
+/* Writes the new messages that are last answers, up to the first that is not, or that finds no room. */
+void flow_lasts(struct xfer_session *s, struct pack *k);
+/* Writes the head, with the form or its first part.  Pre: not of a last answer. */
 enum flow_put flow_head(struct xfer_session *s, struct flow *f, struct pack *k);
 /* Writes a segment of what is left; false: the packet is full, or nothing is left that may go now. */
 bool flow_segment(struct xfer_session *s, struct flow *f, struct pack *k);

@@ -21,6 +21,7 @@
 
 #define CHI_API __attribute__((visibility("default")))
 #define CHI_MUST_CHECK __attribute__((warn_unused_result))
+#define CHI_INLINE static inline __attribute__((always_inline)) /* of the few functions whose call would cost a small task dearly */
 #define CHI_LIKELY(x) __builtin_expect(!!(x), 1)
 #define CHI_UNLIKELY(x) __builtin_expect(!!(x), 0)
 

@@ -11,6 +11,7 @@
 /* --- endpoints */
 
 static bool attach; /* ports send bytes of regions from where they lie */
+static bool take;   /* tasks come within xfer_rx, not as events */
 
 static struct endpoint *endpoint_at(uint32_t node)
 {
@@ -34,6 +35,8 @@ static void start(struct endpoint *e)
     memset(mem, POISON, xfer_bytes(&c));
     e->x = xfer_init(mem, &c, &h, now);
     xfer_attach(e->x, attach ? attaches : NULL);
+    if (take)
+        xfer_take_tasks(e->x, take_task);
     for (uint32_t n = 1; n <= NODES; n++)
         if (n != e->node)
             CHI_ASSERT(xfer_peer_set(e->x, n, &(struct xfer_addr){.ip = n, .port = PORT}) == 0);
@@ -291,6 +294,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     left = size;
     uint8_t a = byte(), b = byte();
     attach = a & 0x20;
+    take = b & 0x80;
     config = (struct xfer_config){.workers = (uint16_t)(1 + a % 3),
                                   .worker = (uint16_t)((a / 4) % (1 + a % 3)),
                                   .cluster = "fuzz",

@@ -123,18 +123,15 @@ static void answer(struct endpoint *e, struct job *j, uint8_t how)
     if ((how & 0x60) == 0x60 && j->in->nregions)
         j->in->regions[0].used = j->in->regions[0].size + 1; /* a module's mistake */
     j->answered = true;
-    a.last = (how & 0x20) && (a.status != CHI_STATUS_OK || (!j->in->nregions && a.body_length <= XFER_ANSWER_SMALL));
-    if (a.last) {
-        a.write = NULL;
-        a.body_length = a.status == CHI_STATUS_OK ? a.body_length : 0;
-        a.body = xfer_answer_room(j->in);
-        memset(xfer_answer_room(j->in), FILL_BYTE, XFER_ANSWER_SMALL);
+    bool ok = a.status == CHI_STATUS_OK;
+    if (!(how & 0x20) || (ok && (j->in->nregions || a.body_length > XFER_ANSWER_SMALL))) {
+        xfer_answer(e->x, j->in, &a, now);
+        return;
     }
-    xfer_answer(e->x, j->in, &a, now);
-    if (a.last) {
-        free(j->body);
-        *j = (struct job){0};
-    }
+    memset(xfer_answer_room(j->in), FILL_BYTE, XFER_ANSWER_SMALL);
+    xfer_answer_last(e->x, j->in, a.status, ok ? a.body_length : 0, now);
+    free(j->body);
+    *j = (struct job){0};
 }
 
 /* What is there of the inputs. */
@@ -168,7 +165,12 @@ static void task(struct endpoint *e, const struct xfer_event *ev)
     while (j < e->jobs + JOBS && j->in)
         j++;
     CHI_ASSERT(j < e->jobs + config.messages_in);
-    CHI_ASSERT(form_decode(ev->bytes, ev->length, &h) == CHI_DROP_NONE && h.regions == ev->in->nregions);
+    if (form_decode(ev->bytes, ev->length, &h) != CHI_DROP_NONE) { /* only its regions are known to be sound */
+        CHI_ASSERT(form_regions(ev->bytes, ev->length, &h) == CHI_DROP_NONE && h.regions == ev->in->nregions);
+        xfer_answer_last(e->x, ev->in, CHI_STATUS_ARCHIVE, 0, now);
+        return;
+    }
+    CHI_ASSERT(h.regions == ev->in->nregions);
     CHI_ASSERT(ev->node == ev->in->node && ev->node != e->node && ev->length <= CHI_FORM_BYTES_MAX);
     touch(ev->bytes, ev->length);
     for (uint32_t k = 0; k < h.regions; k++) {
@@ -182,6 +184,11 @@ static void task(struct endpoint *e, const struct xfer_event *ev)
     uint8_t how = byte();
     if (how & 1)
         answer(e, j, how >> 1);
+}
+
+static void take_task(void *ctx, struct xfer_in *in, const uint8_t *form, uint32_t length)
+{
+    task(ctx, &(struct xfer_event){.kind = XFER_TASK, .node = in->node, .in = in, .bytes = form, .length = length});
 }
 
 static void answered(struct endpoint *e, const struct xfer_event *ev)

@@ -157,7 +157,8 @@ static const char *in_sound(const struct xfer *x, const struct msg_in *in, uint3
     bool linked = list_linked(&in->link);
     HOLDS(!in->session || (in->session->in[in->slot].in == in && in->session->in[in->slot].generation == in->generation));
     HOLDS(!in->session || in->session->peer == in->peer);
-    HOLDS(list_linked(&in->grant) <= in_receives(in));
+    HOLDS(in->plain ? !in->pub.nregions && !in->early && !in->scheduled && !in->held && !in->tracks && in->state != IN_RECEIVING
+                    : list_linked(&in->grant) <= in_receives(in));
     HOLDS(!in->early || !list_linked(&in->more)); /* the events are drained */
     if (in->session)
         TRY(back_sound(in, index));

@@ -142,6 +142,18 @@ static bool peer_add(struct endpoint *e, uint32_t node)
     return xfer_peer_paths(e->x, node, a, (uint32_t)e->w->o.paths) == 0;
 }
 
+static void event(struct endpoint *e, const struct xfer_event *ev)
+{
+    e->did++;
+    sim_fold(e->w, (uint64_t)ev->kind << 32 ^ ev->length ^ (uint64_t)ev->status << 40);
+    load_event(e, ev);
+}
+
+static void take_task(void *ctx, struct xfer_in *in, const uint8_t *form, uint32_t length)
+{
+    event(ctx, &(struct xfer_event){.kind = XFER_TASK, .node = in->node, .in = in, .bytes = form, .length = length});
+}
+
 void host_start(struct endpoint *e)
 {
     struct xfer_config c;
@@ -178,6 +190,8 @@ void host_start(struct endpoint *e)
     e->memory_used = 0;
     e->x = xfer_init(e->memory, &c, &h, e->w->now);
     xfer_attach(e->x, e->w->o.attach_us ? attaches : NULL);
+    if (e->w->o.takes)
+        xfer_take_tasks(e->x, take_task);
     e->up = true;
     e->past_tasks_in = e->past_answers_out = 0;
     xfer_watch_ways(e->x, way_up);
@@ -271,11 +285,8 @@ struct endpoint *host_find(struct world *w, const struct xfer_addr *a)
 void host_drain(struct endpoint *e)
 {
     struct xfer_event ev;
-    while (xfer_next_event(e->x, &ev)) {
-        e->did++;
-        sim_fold(e->w, (uint64_t)ev.kind << 32 ^ ev.length ^ (uint64_t)ev.status << 40);
-        load_event(e, &ev);
-    }
+    while (xfer_next_event(e->x, &ev))
+        event(e, &ev);
 }
 
 void host_packet(struct world *w, struct event *ev)

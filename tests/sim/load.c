@@ -309,17 +309,31 @@ static void job_drop(struct job *j)
 }
 
 /* Some that may be are the last word: the job ends with it. */
-static void last_word(struct job *j, struct xfer_answer *a)
+static bool last_word(const struct job *j, const struct xfer_answer *a)
 {
-    bool ok = a->status == CHI_STATUS_OK;
-    if (ok && (j->in->nregions || a->body_length > XFER_ANSWER_SMALL))
+    bool may = a->status != CHI_STATUS_OK || (!j->in->nregions && a->body_length <= XFER_ANSWER_SMALL);
+    return may && sim_mix(j->hash, 6) % 100 < j->at->w->o.lasts;
+}
+
+static void make_outputs(struct job *j, struct xfer_answer *a)
+{
+    struct world *w = j->at->w;
+    for (uint32_t k = 0; k < j->in->nregions; k++) {
+        struct chi_ar_region *r = &j->in->regions[k];
+        if (!(r->flags & CHI_EXPOSE))
+            continue;
+        r->used = own_used(j->hash, k, r->size);
+        fill(r->ptr, r->used, key_out(j->hash, k));
+    }
+    a->body_length = own_body(w, j->hash);
+    if (a->body_length <= BODY_WRITER_MAX && sim_mix(j->hash, 4) % 2) {
+        a->write = body_writer;
         return;
-    a->last = sim_mix(j->hash, 6) % 100 < j->at->w->o.lasts;
-    if (!a->last || !ok)
-        return;
-    fill(xfer_answer_room(j->in), a->body_length, key_body(j->hash));
-    a->body = xfer_answer_room(j->in);
-    a->write = NULL;
+    }
+    a->body = j->body = malloc(a->body_length + 1);
+    if (!j->body)
+        abort();
+    fill(j->body, a->body_length, key_body(j->hash));
 }
 
 void load_answer(struct job *j)
@@ -327,29 +341,16 @@ void load_answer(struct job *j)
     struct world *w = j->at->w;
     struct xfer_answer a = {.status = own_status(j->hash)};
     j->answered = true;
-    if (a.status == CHI_STATUS_OK) {
-        for (uint32_t k = 0; k < j->in->nregions; k++) {
-            struct chi_ar_region *r = &j->in->regions[k];
-            if (!(r->flags & CHI_EXPOSE))
-                continue;
-            r->used = own_used(j->hash, k, r->size);
-            fill(r->ptr, r->used, key_out(j->hash, k));
-        }
-        a.body_length = own_body(w, j->hash);
-        if (a.body_length <= BODY_WRITER_MAX && sim_mix(j->hash, 4) % 2) {
-            a.write = body_writer;
-        } else {
-            a.body = j->body = malloc(a.body_length + 1);
-            if (!j->body)
-                abort();
-            fill(j->body, a.body_length, key_body(j->hash));
-        }
-    }
-    last_word(j, &a);
+    if (a.status == CHI_STATUS_OK)
+        make_outputs(j, &a);
     j->at->orphans += LIST_ENTRY(j->in, struct msg_in, pub)->session == NULL;
-    xfer_answer(j->at->x, j->in, &a, w->now);
-    if (a.last)
+    if (last_word(j, &a)) {
+        fill(xfer_answer_room(j->in), a.body_length, key_body(j->hash));
+        xfer_answer_last(j->at->x, j->in, a.status, a.body_length, w->now);
         job_drop(j);
+    } else {
+        xfer_answer(j->at->x, j->in, &a, w->now);
+    }
 }
 
 static void answer_later(struct job *j, uint64_t when)
@@ -454,10 +455,15 @@ static void task(struct endpoint *e, const struct xfer_event *ev)
 {
     struct world *w = e->w;
     struct form_head h;
+    if (form_decode(ev->bytes, ev->length, &h) != CHI_DROP_NONE) { /* only its regions are known to be sound */
+        CHECK(w, !trusted(w, e->node, ev->node), ev->node, ev->length);
+        xfer_answer_last(e->x, ev->in, CHI_STATUS_ARCHIVE, 0, w->now);
+        return;
+    }
     struct job *j = calloc(1, sizeof *j);
     if (!j)
         abort();
-    CHECK(w, form_decode(ev->bytes, ev->length, &h) == CHI_DROP_NONE && ev->in->nregions == h.regions, ev->length, 0);
+    CHECK(w, ev->in->nregions == h.regions, ev->length, 0);
     for (uint32_t k = 0; k < ev->in->nregions; k++) {
         const struct chi_ar_region *r = &ev->in->regions[k];
         CHECK(w, r->size == h.region[k].size && r->flags == h.region[k].flags && r->ptr && r->used == 0, r->size, k);

@@ -107,6 +107,7 @@ void options_draw(struct options *o, uint64_t seed)
     o->streams = one_in(&p, 3) ? 0 : draw(&p, 1, 100);
     o->pushes = one_in(&p, 3) ? 0 : draw(&p, 1, 100);
     o->lasts = one_in(&p, 4) ? 0 : draw(&p, 1, 100);
+    o->takes = one_in(&p, 2);
 }
 
 void options_simple(struct options *o, uint64_t seed)

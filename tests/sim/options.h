@@ -59,6 +59,7 @@
     X(streams, 0, 0, 100)         /* regions that stream, of those that may: of a hundred */                       \
     X(pushes, 0, 0, 100)          /* turns of a consumer in which it sends outputs before its answer: of a hundred */ \
     X(lasts, 0, 0, 100)           /* answers that are the last word, of those that may be: of a hundred */          \
+    X(takes, 0, 0, 1)             /* tasks go to their consumer within the packet's call, not as events */          \
     X(region_max, 1000, 0, 1 << 26)                                                                               \
     X(form_max, 100, 0, 70000)                                                                                    \
     X(attach_us, 0, 0, 100000)    /* ports send regions from where they lie, and look at them for up to so long; 0: they copy */ \

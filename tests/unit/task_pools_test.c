@@ -68,7 +68,7 @@ static void task_try_get__three_sizes_each_with_its_number(void **state)
     assert_int_equal(count_of(CHI_FORM_BYTES_MAX), 16);
 }
 
-static void task_try_get__is_zero_and_new(void **state)
+static void task_try_get__is_new_and_holds_nothing(void **state)
 {
     (void)state;
     struct task *t = task_try_get(&pools, 2000);
@@ -80,13 +80,30 @@ static void task_try_get__is_zero_and_new(void **state)
     t->state = TASK_ENDED;
     task_put(&pools, t);
     assert_ptr_equal(task_try_get(&pools, 2000), t); /* the one that went last */
-    struct task want = {.size_class = size_class, .state = TASK_NEW};
-    assert_memory_equal(t, &want, offsetof(struct task, out));
+    assert_true(t->state == TASK_NEW && t->size_class == size_class && !t->cancelled && !t->nregions);
+    assert_true(!t->method && !t->container && !t->regions && !t->extra);
     assert_ptr_equal(task_of(task_public(t)), t);
     assert_ptr_equal(task_of_link(&t->link), t);
     assert_ptr_equal(task_of_out(&t->out), t);
     assert_ptr_equal(task_form(t), task_public(t));
     task_put(&pools, t);
+}
+
+static void task_body_clear__all_of_it_and_no_more(void **state)
+{
+    (void)state;
+    static const size_t sizes[] = {1, 63, 64, 65, 128, 200, 320, 321, 2048};
+    for (unsigned i = 0; i < sizeof sizes / sizeof sizes[0]; i++) {
+        struct task *t = task_try_get(&pools, sizes[i]);
+        uint8_t *body = (uint8_t *)(t + 1);
+        size_t all = sizes[i] <= 320 ? 320 : 2048, cleared = 0;
+        memset(body, 0xee, all);
+        assert_ptr_equal(task_body_clear(t, sizes[i]), body);
+        while (cleared < all && !body[cleared])
+            cleared++;
+        assert_int_equal(cleared, sizes[i] < 64 ? 64 : sizes[i]);
+        task_put(&pools, t);
+    }
 }
 
 static void task_regions_get__one_list_each_until_they_are_gone(void **state)
@@ -156,7 +173,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(task_try_get__three_sizes_each_with_its_number, setup, teardown),
-        cmocka_unit_test_setup_teardown(task_try_get__is_zero_and_new, setup, teardown),
+        cmocka_unit_test_setup_teardown(task_try_get__is_new_and_holds_nothing, setup, teardown),
+        cmocka_unit_test_setup_teardown(task_body_clear__all_of_it_and_no_more, setup, teardown),
         cmocka_unit_test_setup_teardown(task_regions_get__one_list_each_until_they_are_gone, setup, teardown),
         cmocka_unit_test_setup_teardown(task_put__what_is_not_out_panics, setup, teardown),
         cmocka_unit_test(task_pools_init__without_memory_leaves_them_empty),

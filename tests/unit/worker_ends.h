@@ -90,7 +90,7 @@ SUPPORT void near_events(void)
     while (xfer_next_event(near.x, &ev))
         switch ((enum xfer_event_kind)ev.kind) {
         case XFER_TASK:
-            worker_accept_st(w[0], ev.in, ev.bytes, ev.length);
+            accept_remote(w[0], ev.in, ev.bytes, ev.length);
             break;
         case XFER_MORE:
             worker_more_st(w[0], ev.in);

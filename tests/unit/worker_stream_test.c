@@ -477,6 +477,26 @@ static void local__is_whole_from_the_start(void **state)
     }
 }
 
+/* The endpoint judges no more of a form than its regions. */
+static void form__that_is_none_is_answered(void **state)
+{
+    (void)state;
+    static const unsigned at[] = {10, 12, 8, 24, 0}; /* query kind, its count, method, schema, pool */
+    static const enum chi_status want[] = {CHI_STATUS_ARCHIVE, CHI_STATUS_ARCHIVE, CHI_STATUS_NO_METHOD, CHI_STATUS_SCHEMA, CHI_STATUS_NO_POOL};
+    for (unsigned i = 0; i < sizeof at / sizeof at[0]; i++) {
+        send(0, UINT64_MAX / 2);
+        form[at[i]] ^= 0x55;
+        for (int k = 0; k < 100 && done.kind == 0; k++) {
+            far_turn();
+            pass(&far, &near);
+            turns();
+        }
+        assert_int_equal(done.kind, XFER_DONE);
+        assert_int_equal(done.status, want[i]);
+    }
+    assert_int_equal(runs, 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -490,6 +510,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(push__then_failure_gives_no_length, setup, teardown),
         cmocka_unit_test_setup_teardown(misuse__of_a_task_that_waits_is_found, setup, teardown),
         cmocka_unit_test_setup_teardown(local__is_whole_from_the_start, setup, teardown),
+        cmocka_unit_test_setup_teardown(form__that_is_none_is_answered, setup, teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

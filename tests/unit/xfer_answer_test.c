@@ -256,8 +256,7 @@ static struct xfer_in *small_one(struct script *s, uint32_t slot, uint32_t gener
 static void answer_small(struct script *s, struct xfer_in *in, uint8_t byte)
 {
     memset(xfer_answer_room(in), byte, XFER_ANSWER_SMALL);
-    const struct xfer_answer a = {.body = xfer_answer_room(in), .body_length = XFER_ANSWER_SMALL, .last = true};
-    xfer_answer(s->x, in, &a, s->now);
+    xfer_answer_last(s->x, in, CHI_STATUS_OK, XFER_ANSWER_SMALL, s->now);
 }
 
 /* The body that the next packet's TASK_OUT brings. */
@@ -314,10 +313,31 @@ static void answer__last(void **state)
     script_close(&s);
 }
 
+/* What arrives late of a slot's former message ends nothing of the one that has it now. */
+static void answer__last_of_a_former_message_ends_nothing(void **state)
+{
+    (void)state;
+    struct script s;
+    uint64_t first, second, again;
+    script_live(&s);
+    answer_small(&s, small_one(&s, 0, 1), 0x1a);
+    script_tx(&s);
+    take_small(&s, 0x1a, &first);
+    answer_small(&s, small_one(&s, 0, 2), 0x2b); /* its origin had the first one; the acknowledgement was lost */
+    script_tx(&s);
+    take_small(&s, 0x2b, &second);
+    ack(&s, first, first);
+    script_wait(&s, 500 * MS);
+    take_small(&s, 0x2b, &again);
+    assert_true(again > second);
+    script_close(&s);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(answer__last),
+        cmocka_unit_test(answer__last_of_a_former_message_ends_nothing),
         cmocka_unit_test(answer__of_which_the_region_arrived_first_still_sends_its_head),
         cmocka_unit_test(answer__sends_the_rest_of_its_body_after_its_head_arrived),
         cmocka_unit_test(answer__that_is_not_whole_yet_ends_the_inputs),

@@ -442,6 +442,22 @@ static void task__with_a_bad_form_is_dropped(void **state)
     script_close(&s);
 }
 
+/* The rest of the head is for whoever loads it. */
+static void task__of_an_unknown_query_is_handed_on(void **state)
+{
+    (void)state;
+    struct script s;
+    struct xfer_event ev;
+    script_live(&s);
+    uint32_t n = script_form(form, NULL, 0, 20);
+    form[10] = 99; /* query kind */
+    data_begin(&s);
+    data_task_in(&s, 0, 1, form, n, n);
+    assert_int_equal(data_end(&s), CHI_DROP_NONE);
+    expect_task(&s, &ev, n);
+    script_close(&s);
+}
+
 static void task__with_too_many_holes_waits_for_those_in_order(void **state)
 {
     (void)state;
@@ -544,6 +560,7 @@ int main(void)
         cmocka_unit_test(answer__that_cannot_go_becomes_a_status),
         cmocka_unit_test(task__that_comes_again_may_bring_the_rest_of_its_form),
         cmocka_unit_test(task__with_a_bad_form_is_dropped),
+        cmocka_unit_test(task__of_an_unknown_query_is_handed_on),
         cmocka_unit_test(task__with_too_many_holes_waits_for_those_in_order),
         cmocka_unit_test(bad_frame__does_not_touch_its_neighbours),
         cmocka_unit_test(silence__about_a_message_frees_it),

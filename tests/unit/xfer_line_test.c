@@ -102,13 +102,61 @@ static void room__is_not_waited_for_by_what_is_too_big(void **state)
     assert_int_equal(offer(&s, 1, 0, 0, 2501), CHI_DROP_NONE);
     assert_int_equal(offer(&s, 2, 0, 0, 100), CHI_DROP_NONE);
     script_no_event(&s);
-    xfer_answer(s.x, ev.in, &(struct xfer_answer){.status = CHI_STATUS_MODULE, .last = true}, s.now);
+    xfer_answer_last(s.x, ev.in, CHI_STATUS_MODULE, 0, s.now);
     script_tx(&s);
     data_begin(&s);
     data_ack(&s, 1, s.x->peers[0].send->next_number - 1);
     assert_int_equal(data_end(&s), CHI_DROP_NONE);
     script_wait(&s, 1 * MS);
     assert_int_equal(called(&s), 1);
+    script_close(&s);
+}
+
+/* A small task that waits for a record is called as soon as the answer of another one is acknowledged. */
+static void room__of_a_record_is_given_at_once(void **state)
+{
+    (void)state;
+    struct script s;
+    struct xfer_event ev;
+    struct xfer_config c = script_config();
+    uint8_t form[100];
+    uint32_t n = script_form(form, NULL, 0, 8);
+    c.messages_in = 1;
+    script_open_with(&s, &c);
+    script_handshake(&s);
+    for (uint32_t slot = 0; slot < 2; slot++) {
+        data_begin(&s);
+        data_task_in(&s, slot, 1, form, n, n);
+        assert_int_equal(data_end(&s), CHI_DROP_NONE);
+        if (slot == 0)
+            script_event(&s, XFER_TASK, &ev);
+        script_no_event(&s);
+    }
+    xfer_answer_last(s.x, ev.in, CHI_STATUS_OK, 0, s.now);
+    script_tx(&s);
+    assert_int_equal(called(&s), UINT32_MAX);
+    data_begin(&s);
+    data_ack(&s, 1, s.x->peers[0].send->next_number - 1);
+    assert_int_equal(data_end(&s), CHI_DROP_NONE);
+    script_tx(&s);
+    assert_int_equal(called(&s), 1);
+    script_close(&s);
+}
+static void room__is_not_waited_for_by_what_needs_none(void **state)
+{
+    (void)state;
+    struct script s;
+    struct xfer_event ev;
+    struct xfer_config c = script_config();
+    c.all_memory = 2500;
+    script_open_with(&s, &c);
+    script_handshake(&s);
+    assert_int_equal(offer(&s, 0, 0, 0, 2400), CHI_DROP_NONE);
+    script_event(&s, XFER_TASK, &ev);
+    assert_int_equal(offer(&s, 1, 0, 0, 2000), CHI_DROP_NONE);
+    script_no_event(&s);
+    assert_int_equal(offer(&s, 2, 0, 0, 0), CHI_DROP_NONE);
+    script_event(&s, XFER_TASK, &ev);
     script_close(&s);
 }
 
@@ -222,6 +270,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(room__of_one_peer_does_not_wait_for_another),
         cmocka_unit_test(room__is_not_waited_for_by_what_is_too_big),
+        cmocka_unit_test(room__of_a_record_is_given_at_once),
+        cmocka_unit_test(room__is_not_waited_for_by_what_needs_none),
         cmocka_unit_test(room__is_not_taken_by_another_peer_out_of_turn),
         cmocka_unit_test(room__is_offered_to_peers_in_turns),
         cmocka_unit_test(room__goes_to_the_next_after_a_call_in_vain),

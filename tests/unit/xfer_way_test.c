@@ -347,7 +347,7 @@ static void goes_silent_for(struct script *s, uint32_t generation, uint64_t seco
     data_task_in(s, 0, generation, form, n, n);
     assert_int_equal(data_end(s), CHI_DROP_NONE);
     script_event(s, XFER_TASK, &ev);
-    xfer_answer(s->x, ev.in, &(struct xfer_answer){.status = CHI_STATUS_OK, .last = true}, s->now);
+    xfer_answer_last(s->x, ev.in, CHI_STATUS_OK, 0, s->now);
     script_tx(s);
     while (s->sent_count > 1)
         free(s->sent[--s->sent_count].bytes);
