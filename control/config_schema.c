@@ -95,6 +95,8 @@ static const cyaml_schema_field_t limits_fields[] = {
     NUMBER_OPT("overcommit", struct raw_limits, overcommit),
     STRING("quantum", PTR | OPT, struct raw_limits, quantum),
     NUMBER_OPT("peers", struct raw_limits, peers),
+    NUMBER_OPT("stacks", struct raw_limits, stacks),
+    STRING("stack_bytes", PTR | OPT, struct raw_limits, stack_bytes),
     CYAML_FIELD_END,
 };
 static const cyaml_schema_field_t config_fields[] = {

@@ -77,6 +77,8 @@ static const struct config_rule rules[] = {
     {"limits.overcommit", NUMBER, 1, XFER_OVERCOMMIT_MAX, NULL},
     {"limits.quantum", SIZE, 4096, 1024 * MIB, NULL},
     {"limits.peers", NUMBER, 1, CONFIG_PEERS_MAX, NULL},
+    {"limits.stacks", NUMBER, 0, 1048576, NULL},
+    {"limits.stack_bytes", SIZE, 16 << 10, 16 * MIB, NULL},
 };
 
 /* All `length` bytes are one number: decimal digits, no leading zero. */

@@ -87,6 +87,8 @@ static int start_runtime(struct daemon *d, char *err)
         .cores = c->workers.cores,
         .busy = c->workers.idle == CONFIG_IDLE_BUSY,
         .tasks = c->limits.tasks,
+        .stacks = c->limits.stacks,
+        .stack_bytes = c->limits.stack_bytes,
         .arena_bytes = config_bulk_bytes(c) / c->workers.count & ~UINT64_C(4095),
         .peer_memory = c->limits.peer_memory / c->workers.count,
         .remote_memory = c->limits.remote_memory / c->workers.count,

@@ -8,6 +8,12 @@ static void let_go(struct task *t)
 {
     if (t->container && t->container->ops->del)
         t->container->ops->del(t->container, task_public(t));
+}
+
+/* The same of one whose record stays: a module's. */
+static void let_go_and_stay(struct task *t)
+{
+    let_go(t);
     t->container = NULL;
 }
 
@@ -49,6 +55,12 @@ static void finish_client(struct worker *w, struct task *t)
 
 static void finish_module(struct worker *w, struct task *t)
 {
+    if (!t->from.module.done) {
+        let_go_and_stay(t);
+        if (!wait_task_ended(w, t))
+            task_put(&w->tasks, t);
+        return;
+    }
     /* The callback runs in its own step, so that it never comes before chi_task_submit returned. */
     t->link.next = NULL;
     *w->ended_tail = &t->link;
@@ -180,7 +192,7 @@ unsigned ended_callbacks(struct worker *w)
         }
         chi_done_fn done = t->from.module.done;
         t->state = TASK_NEW; /* the callback owns it: it deletes it or submits it again */
-        let_go(t);
+        let_go_and_stay(t);
         done(&w->rctx, task_public(t), t->from.module.arg);
     }
     return n;

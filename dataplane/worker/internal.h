@@ -81,6 +81,19 @@ unsigned accept_clients(struct worker *w);
 /* A task came in at the endpoint of this worker (ctx): loads it and pushes it onto its lane; answers at once when that is impossible. */
 void accept_remote(void *ctx, struct xfer_in *in, const uint8_t *form, uint32_t length);
 
+/* turn.c */
+void turn_loop(struct worker *w, unsigned did); /* turns until the end */
+unsigned turn_rest(struct worker *w, unsigned did); /* what is left of a turn once its lanes ran; returns what all of it did */
+
+/* wait.c */
+CHI_MUST_CHECK int wait_init(struct worker *w);
+void wait_fini(struct worker *w);
+bool wait_task_ended(struct worker *w, struct task *t); /* one that was submitted without a `done`; false: nobody wants its record */
+void *wait_begin(void); /* what `arg` of one is that is submitted */
+unsigned wait_go_on(struct worker *w);                  /* tasks whose wait is over */
+/* A task's run is over, on a stack that the worker left when the task waited: goes back, for good.  n: tasks that the stack's turn ran. */
+CHI_NORETURN void wait_leave(struct worker *w, unsigned n);
+
 /* lanes.c */
 unsigned lanes_run(struct worker *w);
 unsigned lanes_poll(struct worker *w);

@@ -25,16 +25,20 @@ static unsigned run_each(struct worker *w, struct chi_lane *lane)
 {
     unsigned n = 0;
     struct lane_item *l;
+    w->lane = lane;
     while (!w->turn_over && n < WORKER_LANE_BUDGET && (l = lane_pop(lane))) {
         struct task *t = task_of_link(l);
         bool regions = t->nregions;
         CHI_ASSERT(t->state == TASK_QUEUED);
         t->state = TASK_RUNNING;
+        w->task = t;
         enum chi_status st = (enum chi_status)__atomic_load_n(&t->cancelled, __ATOMIC_RELAXED);
         if (CHI_LIKELY(!st))
             st = lane->container->ops->run(lane->container, task_public(t), &w->rctx);
         if (st != CHI_STATUS_PENDING)
             ended_here(w, t, st);
+        if (CHI_UNLIKELY(w->fibers.current != w->loop))
+            wait_leave(w, n + 1);
         w->turn_over = turn_is_over(w, ++n, regions);
     }
     return n;

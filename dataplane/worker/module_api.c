@@ -48,7 +48,7 @@ void chi_task_submit(struct chi_rctx *r, struct chi_task *task, chi_done_fn done
     struct task *t = task_of(task);
     CHI_ASSERT(t->origin == TASK_MODULE && t->state == TASK_NEW && t->home == w);
     t->from.module.done = done;
-    t->from.module.arg = arg;
+    t->from.module.arg = done ? arg : wait_begin();
     t->deadline_ns = r->now_ns + (task->timeout_us ? task->timeout_us * 1000ULL : w->rt->options.task_timeout_ns);
     task->status = CHI_STATUS_PENDING;
     w->stats.tasks_module++;

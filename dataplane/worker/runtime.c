@@ -37,7 +37,13 @@ static int make_worker(struct runtime *rt, uint32_t index, char *err)
             return -ENOMEM;
         rcu_assign_pointer(w->in[from], r);
     }
-    int rc = doorbell_init(&w->bell);
+    int rc = wait_init(w);
+    if (rc) {
+        snprintf(err, SCHED_ERROR_BYTES, "worker %u: no address space for %u stacks of %zu bytes, or more of them than vm.max_map_count allows; lower limits.stacks", index,
+                 rt->options.stacks, rt->options.stack_bytes);
+        return rc;
+    }
+    rc = doorbell_init(&w->bell);
     if (!rc)
         rc = idle_init(w);
     if (rc) {
@@ -57,6 +63,7 @@ static void destroy_worker(struct worker *w)
     for (uint32_t from = 0; from <= w->rt->workers; from++)
         ring_destroy(w->in[from]);
     task_pools_fini(&w->tasks);
+    wait_fini(w);
     free(w->scratch);
     free(w);
 }

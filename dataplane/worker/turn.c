@@ -24,13 +24,21 @@ unsigned worker_turn(struct worker *w)
     unsigned did = route_inbox(w);
     did += accept_clients(w);
     did += lanes_poll(w);
-    did += lanes_run(w);
-    if (ended_callbacks(w))
-        did += 1 + lanes_run(w); /* what the callbacks submitted still goes out in this turn */
+    return turn_rest(w, did + lanes_run(w));
+}
+
+unsigned turn_rest(struct worker *w, unsigned did)
+{
+    w->task = NULL; /* nothing but `run` waits */
+    unsigned on = ended_callbacks(w);
+    if (CHI_UNLIKELY(w->told || w->sleeps.count))
+        on += wait_go_on(w);
+    if (on)
+        did += on + lanes_run(w); /* what they submitted still goes out in this turn */
     did += lanes_flush(w);
     route_flush(w);
-    if (w->ready.head || w->ended)
-        did++; /* a lane that is ready is never slept on */
+    if (w->ready.head || w->ended || w->told)
+        did++; /* what is ready is never slept on */
     w->stats.turns++;
     w->pool = NULL;
     rcu_quiescent_state();
@@ -40,7 +48,31 @@ unsigned worker_turn(struct worker *w)
 /* Nothing of this worker's is out, queued or on its way. */
 static bool is_quiet(const struct worker *w)
 {
-    return w->tasks.out == 0 && !w->ready.head && !w->ended && !route_pending(w);
+    return w->tasks.out == 0 && !w->ready.head && !w->ended && !w->told && !route_pending(w);
+}
+
+static bool between_turns(struct worker *w, unsigned did)
+{
+    if (CHI_UNLIKELY(worker_stopping_st(w))) {
+        __atomic_store_n(&w->quiet, is_quiet(w), __ATOMIC_RELEASE);
+        if (__atomic_load_n(&w->rt->ended, __ATOMIC_ACQUIRE))
+            return false;
+    }
+    idle_turn(w, did);
+    return true;
+}
+
+void turn_loop(struct worker *w, unsigned did)
+{
+    while (w->between(w, did))
+        did = worker_turn(w);
+}
+
+static void first_loop(void *arg)
+{
+    struct worker *w = arg;
+    turn_loop(w, worker_turn(w));
+    fiber_end(&w->fibers, &w->fibers.home);
 }
 
 void *worker_main(void *arg)
@@ -52,15 +84,13 @@ void *worker_main(void *arg)
     int rc = w->rt->net ? net_thread_attach() : 0;
     CHI_ASSERT(rc == 0); /* as many as workers were reserved at start */
     __atomic_store_n(&w->started, true, __ATOMIC_RELEASE);
-    bool end = false;
-    while (!end) {
-        unsigned did = worker_turn(w);
-        if (CHI_UNLIKELY(worker_stopping_st(w))) {
-            __atomic_store_n(&w->quiet, is_quiet(w), __ATOMIC_RELEASE);
-            end = __atomic_load_n(&w->rt->ended, __ATOMIC_ACQUIRE);
-        }
-        if (!end)
-            idle_turn(w, did);
+    w->between = between_turns;
+    w->loop = fiber_try_get(&w->fibers, first_loop, w);
+    if (w->loop) {
+        fiber_switch(&w->fibers, w->loop); /* back at the end */
+    } else { /* without stacks no task waits */
+        w->loop = &w->fibers.home;
+        turn_loop(w, worker_turn(w));
     }
     if (w->rt->net)
         net_thread_detach();

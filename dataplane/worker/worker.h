@@ -8,11 +8,13 @@
 
 #include "base/buddy.h"
 #include "base/trace.h"
+#include "fiber/fiber.h"
 #include "lane/doorbell.h"
 #include "lane/ring.h"
 #include "net/net.h"
 #include "sched/sched.h"
 #include "task/task.h"
+#include "xfer/timers.h"
 
 enum { WORKERS_MAX = 64, WORKER_RING_SLOTS = 1024, WORKER_LANE_BUDGET = 32, WORKER_CLIENT_BUDGET = 32, WORKER_HANDED_MAX = 256 };
 enum { WORKER_CALL_LIMIT_MS = 2000, WORKER_TURN_NS = 1000000 };
@@ -22,6 +24,8 @@ struct runtime_options {
     const uint32_t *cores;    /* one a worker */
     bool busy;                /* never sleeps */
     uint32_t tasks;           /* records a worker */
+    uint32_t stacks;          /* of tasks that wait, a worker; 0: none can */
+    size_t stack_bytes;       /* of each */
     uint64_t arena_bytes;     /* bulk memory a worker */
     uint64_t task_timeout_ns; /* default of tasks that name none */
     const uint32_t *nodes;    /* of the cluster, this one included */
@@ -49,7 +53,9 @@ struct runtime_options {
     X(tasks_ended)                                                                                                     \
     X(handovers)                                                                                                       \
     X(packets_handed)                                                                                                  \
-    X(overflows)
+    X(overflows)                                                                                                       \
+    X(waits)                                                                                                           \
+    X(stacks_most) /* in use at once, so far */
 struct worker_stats {
 #define WORKER_STAT_FIELD(name) uint64_t name;
     WORKER_STAT_LIST(WORKER_STAT_FIELD)
@@ -80,6 +86,13 @@ struct worker {
     struct net_packet *handed[WORKER_HANDED_MAX]; /* datagrams from other workers' ports */
     uint32_t handed_count;
     struct task_pools tasks;
+    struct fibers fibers;
+    struct fiber *loop;      /* that turns.  Another one than the current: a task goes on that waited */
+    struct fiber *told, **told_tail; /* tasks that go on in this turn's step or the next one's */
+    struct timers sleeps;
+    struct task *task;       /* that runs, or ran last; */
+    struct chi_lane *lane;   /* from this lane */
+    bool (*between)(struct worker *w, unsigned did); /* turns; false: the loop ends */
     struct ipc_channel *channels;
     struct buddy *memory;
     void *arena, *memory_book;

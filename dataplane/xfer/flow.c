@@ -550,12 +550,12 @@ static enum flow_put answer_again(struct xfer_session *s, struct msg_in *in, str
     uint32_t length = r->length;
     if (k->end - k->at < fixed + length)
         return FLOW_FULL;
-    if (in->answer.write) {
+    if (!in->internal && in->answer.write) {
         size_t n = in->answer.write(&in->pub, to, length);
         CHI_ASSERT(n == length); /* the same bytes each time */
     } else {
         if (length)
-            memcpy(to, in->answer.body, length);
+            memcpy(to, in->internal ? in->small : in->answer.body, length);
         length = in->answer.body_length;
     }
     k->at += put_task_out(in, p, length, r->length);

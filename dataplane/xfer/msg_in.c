@@ -141,9 +141,7 @@ void in_answer_last(struct xfer *x, struct msg_in *in, enum chi_status status, u
         return;
     }
     in->answer.status = status;
-    in->answer.body = in->small;
-    in->answer.body_length = length;
-    in->answer.write = NULL;
+    in->answer.body_length = length; /* the body is in the record */
     answering(x, in, now);
     in->flow.answer = in->flow.over = in->flow.last = true; /* nothing comes behind its head */
     in->flow.head_sent = false;

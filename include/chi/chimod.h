@@ -93,11 +93,25 @@ CHI_API struct chi_task *chi_task_new(struct chi_rctx *r, struct chi_method *m);
 /* Gives back a task that is not submitted. */
 CHI_API void chi_task_del(struct chi_rctx *r, struct chi_task *task);
 /* Sends the task on its way.  The runtime owns it until it calls done, once, on this worker, with task->status set; the
- * callback then owns it (chi_task_del, or submit it again).  Never calls done before it returns. */
+ * callback then owns it (chi_task_del, or submit it again).  Never calls done before it returns.  NULL: chi_task_wait tells. */
 typedef void (*chi_done_fn)(struct chi_rctx *r, struct chi_task *task, void *arg);
 CHI_API void chi_task_submit(struct chi_rctx *r, struct chi_task *task, chi_done_fn done, void *arg);
 /* Ends a task whose run returned PENDING, or that run_many got. */
 CHI_API void chi_complete(struct chi_rctx *r, struct chi_task *task, enum chi_status status);
+
+/* --- tasks that wait.  From `run`, or what it calls: the task keeps its stack, and its worker goes on with other tasks, of the same lane too.
+ * Whoever told it to go on does so by its worker, in a later turn.  A task that never waits never leaves the worker's stack.  Each returns OK, or
+ *   NO_MEMORY  no stack is free (limits.stacks): nothing was waited for
+ *   SHUTDOWN   chi_sleep_us, chi_yield: this daemon stops.  The task ends soon, whatever it does
+ * A task that waits costs a stack of limits.stack_bytes, of which only what was used takes memory. */
+
+/* Waits until all n tasks have ended, which were submitted here with a `done` of NULL.  They are the caller's then, each with its status.  After
+ * NO_MEMORY they are not: they go on, and are given back when they end.  A task so submitted must be waited for, once. */
+CHI_API CHI_MUST_CHECK enum chi_status chi_task_wait(struct chi_rctx *r, struct chi_task *const *tasks, unsigned n);
+/* Lets others run: goes on in the worker's next turn. */
+CHI_API CHI_MUST_CHECK enum chi_status chi_yield(struct chi_rctx *r);
+/* Goes on in the first turn after so many microseconds. */
+CHI_API CHI_MUST_CHECK enum chi_status chi_sleep_us(struct chi_rctx *r, uint64_t us);
 
 /* --- regions that come in and go back while the task runs.  For a task that runs here, by the worker that runs it; b is a bulk field
  * of the task, with ptr and size as they were when it began.  A task of this node has its submitter's own memory: all of it is there,

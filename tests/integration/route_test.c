@@ -73,6 +73,24 @@ static void subtask__the_parent_waits_for_it_here_and_there(void **state)
     assert_int_equal(call(&t.task), CHI_STATUS_NO_NODE); /* the subtask's status is the parent's */
 }
 
+/* On stacks of their own, many at once: each has its own answer. */
+static void wait__many_at_once_here_and_there(void **state)
+{
+    (void)state;
+    enum { MANY = 100 };
+    static struct probe_where t[MANY];
+    for (uint32_t i = 0; i < MANY; i++) {
+        t[i] = where(chi_physical(1 + i % 2), 1 + i / 2 % 2, PROBE_STAY);
+        assert_int_equal(chi_submit(client, &t[i].task), CHI_STATUS_PENDING);
+    }
+    for (uint32_t i = 0; i < MANY; i++) {
+        assert_int_equal(chi_wait(client, &t[i].task, 10000000000), CHI_STATUS_OK);
+        assert_int_equal(t[i].node, 1 + i / 2 % 2);
+    }
+    struct probe_where none = where(chi_physical(2), 99, PROBE_STAY);
+    assert_int_equal(call(&none.task), CHI_STATUS_NO_NODE);
+}
+
 static void fields_round_trip(uint32_t node, uint32_t bytes, uint64_t size)
 {
     static struct probe_fields t;
@@ -225,6 +243,7 @@ int main(void)
         cmocka_unit_test(dynamic__that_stays_dynamic_ends_with_no_route),
         cmocka_unit_test(local__the_monitor_picks_the_lane),
         cmocka_unit_test(subtask__the_parent_waits_for_it_here_and_there),
+        cmocka_unit_test(wait__many_at_once_here_and_there),
         cmocka_unit_test(fields__every_type_travels_and_comes_back),
         cmocka_unit_test(hand__a_form_written_by_hand_and_a_region_half_filled),
         cmocka_unit_test(mixed__one_direction_from_the_table_the_other_by_hand),

@@ -18,6 +18,7 @@
 
 enum { SUPPORT_TIMEOUT_MS = 1000, SUPPORT_ARENA = 1 << 20 };
 
+static uint32_t support_stacks; /* of the next runtime's workers, for tasks that wait */
 /* Node 1 of nodes 1 and 2; net may be NULL. */
 SUPPORT struct runtime *support_runtime(uint32_t workers, uint32_t tasks, struct net *net)
 {
@@ -27,7 +28,7 @@ SUPPORT struct runtime *support_runtime(uint32_t workers, uint32_t tasks, struct
     const struct runtime_options o = {.node_id = 1, .workers = workers, .cores = cores, .tasks = tasks, .arena_bytes = SUPPORT_ARENA,
                                       .task_timeout_ns = SUPPORT_TIMEOUT_MS * UINT64_C(1000000), .nodes = nodes, .node_count = 2,
                                       .cluster = "test", .incarnation = 1, .messages = 16, .window = 16, .pto_us = 200, .peers_max = 1,
-                                      .net = net, .udp_port = 7440};
+                                      .net = net, .udp_port = 7440, .stacks = support_stacks};
     rcu_register_thread();
     assert_int_equal(runtime_create(&o, &rt, err), 0);
     worker_enter(rt->worker[0]);
@@ -41,6 +42,22 @@ SUPPORT void support_end(struct runtime *rt)
     runtime_destroy(rt);
     worker_enter(NULL);
     rcu_unregister_thread();
+}
+
+/* A turn of a worker whose tasks wait: by the loop, on its stack. */
+SUPPORT bool support_between(struct worker *w, unsigned did)
+{
+    (void)did;
+    fiber_switch(&w->fibers, &w->fibers.home);
+    return true;
+}
+SUPPORT void support_loop(void *arg) { turn_loop(arg, worker_turn(arg)); }
+SUPPORT void support_turn(struct worker *w)
+{
+    w->between = support_between;
+    if (w->loop == &w->fibers.home)
+        w->loop = fiber_try_get(&w->fibers, support_loop, w);
+    fiber_switch(&w->fibers, w->loop);
 }
 
 /* A pool of a module that is part of the test program. */

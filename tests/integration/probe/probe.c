@@ -71,12 +71,39 @@ static enum chi_status wait_for_subtask(struct probe_where *t, struct chi_rctx *
     return CHI_STATUS_PENDING;
 }
 
+/* The same on a stack of its own: asks node `key` and this one, twice each, then sleeps a little. */
+static enum chi_status stay_and_wait(struct chi_container *c, struct probe_where *t, struct chi_rctx *r)
+{
+    struct chi_task *sub[4];
+    enum chi_status st = CHI_STATUS_OK;
+    unsigned n = 0;
+    for (; n < 4 && (sub[n] = chi_task_new(r, &probe_where_method)); n++) {
+        sub[n]->pool = t->task.pool;
+        sub[n]->query = chi_physical(n % 2 ? chi_container_node(c) : (uint32_t)t->key);
+        chi_task_submit(r, sub[n], NULL, NULL);
+    }
+    if (chi_task_wait(r, sub, n) != CHI_STATUS_OK)
+        return CHI_STATUS_NO_MEMORY;
+    for (unsigned i = 0; i < n; i++) {
+        const struct probe_where *s = (const struct probe_where *)sub[i];
+        st = st == CHI_STATUS_OK ? sub[i]->status : st;
+        if (i == 0) {
+            t->node = s->node;
+            t->worker = s->worker;
+        }
+        chi_task_del(r, sub[i]);
+    }
+    return st == CHI_STATUS_OK ? chi_sleep_us(r, 200) : st;
+}
+
 static enum chi_status run_where(struct chi_container *c, struct probe_where *t, struct chi_rctx *r)
 {
     if (t->mode == PROBE_PARK)
         return CHI_STATUS_PENDING;
     if (t->mode == PROBE_WAIT)
         return wait_for_subtask(t, r);
+    if (t->mode == PROBE_STAY)
+        return stay_and_wait(c, t, r);
     t->node = chi_container_node(c);
     t->worker = chi_rctx_worker(r);
     return CHI_STATUS_OK;

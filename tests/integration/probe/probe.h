@@ -13,6 +13,7 @@ enum probe_mode {
     PROBE_FOREIGN_LANE, /* LOCAL_SCHEDULE names another container's lane */
     PROBE_PARK,         /* run parks, and nobody ends it */
     PROBE_WAIT,         /* run parks, asks node `key` by a subtask, and ends with its answer */
+    PROBE_STAY,         /* run asks node `key` and its own by four subtasks, waits for them, and ends with the first one's answer */
 };
 
 /* where: DYNAMIC goes to node `key`; lane: key modulo lanes. */

@@ -1,0 +1,174 @@
+/* wait.c - tasks that wait (chi/chimod.h).
+ *
+ * A task runs on the stack of the loop that turns its worker.  When it waits, that stack is left as it is, with the frames of the turn below the
+ * task's, and another one turns the worker from here on: it ends the turn, and begins the next.  When the wait is over the loop switches to the
+ * stack that was left; when the task's run then returns, the frames below it are of a turn that is long over, so that run_each (lanes.c) goes back
+ * to the loop and never returns into them.  So a task that never waits costs a comparison.
+ * Whoever ends a wait puts the fiber into `told`; nothing is polled but the first of the timers. */
+#include <errno.h>
+#include <stdlib.h>
+
+#include "internal.h"
+#include "xfer/list.h"
+
+struct waiter { /* on the stack of a task that waits; its subtasks name it */
+    struct fiber *fiber;
+    uint32_t missing;
+    struct timer timer;
+};
+/* `from.module.arg` of a task without a `done` says who waits for it.  While it is out, nothing else of it is the waiter's to look at: it may run on
+ * another worker.  NULL: it is not out. */
+static struct waiter not_yet, nobody; /* out, and no wait began; out, and given up */
+
+int wait_init(struct worker *w)
+{
+    w->told_tail = &w->told;
+    uint32_t stacks = w->rt->options.stacks;
+    int rc = fibers_init(&w->fibers, stacks ? stacks + 1 : 0, w->rt->options.stack_bytes); /* the loop has one too */
+    w->loop = &w->fibers.home;
+    if (rc)
+        return rc;
+    w->sleeps.heap = calloc((size_t)stacks + 2, sizeof *w->sleeps.heap);
+    return w->sleeps.heap ? 0 : -ENOMEM;
+}
+
+void wait_fini(struct worker *w)
+{
+    fibers_fini(&w->fibers);
+    free(w->sleeps.heap);
+}
+
+static void tell(struct worker *w, struct fiber *f)
+{
+    f->next = NULL;
+    *w->told_tail = f;
+    w->told_tail = &f->next;
+}
+
+/* The stack that turns the worker from here on. */
+static void loop_on(void *arg)
+{
+    struct worker *w = arg;
+    if (w->lane->head) /* it was being run */
+        ready_add(&w->ready, w->lane);
+    turn_loop(w, turn_rest(w, 1 + lanes_run(w)));
+    fiber_end(&w->fibers, &w->fibers.home);
+}
+
+static bool can_wait(const struct worker *w) { return w->fibers.current != w->loop || fiber_ready(&w->fibers); }
+
+/* Leaves the task until its fiber is told.  Pre: it can. */
+static void park(struct worker *w)
+{
+    struct task *t = w->task;
+    struct chi_lane *lane = w->lane;
+    CHI_ASSERT(t && t->state == TASK_RUNNING);
+    w->stats.waits++;
+    if (w->fibers.current == w->loop)
+        w->loop = fiber_try_get(&w->fibers, loop_on, w);
+    w->stats.stacks_most = w->fibers.most;
+    fiber_switch(&w->fibers, w->loop);
+    w->task = t;
+    w->lane = lane;
+}
+
+void wait_leave(struct worker *w, unsigned n)
+{
+    w->stats.tasks_run += n;
+    fiber_end(&w->fibers, w->loop);
+}
+
+unsigned wait_go_on(struct worker *w)
+{
+    bool all = worker_stopping_st(w);
+    while (timers_next(&w->sleeps) <= w->rctx.now_ns || (all && w->sleeps.count)) {
+        struct timer *t = w->sleeps.heap[1];
+        timers_later(&w->sleeps, t, UINT64_MAX);
+        tell(w, LIST_ENTRY(t, struct waiter, timer)->fiber);
+    }
+    struct fiber *f = w->told, *next;
+    unsigned n = 0;
+    w->told = NULL;
+    w->told_tail = &w->told;
+    for (; f; f = next, n++) {
+        next = f->next; /* it may end, or wait again */
+        fiber_switch(&w->fibers, f);
+    }
+    chi_rctx_wake_at(&w->rctx, timers_next(&w->sleeps));
+    return n;
+}
+
+/* --- what is waited for */
+
+bool wait_task_ended(struct worker *w, struct task *t)
+{
+    struct waiter *by = t->from.module.arg;
+    if (by == &nobody)
+        return false;
+    t->from.module.arg = NULL;
+    t->state = TASK_NEW; /* the caller's again */
+    if (by != &not_yet && --by->missing == 0)
+        tell(w, by->fiber);
+    return true;
+}
+
+void *wait_begin(void) { return &not_yet; }
+
+static void give_up(struct worker *w, struct chi_task *const *tasks, unsigned n)
+{
+    for (unsigned i = 0; i < n; i++) {
+        struct task *t = task_of(tasks[i]);
+        if (t->from.module.arg)
+            t->from.module.arg = &nobody;
+        else
+            task_put(&w->tasks, t);
+    }
+}
+
+enum chi_status chi_task_wait(struct chi_rctx *r, struct chi_task *const *tasks, unsigned n)
+{
+    struct worker *w = r->worker;
+    struct waiter me = {.fiber = w->fibers.current};
+    for (unsigned i = 0; i < n; i++) {
+        struct task *t = task_of(tasks[i]);
+        CHI_ASSERT(t->origin == TASK_MODULE && t->home == w && !t->from.module.done);
+        if (!t->from.module.arg)
+            continue;
+        CHI_ASSERT(t->from.module.arg == &not_yet);
+        t->from.module.arg = &me;
+        me.missing++;
+    }
+    if (!me.missing)
+        return CHI_STATUS_OK;
+    if (!can_wait(w)) {
+        give_up(w, tasks, n);
+        return CHI_STATUS_NO_MEMORY;
+    }
+    park(w);
+    return CHI_STATUS_OK;
+}
+
+/* Of a task that nobody but its worker tells to go on. */
+static enum chi_status gone_on(const struct worker *w) { return worker_stopping_st(w) ? CHI_STATUS_SHUTDOWN : CHI_STATUS_OK; }
+
+enum chi_status chi_yield(struct chi_rctx *r)
+{
+    struct worker *w = r->worker;
+    if (!can_wait(w))
+        return CHI_STATUS_NO_MEMORY;
+    tell(w, w->fibers.current);
+    park(w);
+    return gone_on(w);
+}
+
+enum chi_status chi_sleep_us(struct chi_rctx *r, uint64_t us)
+{
+    struct worker *w = r->worker;
+    struct waiter me = {.fiber = w->fibers.current};
+    uint64_t ns = us < UINT64_MAX / 2000 ? us * 1000 : UINT64_MAX / 2; /* about 292 years */
+    if (!can_wait(w))
+        return CHI_STATUS_NO_MEMORY;
+    timers_set(&w->sleeps, &me.timer, r->now_ns + ns);
+    park(w);
+    return gone_on(w);
+}
