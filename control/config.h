@@ -63,7 +63,7 @@ struct config {
         uint32_t quantum;          /* bytes of one large task before another's turn, default 64K */
         uint32_t task_timeout_ms;  /* default 10000 */
         uint32_t stacks;           /* of tasks that wait, a worker, default 256 */
-        uint32_t stack_bytes;      /* of each, default 64K */
+        uint32_t stack_bytes;      /* of each, default 128K */
         uint32_t peers;            /* other nodes at once, those added later too; default 64, or as many as are listed */
     } limits;
 };

@@ -78,7 +78,7 @@ static const struct config_rule rules[] = {
     {"limits.quantum", SIZE, 4096, 1024 * MIB, NULL},
     {"limits.peers", NUMBER, 1, CONFIG_PEERS_MAX, NULL},
     {"limits.stacks", NUMBER, 0, 1048576, NULL},
-    {"limits.stack_bytes", SIZE, 16 << 10, 16 * MIB, NULL},
+    {"limits.stack_bytes", SIZE, 64 << 10, 16 * MIB, NULL}, /* drivers run on them too: net_af_xdp takes 16K */
 };
 
 /* All `length` bytes are one number: decimal digits, no leading zero. */

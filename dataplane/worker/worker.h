@@ -25,7 +25,7 @@ struct runtime_options {
     bool busy;                /* never sleeps */
     uint32_t tasks;           /* records a worker */
     uint32_t stacks;          /* of tasks that wait, a worker; 0: none can */
-    size_t stack_bytes;       /* of each */
+    size_t stack_bytes;       /* of each; the drivers of the ports run on them too */
     uint64_t arena_bytes;     /* bulk memory a worker */
     uint64_t task_timeout_ns; /* default of tasks that name none */
     const uint32_t *nodes;    /* of the cluster, this one included */

@@ -173,7 +173,7 @@ static void config_load__has_defaults(void **state)
     assert_int_equal(c->limits.overcommit, 8);
     assert_int_equal(c->limits.quantum, 64 << 10);
     assert_int_equal(c->limits.stacks, 256);
-    assert_int_equal(c->limits.stack_bytes, 64 << 10);
+    assert_int_equal(c->limits.stack_bytes, 128 << 10);
     assert_int_equal(c->limits.peer_silence_ms, 1000);
     assert_int_equal(c->limits.pto_us, 200);
     assert_int_equal(c->limits.task_timeout_ms, 10000);
@@ -296,7 +296,7 @@ static const struct mistake mistakes[] = {
     {18, "limits: {overcommit: 0}", "limits.overcommit is '0'; right is a number from 1 to 64", 0},
     {18, "limits: {overcommit: 65}", "limits.overcommit is '65'", 0},
     {18, "limits: {stacks: 1048577}", "limits.stacks is '1048577'; right is a number from 0 to 1048576", 0},
-    {18, "limits: {stack_bytes: 15K}", "limits.stack_bytes is '15K'; right is a size from 16K to 16M", 0},
+    {18, "limits: {stack_bytes: 63K}", "limits.stack_bytes is '63K'; right is a size from 64K to 16M", 0},
     {18, "limits: {quantum: 1K}", "limits.quantum is '1K'; right is a size from 4K to 1G", 0},
     /* values against each other */
     {6, "  - {name: p0, device: net_ring1, ip: 10.41.0.1/16}",
@@ -344,7 +344,7 @@ static void config_load__reads_what_bounds_the_peers(void **state)
     char text[4096];
     (void)state;
     write_file(text, good_with(text, sizeof(text), 18, "limits: {ack_every: 64, ack_delay_us: 9, peer_memory: 1M, remote_memory: 96M, unasked: 0, "
-                                                       "credit: 1G, grant_window: 4K, overcommit: 64, quantum: 4096, stacks: 0, stack_bytes: 16K}"));
+                                                       "credit: 1G, grant_window: 4K, overcommit: 64, quantum: 4096, stacks: 0, stack_bytes: 64K}"));
     struct config *c = load_ok(file);
     assert_int_equal(c->limits.ack_every, 64);
     assert_int_equal(c->limits.ack_delay_us, 9);
@@ -356,7 +356,7 @@ static void config_load__reads_what_bounds_the_peers(void **state)
     assert_int_equal(c->limits.overcommit, 64);
     assert_int_equal(c->limits.quantum, 4096);
     assert_int_equal(c->limits.stacks, 0);
-    assert_int_equal(c->limits.stack_bytes, 16 << 10);
+    assert_int_equal(c->limits.stack_bytes, 65536);
     config_free(c);
     write_file(text, good_with(text, sizeof(text), 18, "limits: {remote_memory: 5M}"));
     c = load_ok(file);
