@@ -19,7 +19,7 @@
 #define FIBER_TSAN 1
 #endif
 #if defined(FIBER_ASAN)
-#include <sanitizer/common_interface_defs.h>
+#include <sanitizer/asan_interface.h>
 #elif defined(FIBER_TSAN)
 #include <sanitizer/tsan_interface.h>
 #endif
@@ -74,8 +74,12 @@ int fibers_init(struct fibers *fs, uint32_t count, size_t stack_bytes)
 void fibers_fini(struct fibers *fs)
 {
     CHI_ASSERT(fs->current == &fs->home);
-    if (fs->memory)
+    if (fs->memory) {
+#if defined(FIBER_ASAN)
+        __asan_unpoison_memory_region(fs->memory, fs->memory_bytes); /* fibers that never ended leave frames; others will lie here */
+#endif
         munmap(fs->memory, fs->memory_bytes);
+    }
     fs->memory = NULL;
     fs->free = NULL;
     fs->fresh = fs->count = 0;

@@ -26,6 +26,12 @@ static int make_worker(struct runtime *rt, uint32_t index, char *err)
     ready_init(&w->ready);
     for (uint32_t to = 0; to < rt->workers; to++)
         w->overflow[to].tail = &w->overflow[to].head;
+    int rc = wait_init(w); /* before all that may fail: its end takes what was made */
+    if (rc) {
+        snprintf(err, SCHED_ERROR_BYTES, "worker %u: no address space for %u stacks of %zu bytes, or more of them than vm.max_map_count allows; lower limits.stacks", index,
+                 rt->options.stacks, rt->options.stack_bytes);
+        return rc;
+    }
     w->scratch = aligned_alloc(CHI_CACHE_LINE, CHI_FORM_BYTES_MAX);
     if (!w->scratch || task_pools_init(&w->tasks, rt->options.tasks))
         return -ENOMEM;
@@ -36,12 +42,6 @@ static int make_worker(struct runtime *rt, uint32_t index, char *err)
         if (!r)
             return -ENOMEM;
         rcu_assign_pointer(w->in[from], r);
-    }
-    int rc = wait_init(w);
-    if (rc) {
-        snprintf(err, SCHED_ERROR_BYTES, "worker %u: no address space for %u stacks of %zu bytes, or more of them than vm.max_map_count allows; lower limits.stacks", index,
-                 rt->options.stacks, rt->options.stack_bytes);
-        return rc;
     }
     rc = doorbell_init(&w->bell);
     if (!rc)

@@ -377,6 +377,29 @@ static void wait__across_workers(void **state)
     support_end(rt);
 }
 
+/* Without memory for stacks, or for what comes behind them, there is no runtime, and a line says what to lower. */
+static void create__without_memory_says_so(void **state)
+{
+    (void)state;
+    static const uint32_t cores[] = {0}, nodes[] = {1};
+    struct runtime_options o = {.node_id = 1, .workers = 1, .cores = cores, .tasks = RECORDS, .nodes = nodes, .node_count = 1,
+                                .stacks = 1 << 30, .stack_bytes = (size_t)1 << 40};
+    char err[SCHED_ERROR_BYTES];
+    assert_int_equal(runtime_create(&o, &rt, err), -12);
+    assert_non_null(strstr(err, "lower limits.stacks"));
+    o.stacks = 4;
+    o.stack_bytes = 0;
+    o.tasks = UINT32_C(1) << 31; /* records of some TiB */
+    FILE *f = fopen("/proc/sys/vm/overcommit_memory", "r");
+    bool all = f && fgetc(f) == '1'; /* then there is as much as anybody asks for */
+    if (f)
+        fclose(f);
+    if (!all) {
+        assert_int_equal(runtime_create(&o, &rt, err), -12);
+        assert_non_null(strstr(err, "lower limits.tasks"));
+    }
+}
+
 /* --- misuse */
 
 static struct chi_task *twice[2];
@@ -420,6 +443,7 @@ int main(void)
         cmocka_unit_test(sleep__ends_with_the_daemon),
         cmocka_unit_test(trees__of_any_shape_end_once),
         cmocka_unit_test(wait__across_workers),
+        cmocka_unit_test(create__without_memory_says_so),
         cmocka_unit_test(misuse__panics),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
