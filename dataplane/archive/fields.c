@@ -1,7 +1,6 @@
 /* fields.c - runs a method's field table, or its own functions, over a task.  A table that names memory outside of the
  * method's struct, or the head that all tasks share, is refused with INVALID before a byte there is touched. */
 #include "flat.h"
-#include "scalar.h"
 
 static const uint8_t scalar_width[] = {
 #define WIDTH_ENTRY(name, width) [CHI_T_##name] = width,
