@@ -55,6 +55,7 @@ static void finish_client(struct worker *w, struct task *t)
 
 static void finish_module(struct worker *w, struct task *t)
 {
+    CHI_ASSERT(t->origin == TASK_MODULE);
     if (!t->from.module.done) {
         let_go_and_stay(t);
         if (!wait_task_ended(w, t))

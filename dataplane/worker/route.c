@@ -87,6 +87,7 @@ static void take_item(struct worker *w, const struct ring_item *it)
         lane_push(it->a, &t->link, &w->ready);
         return;
     case RING_DONE:
+        CHI_ASSERT(t->home == w);
         ended_finish(w, t);
         return;
     case RING_WAIT:
