@@ -16,7 +16,7 @@ static inline enum chi_status load_body(struct chi_method *m, struct chi_task *p
 
 /* A task with its body loaded from a form, or NULL and why.  Regions are those of the caller; NONE of them is owned. */
 CHI_INLINE struct task *load_task(struct worker *w, const struct sched_pool *pool, const struct form_head *h, const uint8_t *form,
-                                     uint32_t length, struct chi_ar_region *regions, enum chi_status *st)
+                                  uint32_t length, struct chi_ar_region *regions, enum chi_status *st)
 {
     struct chi_method *m = sched_method(pool->module, h->method);
     if (!m) {

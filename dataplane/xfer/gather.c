@@ -141,8 +141,8 @@ static void turn_away(struct xfer_session *s, struct in_slot *slot, struct msg_i
 
 /* Takes a message that was not here before, with memory for all of it.  False: there is no room for the bytes that it needs, and nothing
  * of it was taken. */
-__attribute__((noinline)) static bool accept(struct xfer_session *s, struct in_slot *slot, const struct wire_task_in *f, const struct form_head *head,
-                   uint64_t *needs, uint64_t now)
+__attribute__((noinline)) static bool accept(struct xfer_session *s, struct in_slot *slot, const struct wire_task_in *f,
+                                             const struct form_head *head, uint64_t *needs, uint64_t now)
 {
     struct xfer *x = s->x;
     *needs = needs_of(f, head);

@@ -100,7 +100,7 @@ CHI_API void chi_task_submit(struct chi_rctx *r, struct chi_task *task, chi_done
 CHI_API void chi_complete(struct chi_rctx *r, struct chi_task *task, enum chi_status status);
 
 /* --- tasks that wait.  From `run`, or what it calls: the task keeps its stack, and its worker goes on with other tasks, of the same lane too.
- * Whoever told it to go on does so by its worker, in a later turn.  A task that never waits never leaves the worker's stack.  Each returns OK, or
+ * It goes on on the same worker, between the runs of others.  A task that never waits never leaves the worker's stack.  Each returns OK, or
  *   NO_MEMORY  no stack is free (limits.stacks): nothing was waited for
  *   SHUTDOWN   chi_sleep_us, chi_yield: this daemon stops.  The task ends soon, whatever it does
  * A task that waits costs a stack of limits.stack_bytes, of which only what was used takes memory. */
@@ -108,7 +108,7 @@ CHI_API void chi_complete(struct chi_rctx *r, struct chi_task *task, enum chi_st
 /* Waits until all n tasks have ended, which were submitted here with a `done` of NULL.  They are the caller's then, each with its status.  After
  * NO_MEMORY they are not: they go on, and are given back when they end.  A task so submitted must be waited for, once. */
 CHI_API CHI_MUST_CHECK enum chi_status chi_task_wait(struct chi_rctx *r, struct chi_task *const *tasks, unsigned n);
-/* Lets others run: goes on in the worker's next turn. */
+/* Lets others run: goes on when those ran that are ready now. */
 CHI_API CHI_MUST_CHECK enum chi_status chi_yield(struct chi_rctx *r);
 /* Goes on in the first turn after so many microseconds. */
 CHI_API CHI_MUST_CHECK enum chi_status chi_sleep_us(struct chi_rctx *r, uint64_t us);
