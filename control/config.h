@@ -26,6 +26,7 @@ struct config_peer {
 struct config_pool {
     const char *mod, *name;
     struct chi_pool_id pool;
+    uint32_t containers; /* on each node, default 1 */
 };
 struct config {
     struct { uint32_t id; const char *name; } node;            /* id 1..65535; name: letters, digits, - and _ */
@@ -64,6 +65,7 @@ struct config {
         uint32_t task_timeout_ms;  /* default 10000 */
         uint32_t stacks;           /* of tasks that wait, a worker, default 256 */
         uint32_t stack_bytes;      /* of each, default 128K */
+        uint32_t neighborhood;     /* nodes that a task for several is sent to at once, default 32 */
         uint32_t peers;            /* other nodes at once, those added later too; default 64, or as many as are listed */
     } limits;
 };

@@ -281,6 +281,7 @@ static int build_compose(struct check *k)
         struct config_pool *p = &c->compose[i];
         p->mod = r->mod;
         p->name = r->name;
+        p->containers = r->containers ? (uint32_t)*r->containers : 1;
         if (!config_pool_id(r->pool, &p->pool))
             return mistake(k, "compose", (int)i, "pool", "is no pool id");
         if (strcmp(p->mod, "remote_queue") == 0 || strcmp(p->name, "remote_queue") == 0)
@@ -393,6 +394,7 @@ static void build_scalars(struct check *k)
     c->limits.grant_window = (uint32_t)size_or(r->limits.grant_window, 2 << 20);
     c->limits.overcommit = or_default(r->limits.overcommit, 8);
     c->limits.quantum = (uint32_t)size_or(r->limits.quantum, 64 << 10);
+    c->limits.neighborhood = or_default(r->limits.neighborhood, 32);
     c->limits.stacks = or_default(r->limits.stacks, 256);
     c->limits.stack_bytes = (uint32_t)size_or(r->limits.stack_bytes, 128 << 10);
     c->limits.peers = or_default(r->limits.peers, r->cluster.peers_count > 64 ? r->cluster.peers_count : 64);

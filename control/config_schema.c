@@ -72,6 +72,7 @@ static const cyaml_schema_field_t pool_fields[] = {
     STRING("mod", PTR, struct raw_pool, mod),
     STRING("pool", PTR, struct raw_pool, pool),
     STRING("name", PTR, struct raw_pool, name),
+    NUMBER_OPT("containers", struct raw_pool, containers),
     CYAML_FIELD_END,
 };
 static const cyaml_schema_value_t pool_entry = {CYAML_VALUE_MAPPING(CYAML_FLAG_DEFAULT, struct raw_pool, pool_fields)};
@@ -96,6 +97,7 @@ static const cyaml_schema_field_t limits_fields[] = {
     STRING("quantum", PTR | OPT, struct raw_limits, quantum),
     NUMBER_OPT("peers", struct raw_limits, peers),
     NUMBER_OPT("stacks", struct raw_limits, stacks),
+    NUMBER_OPT("neighborhood", struct raw_limits, neighborhood),
     STRING("stack_bytes", PTR | OPT, struct raw_limits, stack_bytes),
     CYAML_FIELD_END,
 };

@@ -57,6 +57,7 @@ static const struct config_rule rules[] = {
     {"compose[].mod", NAME, 0, 0, NULL},
     {"compose[].pool", POOL, 0, 0, NULL},
     {"compose[].name", NAME, 0, 0, NULL},
+    {"compose[].containers", NUMBER, 1, 1024, NULL},
     {"limits", TEXT, 0, 0, "a mapping like {tasks: 16384, clients: 64}"},
     {"limits.tasks", NUMBER, 64, 1048576, NULL},
     {"limits.client_bulk", SIZE, MIB, TIB, NULL},
@@ -77,6 +78,7 @@ static const struct config_rule rules[] = {
     {"limits.overcommit", NUMBER, 1, XFER_OVERCOMMIT_MAX, NULL},
     {"limits.quantum", SIZE, 4096, 1024 * MIB, NULL},
     {"limits.peers", NUMBER, 1, CONFIG_PEERS_MAX, NULL},
+    {"limits.neighborhood", NUMBER, 2, 256, NULL},
     {"limits.stacks", NUMBER, 0, 1048576, NULL},
     {"limits.stack_bytes", SIZE, 64 << 10, 16 * MIB, NULL}, /* drivers run on them too: net_af_xdp takes 16K */
 };

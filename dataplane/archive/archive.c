@@ -52,10 +52,13 @@ static void bulk_declare(struct chi_archive *ar, void *ptr, uint64_t size, unsig
     ar->regions[ar->nregions++] = (struct chi_ar_region){ptr, size, 0, flags};
 }
 
+/* One that streams at its origin may come whole. */
+static bool is_expected(unsigned have, unsigned flags) { return have == flags || have == (flags & ~(unsigned)CHI_STREAM); }
+
 /* INPUT_IN: the next region of the list, which must be what this call expects. */
 static void bulk_receive(struct chi_archive *ar, void **ptr, uint64_t *size, unsigned flags)
 {
-    if (ar->next_region >= ar->nregions || ar->regions[ar->next_region].flags != flags) {
+    if (ar->next_region >= ar->nregions || !is_expected(ar->regions[ar->next_region].flags, flags)) {
         ar_fail(ar, CHI_STATUS_ARCHIVE);
         return;
     }

@@ -27,7 +27,7 @@ static void walk_bulk(struct chi_archive *ar, const struct chi_method *m, const 
         return;
     }
     unsigned write = f->dir & CHI_DIR_IN ? CHI_WRITE : 0, expose = f->dir & CHI_DIR_OUT ? CHI_EXPOSE : 0;
-    chi_ar_bulk(ar, &b->ptr, &b->size, write | expose | (f->dir & CHI_STREAM));
+    chi_ar_bulk(ar, &b->ptr, &b->size, write | expose | (f->dir & (CHI_STREAM | CHI_SLICED)));
     b->used = 0; /* also at the origin: a task that fails shows no length of an earlier one */
 }
 

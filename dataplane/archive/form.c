@@ -40,7 +40,7 @@ enum chi_drop form_decode(const uint8_t *p, size_t have, struct form_head *out)
     out->regions = 0;
     if (CHI_UNLIKELY(!form_is_plain(p, have)) && form_regions(p, have, out) != CHI_DROP_NONE)
         return CHI_DROP_FORM;
-    if (!query_ok(p[10], le32_get(p + 12)))
+    if (!query_ok(p[10], le32_get(p + 12)) && p[10] != FORM_QUERY_SPREAD)
         return CHI_DROP_FORM;
     out->pool.major = le32_get(p);
     out->pool.minor = le32_get(p + 4);

@@ -14,6 +14,7 @@
 
 enum { FORM_HEAD_BYTES = 32, FORM_REGION_BYTES = 24, FORM_REGIONS_AT = 11 };
 enum { FORM_PREFIX_MAX = FORM_HEAD_BYTES + FORM_REGION_BYTES * CHI_REGIONS_MAX };
+enum { FORM_QUERY_SPREAD = 8 }; /* query kind of a part of a RANGE or BROADCAST, from node to node (sched/spread.h); count: its pool's table */
 #define FORM_NO_PLACE UINT64_MAX /* place_of: the region lies outside of the segment */
 
 struct form_region {

@@ -11,10 +11,10 @@ static inline void ar_fail(struct chi_archive *ar, enum chi_status s)
         ar->status = s;
 }
 
-/* WRITE, EXPOSE or both; STREAM beside WRITE. */
+/* WRITE, EXPOSE or both; STREAM beside WRITE; SLICED beside any. */
 static inline bool ar_bulk_flags_ok(uint64_t flags)
 {
-    return flags & (CHI_WRITE | CHI_EXPOSE) && flags <= (CHI_WRITE | CHI_EXPOSE | CHI_STREAM) &&
+    return flags & (CHI_WRITE | CHI_EXPOSE) && flags <= (CHI_WRITE | CHI_EXPOSE | CHI_STREAM | CHI_SLICED) &&
            (flags & CHI_WRITE || !(flags & CHI_STREAM));
 }
 

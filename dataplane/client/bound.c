@@ -51,3 +51,5 @@ uint32_t bound_out(const struct chi_method *m)
             bytes += f->type == CHI_T_BULK ? sizeof(uint64_t) : field_bytes(f);
     return clamp(bytes);
 }
+
+uint32_t bound_many(uint32_t out, uint32_t replicas) { return clamp(out + 2 * (uint64_t)replicas); }

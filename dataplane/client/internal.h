@@ -72,6 +72,7 @@ bool area_reclaim(struct chi_client *c);
 enum { BOUND_BY_HAND = 4096 };
 uint32_t bound_in(const struct chi_method *m); /* of the whole form */
 uint32_t bound_out(const struct chi_method *m);
+uint32_t bound_many(uint32_t out, uint32_t replicas); /* with the statuses of so many containers */
 
 /* submit.c: makes the wake-ups of all submissions so far certain. */
 void submit_settle(struct chi_client *c);

@@ -3,6 +3,7 @@
 #include <sys/socket.h>
 
 #include "internal.h"
+#include "wire/le.h"
 
 enum { CHECK_NS = 1000000 };
 
@@ -27,12 +28,35 @@ static enum chi_status load_out(struct chi_client *c, uint32_t cookie, const uin
     return chi_ar_task(&ar, o->task->method, o->task);
 }
 
+/* A task for several containers: statuses of `count` of them end the body, behind the outputs of those that ended well. */
+__attribute__((noinline)) static enum chi_status load_many(struct chi_client *c, uint32_t cookie, const struct shm_complete *m, uint32_t status,
+                                                           uint32_t length, uint32_t count)
+{
+    const struct open_task *o = &c->open[cookie];
+    struct chi_replicas *to = o->task->replicas;
+    const uint8_t *body = length <= SHM_COMPLETE_INLINE ? m->bytes : o->area && length <= o->area->size ? c->base + o->area->offset : NULL;
+    if (!body || 2 * count > length || status == CHI_STATUS_PENDING || !chi_status_known(status))
+        return CHI_STATUS_ARCHIVE;
+    uint32_t first = SHM_READ(m->first), outputs = length - 2 * count;
+    for (uint32_t i = 0; to && i < count && i < to->cap; i++) {
+        uint32_t st = le16_get(body + outputs + 2 * i);
+        to->each[i] = (struct chi_replica){first + i, chi_status_known(st) ? st : CHI_STATUS_ARCHIVE};
+        to->count = i + 1;
+    }
+    if (outputs == 0 && status != CHI_STATUS_OK)
+        return (enum chi_status)status;
+    enum chi_status st = load_out(c, cookie, body, outputs);
+    return status == CHI_STATUS_OK ? st : (enum chi_status)status;
+}
+
 static bool take_in(struct chi_client *c, const struct shm_complete *m)
 {
-    uint32_t cookie = SHM_READ(m->cookie), status = SHM_READ(m->status), length = SHM_READ(m->length);
+    uint32_t cookie = SHM_READ(m->cookie), status = SHM_READ(m->status), length = SHM_READ(m->length), replicas = SHM_READ(m->replicas);
     if (CHI_UNLIKELY(cookie >= c->depth || !c->open[cookie].task))
         return false;
-    if (CHI_LIKELY(status == CHI_STATUS_OK)) {
+    if (CHI_UNLIKELY(replicas)) {
+        status = load_many(c, cookie, m, status, length, replicas);
+    } else if (CHI_LIKELY(status == CHI_STATUS_OK)) {
         const struct block *area = c->open[cookie].area;
         if (CHI_LIKELY(length <= SHM_COMPLETE_INLINE))
             status = load_out(c, cookie, m->bytes, length);

@@ -15,6 +15,16 @@ static uint64_t place_of(void *ctx, const void *ptr, uint64_t size)
     return offset;
 }
 
+/* Of the task's answer. */
+static inline uint32_t bound_answer(struct chi_task *task)
+{
+    uint32_t out = bound_out(task->method);
+    if (CHI_LIKELY(!task->replicas))
+        return out;
+    task->replicas->count = 0;
+    return bound_many(out, task->replicas->cap);
+}
+
 static enum chi_status save_inline(struct chi_client *c, struct shm_submit *s, uint32_t cookie, struct chi_task *task)
 {
     enum chi_status st;
@@ -29,7 +39,7 @@ static enum chi_status save_inline(struct chi_client *c, struct shm_submit *s, u
 static enum chi_status save_external(struct chi_client *c, struct shm_submit *s, uint32_t cookie, struct chi_task *task)
 {
     struct open_task *o = &c->open[cookie];
-    uint32_t in = bound_in(task->method), out = bound_out(task->method);
+    uint32_t in = bound_in(task->method), out = bound_answer(task);
     enum chi_status st;
     size_t n;
     for (;;) {
@@ -58,7 +68,7 @@ static enum chi_status save(struct chi_client *c, struct shm_submit *s, uint32_t
 {
     if (CHI_UNLIKELY(!task->method))
         return CHI_STATUS_INVALID;
-    if (CHI_LIKELY(bound_out(task->method) <= SHM_COMPLETE_INLINE)) {
+    if (CHI_LIKELY(bound_answer(task) <= SHM_COMPLETE_INLINE)) {
         enum chi_status st = save_inline(c, s, cookie, task);
         if (CHI_LIKELY(st != CHI_STATUS_TOO_BIG))
             return st;

@@ -68,7 +68,7 @@ static json_t *pool_list(void *ctx, json_t *params, struct rpc_error *err)
             lanes += c->queue[q].count;
         snprintf(id, sizeof id, "%u.%u", c->pool->id.major, c->pool->id.minor);
         json_array_append_new(list, json_pack("{s:s, s:s, s:s, s:i, s:i, s:i}", "pool", id, "name", c->pool->name, "module",
-                                              c->pool->module->name, "containers", (int)c->pool->containers, "local_container",
+                                              c->pool->module->name, "containers", (int)c->pool->containers, "container",
                                               (int)c->id, "lanes", (int)lanes));
     }
     return list;
@@ -119,7 +119,7 @@ const struct rpc_method daemon_methods[] = {
     {"port.add", "opens a port: a DPDK device, a PCI address or a kernel interface", port_add_params, port_add},
     {"port.remove", "closes a port", port_remove_params, port_remove},
     {"port.set", "takes a port out and puts it back (link), or changes its MTU", port_set_params, port_set},
-    {"pool.list", "each pool and its container here", NULL, pool_list},
+    {"pool.list", "each pool and its containers here", NULL, pool_list},
     {"peer.list", "each other node: state, packets, tasks, round-trip time", NULL, peers_list},
     {"peer.show", "all figures of one node, summed and by session", peer_params, peers_show},
     {"peer.add", "one more node", peer_add_params, peer_add},

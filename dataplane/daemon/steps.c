@@ -88,6 +88,7 @@ static int start_runtime(struct daemon *d, char *err)
         .busy = c->workers.idle == CONFIG_IDLE_BUSY,
         .tasks = c->limits.tasks,
         .stacks = c->limits.stacks,
+        .neighborhood = c->limits.neighborhood,
         .stack_bytes = c->limits.stack_bytes,
         .arena_bytes = config_bulk_bytes(c) / c->workers.count & ~UINT64_C(4095),
         .peer_memory = c->limits.peer_memory / c->workers.count,
@@ -128,11 +129,11 @@ static void stop_nothing(struct daemon *d) { (void)d; }
 
 /* --- modules and pools */
 
-static int load_and_compose(struct daemon *d, const char *mod, struct chi_pool_id id, const char *name, char *err)
+static int load_and_compose(struct daemon *d, const char *mod, struct chi_pool_id id, const char *name, uint32_t per_node, char *err)
 {
     const struct config *c = d->config;
     int rc = sched_load(&d->rt->sched, mod, c->modules.path, c->modules.count, err);
-    return rc ? rc : sched_compose(&d->rt->sched, mod, id, name, err);
+    return rc ? rc : sched_compose(&d->rt->sched, mod, id, name, per_node, err);
 }
 
 static int start_pools(struct daemon *d, char *err)
@@ -141,9 +142,9 @@ static int start_pools(struct daemon *d, char *err)
     int rc = 0;
     /* The way out comes first, so that it is the last to go. */
     if (d->net)
-        rc = load_and_compose(d, "remote_queue", (struct chi_pool_id){REMOTE_QUEUE_MAJOR, 0}, "remote_queue", err);
+        rc = load_and_compose(d, "remote_queue", (struct chi_pool_id){REMOTE_QUEUE_MAJOR, 0}, "remote_queue", 1, err);
     for (unsigned i = 0; i < c->compose_count && !rc; i++)
-        rc = load_and_compose(d, c->compose[i].mod, c->compose[i].pool, c->compose[i].name, err);
+        rc = load_and_compose(d, c->compose[i].mod, c->compose[i].pool, c->compose[i].name, c->compose[i].containers, err);
     return rc;
 }
 

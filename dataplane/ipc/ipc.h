@@ -67,9 +67,18 @@ void *ipc_region_st(struct ipc_channel *ch, uint64_t place, uint64_t size);
 
 /* Ends a task: body is copied into the slot or to answer_offset; a body that does not fit ends it with TOO_BIG.
  * Wakes the client when it sleeps (a system call only then).  For a client that goes to sleep at this very moment that
- * is certain only after ipc_settle_st. */
-void ipc_complete_st(struct ipc_channel *ch, const struct ipc_request *rq, enum chi_status status, const void *body,
-                     uint32_t length);
+ * is certain only after ipc_settle_st.  replicas: the body ends with the statuses of so many containers (shm.h). */
+struct ipc_replicas {
+    uint32_t first, count; /* count: at most 65535 */
+};
+void ipc_complete_many_st(struct ipc_channel *ch, const struct ipc_request *rq, enum chi_status status, const void *body,
+                          uint32_t length, struct ipc_replicas replicas);
+static inline void ipc_complete_st(struct ipc_channel *ch, const struct ipc_request *rq, enum chi_status status,
+                                   const void *body, uint32_t length)
+{
+    const struct ipc_replicas none = {0, 0};
+    ipc_complete_many_st(ch, rq, status, body, length, none);
+}
 
 /* Makes the wake-ups of all completions so far certain.  ipc_take_st does it when it finds nothing twice, ipc_sleep_st
  * always; a worker that calls neither in a turn calls this.  Costs nothing when nothing was completed since. */

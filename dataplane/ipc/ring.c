@@ -23,16 +23,19 @@ static inline void client_ring(struct ipc_channel *ch, uint32_t number)
     (void)n;
 }
 
-static void complete(struct ipc_channel *ch, uint32_t cookie, enum chi_status status, const void *body, uint32_t length)
+static const struct ipc_replicas no_replicas;
+
+static void complete(struct ipc_channel *ch, uint32_t cookie, enum chi_status status, const void *body, uint32_t length,
+                     struct ipc_replicas replicas)
 {
     uint64_t at = ch->complete_at++;
     struct line *l = line_put_at(ch->complete, ch->mask, at);
     struct shm_complete *c = (struct shm_complete *)l->payload;
     c->cookie = cookie;
     c->status = (uint16_t)status;
-    c->zero = 0;
+    c->replicas = (uint16_t)replicas.count;
     c->length = length;
-    c->zero2 = 0;
+    c->first = replicas.first;
     if (body)
         memcpy(c->bytes, body, length);
     line_put_done(l, at); /* release: pairs with the client's acquire in line_get */
@@ -50,20 +53,20 @@ void ipc_settle_st(struct ipc_channel *ch)
     client_ring(ch, shm_settle(&header_of(ch)->client_sleeps)); /* pairs with the client's shm_announce */
 }
 
-void ipc_complete_st(struct ipc_channel *ch, const struct ipc_request *rq, enum chi_status status, const void *body,
-                     uint32_t length)
+void ipc_complete_many_st(struct ipc_channel *ch, const struct ipc_request *rq, enum chi_status status, const void *body,
+                          uint32_t length, struct ipc_replicas replicas)
 {
     CHI_ASSERT(ch->out > 0 && status != CHI_STATUS_PENDING);
     ch->out--;
     if (CHI_UNLIKELY(ch->detached))
         return;
     if (CHI_LIKELY(length <= SHM_COMPLETE_INLINE)) {
-        complete(ch, rq->cookie, status, length ? body : NULL, length);
+        complete(ch, rq->cookie, status, length ? body : NULL, length, replicas);
     } else if (length <= rq->answer_cap) {
         memcpy(ch->base + rq->answer_offset, body, length);
-        complete(ch, rq->cookie, status, NULL, length);
+        complete(ch, rq->cookie, status, NULL, length, replicas);
     } else {
-        complete(ch, rq->cookie, CHI_STATUS_TOO_BIG, NULL, 0);
+        complete(ch, rq->cookie, CHI_STATUS_TOO_BIG, NULL, 0, no_replicas);
     }
 }
 
@@ -128,7 +131,7 @@ enum chi_drop ipc_take_st(struct ipc_channel *ch, uint8_t *scratch, struct ipc_r
     if (CHI_UNLIKELY(d != CHI_DROP_NONE)) {
         bool big = (s.flags & SHM_EXTERNAL) && s.external.form_length > CHI_FORM_BYTES_MAX;
         ch->rejected++;
-        complete(ch, s.cookie, big ? CHI_STATUS_TOO_BIG : CHI_STATUS_INVALID, NULL, 0);
+        complete(ch, s.cookie, big ? CHI_STATUS_TOO_BIG : CHI_STATUS_INVALID, NULL, 0, no_replicas);
         return d;
     }
     ch->out++;

@@ -12,7 +12,7 @@
 
 enum {
     SHM_MAGIC = 0x31494843, /* "CHI1" */
-    SHM_VERSION = 1,
+    SHM_VERSION = 2,
     SHM_INLINE = 48, /* bytes of a form that fit into a submission slot */
     SHM_DEPTH_MIN = 2,
     SHM_DEPTH_MAX = 4096,
@@ -82,13 +82,14 @@ struct shm_submit {
 };
 CHI_STATIC_ASSERT(sizeof(struct shm_submit) == LINE_PAYLOAD, "one slot");
 
-/* Payload of a completion slot.  A body over SHM_COMPLETE_INLINE bytes lies at the submission's answer_offset. */
+/* Payload of a completion slot.  A body over SHM_COMPLETE_INLINE bytes lies at the submission's answer_offset.  Of a task for several
+ * containers it ends with the status of each, 2 bytes, from the first on, and comes with any status. */
 struct shm_complete {
     uint32_t cookie;
     uint16_t status; /* enum chi_status */
-    uint16_t zero;
-    uint32_t length; /* of the body */
-    uint32_t zero2;
+    uint16_t replicas;
+    uint32_t length; /* of the body, statuses of replicas included */
+    uint32_t first;  /* container */
     uint8_t bytes[40];
 };
 CHI_STATIC_ASSERT(sizeof(struct shm_complete) == LINE_PAYLOAD, "one slot");

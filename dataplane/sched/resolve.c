@@ -51,10 +51,7 @@ enum chi_status sched_resolve(const struct sched *s, const struct sched_pool *po
         return CHI_STATUS_OK;
     case CHI_QUERY_DYNAMIC:
         return CHI_STATUS_NO_ROUTE;
-    case CHI_QUERY_RANGE:
-    case CHI_QUERY_BROADCAST:
-        return CHI_STATUS_UNSUPPORTED;
-    default:
+    default: /* also RANGE and BROADCAST (spread.h) */
         return CHI_STATUS_INVALID;
     }
 }

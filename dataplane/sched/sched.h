@@ -11,7 +11,8 @@
 
 struct runtime;
 
-enum { SCHED_NAME_MAX = 31, SCHED_LANES_MAX = 1024, SCHED_METHOD_ID_MAX = 1023, SCHED_ERROR_BYTES = 256 };
+enum { SCHED_NAME_MAX = 31, SCHED_LANES_MAX = 1024, SCHED_METHOD_ID_MAX = 1023, SCHED_ERROR_BYTES = 256,
+       SCHED_CONTAINERS_MAX = 8192 };
 
 struct sched_module {
     struct cds_lfht_node node;
@@ -28,8 +29,15 @@ struct sched_pool {
     char name[SCHED_NAME_MAX + 1];
     struct sched_module *module;
     uint32_t containers;
-    const uint32_t *node_of;      /* container -> node id */
-    struct chi_container *local; /* this node's; NULL: none */
+    uint32_t *node_of;           /* container -> node id */
+    struct chi_container *local; /* this node's first one; NULL: none */
+    struct sched_member *members; /* the nodes that have containers, ascending (spread.h) */
+    uint32_t *order;             /* the containers, those of each member together */
+    uint32_t member_count, table; /* table: a hash of node_of */
+    bool in_order;                /* `order` is ascending */
+};
+struct sched_member {
+    uint32_t node, at, count; /* order[at .. at + count - 1], ascending */
 };
 
 struct sched_queue {
@@ -45,6 +53,8 @@ struct chi_container {
     uint32_t id;
     struct sched_queue queue[CHI_QUEUES_MAX];
     struct chi_container *next; /* all of this node, in the order of creation */
+    struct chi_container *next_local;  /* of its pool */
+    struct chi_container *next_polled; /* of those whose module polls or flushes */
 };
 
 /* The nodes that a PHYSICAL query may name, ascending.  Never changes: another one takes its place. */
@@ -55,8 +65,8 @@ struct sched_known {
 
 struct sched {
     struct cds_lfht *modules, *pools, *containers;
-    struct chi_container *all, **all_tail;
-    uint32_t *nodes; /* of the configured cluster, ascending: container k of a pool lives on nodes[k], whoever comes and goes */
+    struct chi_container *all, **all_tail, *polled, **polled_tail;
+    uint32_t *nodes; /* of the configured cluster, ascending: they have the containers of each pool, whoever comes and goes */
     uint32_t node_count, node_id, workers;
     struct sched_known *known; /* RCU pointer */
     struct sched_pool *remote_queue; /* the pool that tasks leave through; NULL: none */
@@ -71,8 +81,8 @@ void sched_fini(struct sched *s);
  * in err: -ENOENT, -ENOEXEC (not a ChiMod, another ABI, a bad method table), -ENOMEM. */
 CHI_MUST_CHECK int sched_load(struct sched *s, const char *name, const char *const *paths, unsigned npaths, char *err);
 
-/* Makes the pool of a loaded module, one container a node, and this node's container.  0 or -errno with a line in err. */
-CHI_MUST_CHECK int sched_compose(struct sched *s, const char *module, struct chi_pool_id id, const char *name, char *err);
+/* Makes the pool of a loaded module, with so many containers on each node, and this node's.  0 or -errno with a line in err. */
+CHI_MUST_CHECK int sched_compose(struct sched *s, const char *module, struct chi_pool_id id, const char *name, uint32_t per_node, char *err);
 
 /* From now on PHYSICAL queries find this node, or do not.  0, or -ENOMEM and nothing changed. */
 CHI_MUST_CHECK int sched_node_set(struct sched *s, uint32_t node, bool known);
@@ -85,7 +95,7 @@ struct sched_target {
     struct chi_container *local; /* NULL: go to `node` */
     uint32_t node;
 };
-/* Resolves a concrete query.  OK, or NO_POOL, NO_CONTAINER, NO_NODE, NO_ROUTE (DYNAMIC), UNSUPPORTED, INVALID. */
+/* Resolves a query for one container.  OK, or NO_CONTAINER, NO_NODE, NO_ROUTE (DYNAMIC), INVALID. */
 enum chi_status sched_resolve(const struct sched *s, const struct sched_pool *pool, const struct chi_query *q, struct sched_target *out);
 
 /* The method of a module by number, or NULL. */

@@ -56,6 +56,13 @@ void sched_module_add(struct sched *s, struct sched_module *m)
     cds_lfht_add(s->modules, hash_name(m->name), &m->node);
 }
 
+void sched_pool_add(struct sched *s, struct sched_pool *p) { cds_lfht_add(s->pools, hash_pool(p->id), &p->node); }
+
+void sched_container_add(struct sched *s, struct chi_container *c)
+{
+    cds_lfht_add(s->containers, hash_container(c->pool->id, c->id), &c->node);
+}
+
 struct sched_pool *sched_pool_find(const struct sched *s, struct chi_pool_id id)
 {
     struct cds_lfht_iter it;
@@ -83,6 +90,7 @@ int sched_init(struct sched *s, uint32_t node_id, const uint32_t *nodes, uint32_
 {
     *s = (struct sched){.node_id = node_id, .node_count = node_count, .workers = workers};
     s->all_tail = &s->all;
+    s->polled_tail = &s->polled;
     s->nodes = malloc(node_count * sizeof *nodes);
     s->modules = cds_lfht_new(16, 16, 0, CDS_LFHT_AUTO_RESIZE, NULL);
     s->pools = cds_lfht_new(64, 64, 0, CDS_LFHT_AUTO_RESIZE, NULL);
@@ -116,90 +124,6 @@ int sched_node_set(struct sched *s, uint32_t node, bool known)
     return 0;
 }
 
-void sched_container_free(struct chi_container *c)
-{
-    for (uint32_t q = 0; q < CHI_QUEUES_MAX; q++)
-        free(c->queue[q].lanes);
-    free(c);
-}
-
-static struct sched_pool *make_pool(struct sched *s, struct sched_module *m, struct chi_pool_id id, const char *name)
-{
-    struct sched_pool *p = calloc(1, sizeof *p);
-    struct chi_container *c = calloc(1, sizeof *c);
-    if (!p || !c) {
-        free(p);
-        free(c);
-        return NULL;
-    }
-    snprintf(p->name, sizeof p->name, "%s", name);
-    p->id = id;
-    p->module = m;
-    p->containers = s->node_count;
-    p->node_of = s->nodes;
-    p->local = c;
-    c->pool = p;
-    c->ops = m->ops;
-    c->sched = s;
-    while (s->nodes[c->id] != s->node_id)
-        c->id++;
-    return p;
-}
-
-int sched_compose(struct sched *s, const char *module, struct chi_pool_id id, const char *name, char *err)
-{
-    struct sched_module *m = sched_module_find(s, module);
-    CHI_ASSERT(m); /* loaded before, by the same start step */
-    if (sched_pool_find(s, id)) {
-        snprintf(err, SCHED_ERROR_BYTES, "pool %u.%u (%s) is there already", id.major, id.minor, name);
-        return -EEXIST;
-    }
-    struct sched_pool *p = make_pool(s, m, id, name);
-    if (!p) {
-        snprintf(err, SCHED_ERROR_BYTES, "pool %s: out of memory", name);
-        return -ENOMEM;
-    }
-    struct chi_container *c = p->local;
-    enum chi_status st = m->ops->init(c);
-    if (st != CHI_STATUS_OK || !c->queue[0].count) {
-        snprintf(err, SCHED_ERROR_BYTES, "pool %s: module %s did not start: %s", name, module,
-                 st != CHI_STATUS_OK ? chi_status_text(st) : "its init created no queue 0");
-        if (st == CHI_STATUS_OK && m->ops->fini)
-            m->ops->fini(c);
-        sched_container_free(c);
-        free(p);
-        return -EINVAL;
-    }
-    *s->all_tail = c;
-    s->all_tail = &c->next;
-    cds_lfht_add(s->containers, hash_container(id, c->id), &c->node);
-    cds_lfht_add(s->pools, hash_pool(id), &p->node);
-    if (strcmp(module, "remote_queue") == 0)
-        s->remote_queue = p;
-    return 0;
-}
-
-static void fini_containers(struct sched *s)
-{
-    struct chi_container *reversed = NULL, *c, *next;
-    for (c = s->all; c; c = next) {
-        next = c->next;
-        c->next = reversed;
-        reversed = c;
-    }
-    for (c = reversed; c; c = next) {
-        next = c->next;
-        if (c->ops->fini)
-            c->ops->fini(c);
-        cds_lfht_del(s->containers, &c->node);
-        cds_lfht_del(s->pools, &c->pool->node);
-        synchronize_rcu();
-        free(c->pool);
-        sched_container_free(c);
-    }
-    s->all = NULL;
-}
-
 static void fini_modules(struct sched *s)
 {
     struct cds_lfht_iter it;
@@ -215,7 +139,7 @@ static void fini_modules(struct sched *s)
 void sched_fini(struct sched *s)
 {
     if (s->pools && s->containers)
-        fini_containers(s);
+        sched_pools_fini(s);
     if (s->modules)
         fini_modules(s);
     struct cds_lfht *tables[] = {s->modules, s->pools, s->containers};

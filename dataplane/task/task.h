@@ -13,16 +13,17 @@
 #include "xfer/xfer.h"
 
 struct worker;
+struct fan;
 
-enum task_origin { TASK_CLIENT = 1, TASK_MODULE, TASK_REMOTE };
+enum task_origin { TASK_CLIENT = 1, TASK_MODULE, TASK_REMOTE, TASK_REPLICA };
 /* The life of a task; every transition is asserted, so that none ends twice or is lost unseen. */
-enum task_state { TASK_FREE, TASK_NEW, TASK_QUEUED, TASK_RUNNING, TASK_WAITING, TASK_AWAY, TASK_ENDED, TASK_ANSWERED };
+enum task_state { TASK_FREE, TASK_NEW, TASK_QUEUED, TASK_RUNNING, TASK_WAITING, TASK_AWAY, TASK_SPREAD, TASK_ENDED, TASK_ANSWERED };
 
 struct task_wait { /* WAITING, in chi_bulk_wait */
     chi_more_fn fn;
     const struct chi_bulk *bulk;
     uint64_t bytes;
-    bool waits; /* of a task from another node: its home worker looks at what comes */
+    bool waits; /* of a task from another node: its home worker looks at what comes.  Else false, from the record's beginning */
 };
 
 struct task {
@@ -43,10 +44,12 @@ struct task {
         struct { struct ipc_channel *channel; struct ipc_request request; } client;
         struct { chi_done_fn done; void *arg; } module;
         struct { struct xfer_in *in; } remote;
+        struct { struct fan *fan; uint32_t at, low, high; } replica; /* its first place in the fan; AWAY: its members */
     } from;
     union {
         struct xfer_out out;   /* goes to another node */
         struct task_wait wait; /* runs here */
+        struct fan *fan;       /* SPREAD: its replicas (worker/fan.c) */
     };
 } __attribute__((aligned(CHI_CACHE_LINE)));
 

@@ -2,6 +2,7 @@
 #include "archive/flat.h"
 #include "archive/form.h"
 #include "internal.h"
+#include "sched/spread.h"
 
 /* The task's fields from a form's body: length bytes. */
 static inline enum chi_status load_body(struct chi_method *m, struct chi_task *pub, const uint8_t *body, uint32_t length,
@@ -49,6 +50,17 @@ CHI_INLINE struct task *load_task(struct worker *w, const struct sched_pool *poo
     return NULL;
 }
 
+struct task *accept_load(struct worker *w, const struct sched_pool *pool, const struct form_head *h, const uint8_t *form, uint32_t length,
+                         struct chi_ar_region *regions, enum chi_status *st)
+{
+    return load_task(w, pool, h, form, length, regions, st);
+}
+
+static uint64_t deadline_of(const struct worker *w, uint32_t timeout_us)
+{
+    return w->rctx.now_ns + (timeout_us ? timeout_us * 1000ULL : w->rt->options.task_timeout_ns);
+}
+
 /* --- clients */
 
 static enum chi_status client_regions(struct worker *w, struct ipc_channel *ch, const struct form_head *h, struct chi_ar_region *out)
@@ -71,7 +83,7 @@ static void client_origin(struct worker *w, struct task *t, struct ipc_channel *
     t->home = w;
     t->from.client.channel = ch;
     t->from.client.request = *rq;
-    t->deadline_ns = w->rctx.now_ns + (timeout_us ? timeout_us * 1000ULL : w->rt->options.task_timeout_ns);
+    t->deadline_ns = deadline_of(w, timeout_us);
 }
 
 /* The form goes on as it came: no load, no save. */
@@ -97,7 +109,7 @@ static enum chi_status client_pass_on(struct worker *w, struct ipc_channel *ch, 
     return st;
 }
 
-/* Loaded here: for a container of this node, or because only the module's monitor knows where it belongs. */
+/* Loaded here: for a container of this node, for several, or because only the module's monitor knows where it belongs. */
 static enum chi_status client_load(struct worker *w, struct ipc_channel *ch, const struct ipc_request *rq, const struct form_head *h,
                                    const uint8_t *form, const struct sched_pool *pool, struct chi_container *local)
 {
@@ -128,7 +140,7 @@ static enum chi_status client_task(struct worker *w, struct ipc_channel *ch, con
     const struct sched_pool *pool = worker_pool(w, h->pool);
     if (!pool)
         return CHI_STATUS_NO_POOL;
-    if (h->query.kind == CHI_QUERY_DYNAMIC)
+    if (h->query.kind == CHI_QUERY_DYNAMIC || query_is_for_several(&h->query))
         return client_load(w, ch, rq, h, form, pool, NULL);
     struct sched_target target;
     enum chi_status st = sched_resolve(&w->rt->sched, pool, &h->query, &target);
@@ -190,6 +202,28 @@ static struct chi_container *container_here(struct worker *w, const struct sched
     return *st == CHI_STATUS_OK ? target.local : NULL;
 }
 
+/* A part of a task for several containers. */
+__attribute__((noinline)) static enum chi_status remote_part(struct worker *w, struct xfer_in *in, const struct sched_pool *pool,
+                                                             const struct form_head *h, const uint8_t *form, uint32_t length)
+{
+    struct spread part;
+    enum chi_status st = spread_read(pool, &h->query, w->rt->options.node_id, &part);
+    struct task *t = st == CHI_STATUS_OK ? load_task(w, pool, h, form, length, in->regions, &st) : NULL;
+    if (!t)
+        return st;
+    t->origin = TASK_REMOTE;
+    t->from.remote.in = in;
+    t->deadline_ns = deadline_of(w, h->timeout_us);
+    task_public(t)->query = chi_range(part.first, part.count);
+    in->user = t;
+    st = fan_begin(w, t, pool, &part);
+    if (st == CHI_STATUS_OK)
+        return st;
+    in->user = NULL;
+    task_put(&w->tasks, t);
+    return st;
+}
+
 CHI_INLINE enum chi_status remote_task(struct worker *w, struct xfer_in *in, const uint8_t *form, uint32_t length)
 {
     struct form_head h;
@@ -201,7 +235,7 @@ CHI_INLINE enum chi_status remote_task(struct worker *w, struct xfer_in *in, con
         return CHI_STATUS_NO_POOL;
     struct chi_container *c = container_here(w, pool, &h.query, &st);
     if (!c)
-        return st;
+        return h.query.kind == FORM_QUERY_SPREAD ? remote_part(w, in, pool, &h, form, length) : st;
     struct task *t = load_task(w, pool, &h, form, length, in->regions, &st);
     if (!t)
         return st;

@@ -34,8 +34,7 @@ void ended_free(struct worker *w, struct task *t)
     free_task(w, t);
 }
 
-/* Serialises the answer into p; returns its length, or 0 with *st changed. */
-static uint32_t save_body(struct task *t, uint8_t *p, size_t cap, struct chi_ar_region *regions, enum chi_status *st)
+uint32_t ended_save(struct task *t, uint8_t *p, size_t cap, struct chi_ar_region *regions, enum chi_status *st)
 {
     struct chi_archive ar;
     chi_ar_init(&ar, CHI_AR_OUTPUT_OUT, p, cap, regions, t->nregions);
@@ -48,14 +47,13 @@ static void finish_client(struct worker *w, struct task *t)
     enum chi_status st = task_public(t)->status;
     uint32_t n = 0;
     if (st == CHI_STATUS_OK)
-        n = save_body(t, w->scratch, CHI_FORM_BYTES_MAX, t->regions, &st);
+        n = ended_save(t, w->scratch, CHI_FORM_BYTES_MAX, t->regions, &st);
     ipc_complete_st(t->from.client.channel, &t->from.client.request, st, w->scratch, n);
     ended_free(w, t);
 }
 
-static void finish_module(struct worker *w, struct task *t)
+void ended_module(struct worker *w, struct task *t)
 {
-    CHI_ASSERT(t->origin == TASK_MODULE);
     if (!t->from.module.done) {
         let_go_and_stay(t);
         if (!wait_task_ended(w, t))
@@ -68,8 +66,7 @@ static void finish_module(struct worker *w, struct task *t)
     w->ended_tail = &t->link.next;
 }
 
-/* Copies a form or body that is too long for one packet into bulk memory.  False: there is none. */
-static bool keep_extra(struct worker *w, struct task *t, const uint8_t *p, uint32_t n)
+bool ended_keep(struct worker *w, struct task *t, const uint8_t *p, uint32_t n)
 {
     t->extra = buddy_try_get(w->memory, n);
     if (!t->extra)
@@ -85,7 +82,7 @@ static size_t write_body(struct xfer_in *in, uint8_t *dst, size_t cap)
     struct chi_ar_region regions[CHI_REGIONS_MAX];
     enum chi_status st;
     memcpy(regions, in->regions, in->nregions * sizeof regions[0]);
-    return save_body(in->user, dst, cap, regions, &st);
+    return ended_save(in->user, dst, cap, regions, &st);
 }
 
 /* True when the answers of tasks without regions fit into the endpoint's record.  What a field table writes is never longer than its
@@ -120,12 +117,12 @@ static void prepare_answer(struct worker *w, struct task *t, struct xfer_answer 
         return;
     }
     /* The written lengths of the regions must be known before the first packet goes. */
-    uint32_t n = save_body(t, w->scratch, CHI_FORM_BYTES_MAX, in->regions, &a->status);
+    uint32_t n = ended_save(t, w->scratch, CHI_FORM_BYTES_MAX, in->regions, &a->status);
     if (a->status != CHI_STATUS_OK || n == 0)
         return;
     if (n <= XFER_WRITER_MAX)
         a->write = write_body;
-    else if (!keep_extra(w, t, w->scratch, n))
+    else if (!ended_keep(w, t, w->scratch, n))
         a->status = CHI_STATUS_NO_MEMORY;
     a->body = t->extra;
     a->body_length = t->extra ? n : 0;
@@ -144,7 +141,7 @@ __attribute__((noinline)) static void finish_archived(struct worker *w, struct t
     struct xfer_in *in = t->from.remote.in;
     struct xfer_answer a = {.status = CHI_STATUS_OK};
     if (!in->nregions && is_small(t->method)) {
-        uint32_t n = save_body(t, xfer_answer_room(in), XFER_ANSWER_SMALL, in->regions, &a.status);
+        uint32_t n = ended_save(t, xfer_answer_room(in), XFER_ANSWER_SMALL, in->regions, &a.status);
         answer_last(w, t, a.status, n);
         return;
     }
@@ -173,8 +170,10 @@ void ended_finish(struct worker *w, struct task *t)
         finish_remote(w, t);
     else if (t->origin == TASK_CLIENT)
         finish_client(w, t);
+    else if (t->origin == TASK_MODULE)
+        ended_module(w, t);
     else
-        finish_module(w, t);
+        fan_replica_ended(w, t);
 }
 
 unsigned ended_callbacks(struct worker *w)
@@ -255,7 +254,7 @@ static enum chi_status prepare_form(struct worker *w, struct task *t)
     t->nregions = (uint8_t)nregions;
     if (n <= XFER_WRITER_MAX)
         return CHI_STATUS_OK;
-    if (!keep_extra(w, t, w->scratch, (uint32_t)n))
+    if (!ended_keep(w, t, w->scratch, (uint32_t)n))
         return CHI_STATUS_NO_MEMORY;
     t->out.write = NULL;
     t->out.form = t->extra;
@@ -285,7 +284,8 @@ void worker_send_away_st(struct worker *w, struct task *t)
     t->out.regions = t->regions;
     t->out.nregions = t->nregions;
     t->out.deadline_ns = t->deadline_ns;
-    t->out.steady = t->origin == TASK_MODULE; /* a client may write what it likes, when it likes */
+    /* A client may write what it likes, when it likes. */
+    t->out.steady = t->origin == TASK_MODULE || (t->origin == TASK_REPLICA && fan_is_steady(t));
     w->stats.tasks_sent++;
     xfer_send(w->xfer, t->node, &t->out, w->rctx.now_ns);
 }
@@ -302,6 +302,7 @@ void worker_returned_st(struct worker *w, struct task *t, enum chi_status st, co
     CHI_ASSERT(w == worker_current());
     CHI_ASSERT(t->home == w && t->state == TASK_AWAY);
     t->state = TASK_ENDED;
+    t->wait.waits = false; /* it was in `out` */
     if (t->extra) {
         buddy_put(w->memory, t->extra, t->extra_bytes);
         t->extra = NULL;
@@ -311,9 +312,13 @@ void worker_returned_st(struct worker *w, struct task *t, enum chi_status st, co
         ended_free(w, t);
         return;
     }
+    if (t->origin == TASK_REPLICA) {
+        fan_part_returned(w, t, st, body, length);
+        return;
+    }
     CHI_ASSERT(t->origin == TASK_MODULE);
     if (st == CHI_STATUS_OK)
         st = load_out(t, body, length);
     task_public(t)->status = st;
-    finish_module(w, t);
+    ended_module(w, t);
 }

@@ -32,10 +32,10 @@ bool route_pending(const struct worker *w);                                /* so
 /* Finds container or node of a task with a loaded body, asking the monitor where the query is DYNAMIC; on OK pushes it on its
  * way.  Else nothing happened to it. */
 enum chi_status route_task(struct worker *w, struct task *t, const struct sched_pool *pool);
-/* LOCAL_SCHEDULE: leaves the lane that the module names in the run context, NULL when it names none.  Pre: it has a monitor. */
+/* LOCAL_SCHEDULE: leaves the lane that the module names in the run context, NULL when it leaves it to the default.  Pre: it has a monitor. */
 enum chi_status route_ask_lane(struct worker *w, struct chi_container *c, struct chi_task *pub);
-/* Onto a lane of a container of this node. */
-static inline enum chi_status route_local(struct worker *w, struct task *t, struct chi_container *c)
+/* Onto a lane of a container of this node; by default, and without a hash, one of worker `near` modulo the workers. */
+static inline enum chi_status route_onto(struct worker *w, struct task *t, struct chi_container *c, uint32_t near)
 {
     struct chi_task *pub = task_public(t);
     struct chi_lane *lane = NULL;
@@ -46,9 +46,10 @@ static inline enum chi_status route_local(struct worker *w, struct task *t, stru
         lane = w->rctx.lane;
     }
     t->container = c;
-    route_push(w, t, lane ? lane : sched_default_lane(c, &pub->query, w->index));
+    route_push(w, t, lane ? lane : sched_default_lane(c, &pub->query, near));
     return CHI_STATUS_OK;
 }
+static inline enum chi_status route_local(struct worker *w, struct task *t, struct chi_container *c) { return route_onto(w, t, c, w->index); }
 enum chi_status route_away(struct worker *w, struct task *t, uint32_t node);            /* onto the remote_queue lane */
 
 /* RING_PUSH to the home worker; when its ring is full, nothing: the bytes go with the next push, or with the answer. */
@@ -64,6 +65,11 @@ void stream_push(struct worker *w, struct task *t, uint32_t region, uint64_t byt
 void ended_finish(struct worker *w, struct task *t); /* home worker: answers whoever waits, frees the record */
 unsigned ended_callbacks(struct worker *w);          /* done callbacks that are due, and those of chi_bulk_wait */
 void ended_free(struct worker *w, struct task *t);
+void ended_module(struct worker *w, struct task *t);  /* the end of a module's task, which has its status and outputs */
+/* Serialises the answer into p; returns its length, or 0 with *st changed. */
+uint32_t ended_save(struct task *t, uint8_t *p, size_t cap, struct chi_ar_region *regions, enum chi_status *st);
+/* Copies a form or body that is too long for one packet, or made by hand, into bulk memory.  False: there is none. */
+bool ended_keep(struct worker *w, struct task *t, const uint8_t *p, uint32_t n);
 
 /* The task ended here, with this status. */
 static inline void ended_here(struct worker *w, struct task *t, enum chi_status st)
@@ -80,6 +86,20 @@ static inline void ended_here(struct worker *w, struct task *t, enum chi_status 
 unsigned accept_clients(struct worker *w);
 /* A task came in at the endpoint of this worker (ctx): loads it and pushes it onto its lane; answers at once when that is impossible. */
 void accept_remote(void *ctx, struct xfer_in *in, const uint8_t *form, uint32_t length);
+
+struct form_head;
+/* A task with its body loaded from a form, or NULL and why.  Regions are those of the caller; none of them is owned. */
+struct task *accept_load(struct worker *w, const struct sched_pool *pool, const struct form_head *h, const uint8_t *form, uint32_t length,
+                         struct chi_ar_region *regions, enum chi_status *st);
+
+/* fan.c */
+struct spread;
+/* A loaded task for several containers: it ends when all replicas ended, and is SPREAD until then.  Else nothing happened to it, and why.
+ * Pre: its query is RANGE or BROADCAST, its deadline is set. */
+enum chi_status fan_begin(struct worker *w, struct task *whole, const struct sched_pool *pool, const struct spread *part);
+void fan_replica_ended(struct worker *w, struct task *t);
+void fan_part_returned(struct worker *w, struct task *t, enum chi_status st, const uint8_t *body, uint32_t length); /* body: borrowed */
+bool fan_is_steady(const struct task *t); /* nobody writes to what a part sends */
 
 /* turn.c */
 void turn_loop(struct worker *w, unsigned did); /* turns until the end */

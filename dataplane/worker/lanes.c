@@ -64,7 +64,7 @@ unsigned lanes_run(struct worker *w)
 unsigned lanes_poll(struct worker *w)
 {
     unsigned n = 0;
-    for (struct chi_container *c = w->rt->sched.all; c; c = c->next)
+    for (struct chi_container *c = w->rt->sched.polled; c; c = c->next_polled)
         if (c->ops->poll)
             n += c->ops->poll(c, &w->rctx);
     return n;
@@ -73,7 +73,7 @@ unsigned lanes_poll(struct worker *w)
 unsigned lanes_flush(struct worker *w)
 {
     unsigned n = 0;
-    for (struct chi_container *c = w->rt->sched.all; c; c = c->next)
+    for (struct chi_container *c = w->rt->sched.polled; c; c = c->next_polled)
         if (c->ops->flush)
             n += c->ops->flush(c, &w->rctx);
     return n;

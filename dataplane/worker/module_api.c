@@ -5,6 +5,8 @@ uint64_t chi_rctx_now_ns(const struct chi_rctx *r) { return r->now_ns; }
 uint32_t chi_rctx_worker(const struct chi_rctx *r) { return r->worker->index; }
 void chi_rctx_set_lane(struct chi_rctx *r, struct chi_lane *lane) { r->lane = lane; }
 
+const struct chi_task *chi_rctx_replica(const struct chi_rctx *r) { return r->replica; }
+
 void chi_rctx_wake_at(struct chi_rctx *r, uint64_t when_ns)
 {
     if (when_ns < r->wake_ns)
@@ -51,6 +53,8 @@ void chi_task_submit(struct chi_rctx *r, struct chi_task *task, chi_done_fn done
     t->from.module.arg = done ? arg : wait_begin();
     t->deadline_ns = r->now_ns + (task->timeout_us ? task->timeout_us * 1000ULL : w->rt->options.task_timeout_ns);
     task->status = CHI_STATUS_PENDING;
+    if (CHI_UNLIKELY(task->replicas))
+        task->replicas->count = 0;
     w->stats.tasks_module++;
 
     const struct sched_pool *pool = worker_pool(w, task->pool);

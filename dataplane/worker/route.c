@@ -1,5 +1,6 @@
 /* route.c - where a task goes: a lane of this worker, a lane of another one, or the remote queue; and the rings between. */
 #include "internal.h"
+#include "sched/spread.h"
 
 /* --- rings and overflow.  A full ring never blocks and never drops a task: the task waits in this worker's own list, which is
  * emptied first in the next turn, so two workers that fill each other's rings cannot deadlock. */
@@ -152,6 +153,10 @@ enum chi_status route_ask_lane(struct worker *w, struct chi_container *c, struct
 {
     w->rctx.lane = NULL;
     enum chi_status st = c->ops->monitor(c, CHI_LOCAL_SCHEDULE, pub, &w->rctx);
+    if (st == CHI_STATUS_UNSUPPORTED) {
+        w->rctx.lane = NULL;
+        return CHI_STATUS_OK;
+    }
     if (st == CHI_STATUS_OK && w->rctx.lane && w->rctx.lane->container != c)
         return CHI_STATUS_NO_ROUTE; /* it is not the module's own */
     return st;
@@ -167,18 +172,25 @@ enum chi_status route_away(struct worker *w, struct task *t, uint32_t node)
     return CHI_STATUS_OK;
 }
 
-/* DYNAMIC: the local container's monitor makes the query concrete; without a monitor the task stays here. */
+/* DYNAMIC: the local container's monitor makes the query concrete, in one turn; where it leaves that to the default the task stays here. */
 static enum chi_status make_concrete(struct worker *w, struct task *t, const struct sched_pool *pool)
 {
     struct chi_task *pub = task_public(t);
     struct chi_container *c = pool->local;
     if (!c)
         return CHI_STATUS_NO_CONTAINER;
-    if (!c->ops->monitor) {
-        pub->query = chi_local();
-        return CHI_STATUS_OK;
-    }
-    return c->ops->monitor(c, CHI_GLOBAL_SCHEDULE, pub, &w->rctx);
+    enum chi_status st = c->ops->monitor ? c->ops->monitor(c, CHI_GLOBAL_SCHEDULE, pub, &w->rctx) : CHI_STATUS_UNSUPPORTED;
+    if (st != CHI_STATUS_UNSUPPORTED)
+        return st;
+    pub->query = chi_local();
+    return CHI_STATUS_OK;
+}
+
+static enum chi_status to_several(struct worker *w, struct task *t, const struct sched_pool *pool)
+{
+    struct spread part;
+    enum chi_status st = spread_of(pool, &task_public(t)->query, &part);
+    return st == CHI_STATUS_OK ? fan_begin(w, t, pool, &part) : st;
 }
 
 enum chi_status route_task(struct worker *w, struct task *t, const struct sched_pool *pool)
@@ -188,6 +200,8 @@ enum chi_status route_task(struct worker *w, struct task *t, const struct sched_
     enum chi_status st = CHI_STATUS_OK;
     if (pub->query.kind == CHI_QUERY_DYNAMIC)
         st = make_concrete(w, t, pool);
+    if (st == CHI_STATUS_OK && CHI_UNLIKELY(query_is_for_several(&pub->query)))
+        return to_several(w, t, pool);
     if (st == CHI_STATUS_OK)
         st = sched_resolve(&w->rt->sched, pool, &pub->query, &target);
     if (st != CHI_STATUS_OK)

@@ -26,6 +26,7 @@ struct runtime_options {
     uint32_t tasks;           /* records a worker */
     uint32_t stacks;          /* of tasks that wait, a worker; 0: none can */
     size_t stack_bytes;       /* of each; the drivers of the ports run on them too */
+    uint32_t neighborhood;    /* nodes that a task for several is sent to at most; more of them: by way of those */
     uint64_t arena_bytes;     /* bulk memory a worker */
     uint64_t task_timeout_ns; /* default of tasks that name none */
     const uint32_t *nodes;    /* of the cluster, this one included */
@@ -51,6 +52,8 @@ struct runtime_options {
     X(tasks_remote)                                                                                                    \
     X(tasks_sent)                                                                                                      \
     X(tasks_ended)                                                                                                     \
+    X(spreads)  /* tasks for several containers */                                                                     \
+    X(replicas) /* of them, that ran here */                                                                           \
     X(handovers)                                                                                                       \
     X(packets_handed)                                                                                                  \
     X(overflows)                                                                                                       \
@@ -66,6 +69,7 @@ struct worker_stats {
 struct chi_rctx {
     struct worker *worker;
     struct chi_lane *lane; /* LOCAL_SCHEDULE: what the module chose */
+    struct chi_task *replica; /* REPLICA_AGG */
     uint64_t now_ns, wake_ns;
 };
 

@@ -26,7 +26,7 @@ struct chi_ar_region {
     void *ptr;
     uint64_t size;  /* declared by the origin */
     uint64_t used;  /* EXPOSE: bytes that came or go back, at most size; else 0 */
-    uint32_t flags; /* CHI_WRITE, CHI_EXPOSE or both; with CHI_WRITE also CHI_STREAM */
+    uint32_t flags; /* CHI_WRITE, CHI_EXPOSE or both; with CHI_WRITE also CHI_STREAM; CHI_SLICED */
 };
 
 struct chi_archive {

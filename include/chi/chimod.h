@@ -10,15 +10,20 @@
 
 #include "chi/archive.h"
 
-#define CHI_CHIMOD_ABI 2u
+#define CHI_CHIMOD_ABI 3u
 
 struct chi_container;
 struct chi_lane;
 struct chi_rctx; /* the run context: the worker, the time, the lane */
 
+/* What a monitor is asked.  One that answers UNSUPPORTED gets what a module without a monitor gets. */
 enum chi_monitor_mode {
-    CHI_GLOBAL_SCHEDULE = 1, /* replace task->query (DYNAMIC) by a concrete one */
-    CHI_LOCAL_SCHEDULE = 2,  /* may call chi_rctx_set_lane; else the default spreads by hash */
+    CHI_GLOBAL_SCHEDULE = 1, /* replace task->query (DYNAMIC) by a concrete one.  Default: LOCAL.  A query that stays DYNAMIC ends with NO_ROUTE */
+    CHI_LOCAL_SCHEDULE = 2,  /* may call chi_rctx_set_lane.  Default: by hash, or spread over the workers */
+    CHI_REPLICA_START = 6,   /* a task for several containers: OK says that this module merges their outputs, and `task` begins with those that it has
+                              * now.  Default: the outputs of the lowest container that ended with OK */
+    CHI_REPLICA_AGG = 7,     /* after OK from REPLICA_START: the replica that chi_rctx_replica gives ended with OK: merge its outputs into those of
+                              * `task`.  May be several in one, merged by another node.  Any order.  Not OK: that replica's status becomes this */
 };
 
 struct chi_chimod {
@@ -38,7 +43,8 @@ struct chi_chimod {
      * exactly once, on this worker. */
     enum chi_status (*run)(struct chi_container *c, struct chi_task *task, struct chi_rctx *r);
 
-    /* Optional.  Returns OK, or a status that ends the task. */
+    /* Optional.  Returns OK, UNSUPPORTED for a mode or a task that it leaves to the default, or a status that ends the task.  Called by the worker
+     * that the task came in at, whatever lanes it has. */
     enum chi_status (*monitor)(struct chi_container *c, enum chi_monitor_mode mode, struct chi_task *task, struct chi_rctx *r);
 
     /* Optional: releases what the module hung into a task that ran here, once, after its end: before the `done` of a task that
@@ -83,6 +89,8 @@ CHI_API uint64_t chi_rctx_now_ns(const struct chi_rctx *r); /* monotonic, read o
 CHI_API uint32_t chi_rctx_worker(const struct chi_rctx *r); /* 0..workers-1 */
 /* LOCAL_SCHEDULE: the lane for the task, of this container. */
 CHI_API void chi_rctx_set_lane(struct chi_rctx *r, struct chi_lane *lane);
+/* REPLICA_AGG: the replica, with its outputs. */
+CHI_API const struct chi_task *chi_rctx_replica(const struct chi_rctx *r);
 /* poll: the worker turns again at this time at the latest. */
 CHI_API void chi_rctx_wake_at(struct chi_rctx *r, uint64_t when_ns);
 

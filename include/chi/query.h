@@ -4,14 +4,14 @@
 
 #include "chi/status.h"
 
-/* Numbers are frozen: they travel.  RANGE and BROADCAST are parsed, and refused with CHI_STATUS_UNSUPPORTED. */
+/* Numbers are frozen: they travel.  A task for several containers (RANGE, BROADCAST) runs once in each: docs/RUNTIME.md. */
 enum chi_query_kind {
-    CHI_QUERY_LOCAL = 1,       /* the container on the node where the task is submitted */
+    CHI_QUERY_LOCAL = 1,       /* the container on the node where the task is submitted, the first one of several */
     CHI_QUERY_DIRECT_ID = 2,   /* value: container */
     CHI_QUERY_DIRECT_HASH = 3, /* value: hash, taken modulo the number of containers */
     CHI_QUERY_RANGE = 4,       /* value: first container, count: how many */
     CHI_QUERY_BROADCAST = 5,
-    CHI_QUERY_PHYSICAL = 6,    /* value: node id */
+    CHI_QUERY_PHYSICAL = 6,    /* value: node id; its first container */
     CHI_QUERY_DYNAMIC = 7,     /* the container's monitor decides (CHI_GLOBAL_SCHEDULE) */
 };
 
@@ -32,6 +32,12 @@ static inline struct chi_query chi_local(void) { return chi_query_make(CHI_QUERY
 static inline struct chi_query chi_direct(uint64_t container) { return chi_query_make(CHI_QUERY_DIRECT_ID, container); }
 static inline struct chi_query chi_hash(uint64_t hash) { return chi_query_make(CHI_QUERY_DIRECT_HASH, hash); }
 static inline struct chi_query chi_physical(uint32_t node) { return chi_query_make(CHI_QUERY_PHYSICAL, node); }
+static inline struct chi_query chi_broadcast(void) { return chi_query_make(CHI_QUERY_BROADCAST, 0); }
+static inline struct chi_query chi_range(uint64_t first, uint32_t count)
+{
+    struct chi_query q = {CHI_QUERY_RANGE, count, first};
+    return q;
+}
 static inline struct chi_query chi_dynamic(void) { return chi_query_make(CHI_QUERY_DYNAMIC, 0); }
 
 /* Reads `local`, `direct:3`, `hash:0x9e37`, `range:0+16`, `broadcast`, `physical:2`, `dynamic`.

@@ -28,6 +28,7 @@
     X(PEER_CLUSTER, 34, "the other node belongs to another cluster")                                                   \
     X(UNREACHABLE, 35, "the other node does not answer; it did not run")                                               \
     X(DRAINING, 36, "the other node takes no new tasks; it did not run")                                               \
+    X(MOVED, 37, "the other node knows other containers of the pool; it did not run")                                   \
     X(SHUTDOWN, 40, "the daemon is shutting down")                                                                     \
     X(DISCONNECTED, 41, "the connection to the daemon is gone; it may have run")                                       \
     X(TIMED_OUT, 42, "the wait is over; the task is still out")                                                        \

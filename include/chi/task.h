@@ -25,7 +25,17 @@ struct chi_pool_id {
     uint32_t major, minor;
 };
 
-/* The part that all tasks share.  The submitter fills pool, query, timeout_us and user; the rest is the runtime's. */
+/* What became of each replica of a task for several containers, which ends with the status of the first container that failed. */
+struct chi_replica {
+    uint32_t container, status; /* enum chi_status */
+};
+struct chi_replicas { /* the submitter's, until the task ended */
+    struct chi_replica *each; /* room for cap of them */
+    uint32_t cap;
+    uint32_t count; /* set at the end: how many were filled in.  0: the task never went to several, or the answer had no room */
+};
+
+/* The part that all tasks share.  The submitter fills pool, query, timeout_us, user and replicas; the rest is the runtime's. */
 struct chi_task {
     struct chi_pool_id pool;
     struct chi_query query;
@@ -33,6 +43,7 @@ struct chi_task {
     uint32_t status;     /* enum chi_status; PENDING from submission until the end */
     struct chi_method *method;
     void *user; /* the submitter's, never touched */
+    struct chi_replicas *replicas; /* of RANGE, BROADCAST, or DYNAMIC: where what became of each goes; NULL: nowhere */
 };
 
 /* A bulk region as a field.  At the submitter ptr and size name its own memory (of the client's segment, or of the
@@ -54,6 +65,7 @@ enum chi_bulk_flags { /* of a region */
     CHI_WRITE = 1,  /* bytes go to the other side with this archive */
     CHI_EXPOSE = 2, /* the other side may write back into this buffer */
     CHI_STREAM = 4, /* with WRITE: the task may start before all of its bytes are there */
+    CHI_SLICED = 8, /* of a task for n containers: the k-th one has the k-th of n equal parts of it */
 };
 
 /* X(name, width in bytes).  Arrays of any of them by giving an array member. */
@@ -77,7 +89,7 @@ struct chi_field {
     const char *name;
     uint32_t offset; /* in the method's struct */
     uint32_t count;  /* scalars: elements; STR and BYTES: capacity in bytes; BULK: 1 */
-    uint8_t dir;     /* enum chi_dir; BULK that comes in: with CHI_STREAM or without */
+    uint8_t dir;     /* enum chi_dir; BULK: with CHI_SLICED or without, one that comes in with CHI_STREAM or without */
     uint8_t type;    /* enum chi_field_type */
 };
 
@@ -100,6 +112,9 @@ struct chi_field {
  * comes in, and the form is short. */
 #define CHI_BULK_IN_STREAM(s, m) {#m, offsetof(s, m), 1, CHI_DIR_IN | CHI_STREAM, CHI_T_BULK}
 #define CHI_BULK_INOUT_STREAM(s, m) {#m, offsetof(s, m), 1, CHI_DIR_INOUT | CHI_STREAM, CHI_T_BULK}
+/* A region whose parts the containers of a RANGE or BROADCAST share: its size is a multiple of their number, else INVALID.  A part that comes
+ * back shorter than it is, or not at all, is filled up with zeros, and `used` is the whole size.  Other queries know no difference.  dir: IN, OUT or INOUT. */
+#define CHI_BULK_SLICED(dir, s, m) {#m, offsetof(s, m), 1, CHI_DIR_##dir | CHI_SLICED, CHI_T_BULK}
 
 /* Serialises one direction of a task, whichever way the archive goes; the archive keeps the first error. */
 typedef void (*chi_serialize_fn)(struct chi_archive *ar, struct chi_task *task);
@@ -127,7 +142,7 @@ struct chi_method {
 
 CHI_BEGIN
 
-/* The hash that travels with each task: over id, field names, types, directions with CHI_STREAM, and counts; with a function of its own for
+/* The hash that travels with each task: over id, field names, types, directions with CHI_STREAM and CHI_SLICED, and counts; with a function of its own for
  * either direction over the method's name too.  Never 0.
  * Computed at the first call and kept in m->hash (and m->run beside it).  Any thread. */
 CHI_API uint32_t chi_method_hash(struct chi_method *m);

@@ -131,8 +131,8 @@ static void target_make(char *folder, const char *modules)
         die("no peer", "");
     worker_enter(target);
     if (sched_load(&rt->sched, "remote_queue", &modules, 1, err) || sched_load(&rt->sched, "echo", &modules, 1, err) ||
-        sched_compose(&rt->sched, "remote_queue", (struct chi_pool_id){2, 0}, "remote_queue", err) ||
-        sched_compose(&rt->sched, "echo", (struct chi_pool_id){100, 0}, "echo", err))
+        sched_compose(&rt->sched, "remote_queue", (struct chi_pool_id){2, 0}, "remote_queue", 1, err) ||
+        sched_compose(&rt->sched, "echo", (struct chi_pool_id){100, 0}, "echo", 1, err))
         die("no module", err);
 }
 

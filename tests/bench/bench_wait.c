@@ -109,7 +109,7 @@ static void worker_make(uint32_t records, uint32_t stacks)
     m.method_count = 2;
     chi_method_hash(&job_method);
     sched_module_add(&rt->sched, &m);
-    if (sched_compose(&rt->sched, "jobs", POOL, "jobs", err))
+    if (sched_compose(&rt->sched, "jobs", POOL, "jobs", 1, err))
         die(err);
 }
 

@@ -31,10 +31,12 @@ static void ping__unknown_destinations_end_with_their_status(void **state)
     assert_int_equal(call(&t.task), CHI_STATUS_NO_CONTAINER);
     t = ping_to(chi_physical(7), 1);
     assert_int_equal(call(&t.task), CHI_STATUS_NO_NODE);
-    t = ping_to((struct chi_query){CHI_QUERY_BROADCAST, 0, 0}, 1);
-    assert_int_equal(call(&t.task), CHI_STATUS_UNSUPPORTED);
-    t = ping_to((struct chi_query){CHI_QUERY_RANGE, 2, 0}, 1);
-    assert_int_equal(call(&t.task), CHI_STATUS_UNSUPPORTED);
+    t = ping_to(chi_range(0, 2), 1);
+    assert_int_equal(call(&t.task), CHI_STATUS_NO_CONTAINER);
+    t = ping_to(chi_range(0, 0), 1);
+    assert_int_equal(call(&t.task), CHI_STATUS_INVALID);
+    t = ping_to((struct chi_query){8, 0, 0}, 1); /* what travels between nodes */
+    assert_int_equal(call(&t.task), CHI_STATUS_INVALID);
     t = ping_to((struct chi_query){77, 0, 0}, 1);
     assert_int_equal(call(&t.task), CHI_STATUS_INVALID);
 }

@@ -70,11 +70,11 @@ static void form_decode__refuses_each_field(void **state)
         unsigned at;
         uint8_t value;
     } bad[] = {
-        {10, 0},    {10, 8},   {10, 255},           /* query kind */
+        {10, 0},    {10, 9},   {10, 255},           /* query kind */
         {12, 1},                                    /* count of a query that is no range */
         {11, 17},   {11, 255},                      /* regions */
         {39, 0x80},                                 /* size above 2^63 - 1 */
-        {48, 0},    {48, 4},   {48, 6},   {48, 8}, {48, 255}, /* flags; STREAM comes with WRITE alone */
+        {48, 0},    {48, 4},   {48, 6},   {48, 8}, {48, 14}, {48, 16}, {48, 255}, /* flags; STREAM comes with WRITE alone */
         {49, 1},    {52, 1},   {55, 0x80}, {79, 1}, /* padding */
     };
     struct form_head h = example(), back;
@@ -92,6 +92,9 @@ static void form_decode__refuses_each_field(void **state)
     p[10] = CHI_QUERY_RANGE;
     p[12] = 1;
     assert_int_equal(form_decode(p, sizeof p, &back), CHI_DROP_NONE);
+    p[10] = FORM_QUERY_SPREAD;
+    assert_int_equal(form_decode(p, sizeof p, &back), CHI_DROP_NONE);
+    assert_true(back.query.kind == FORM_QUERY_SPREAD && back.query.count == 1);
 }
 
 /* Every query kind, as many regions as there can be, the largest size. */

@@ -83,7 +83,7 @@ static const char *const good[] = {
     "modules: {path: [/tmp, /]}",                                                   /* 14 */
     "compose:",                                                                     /* 15 */
     "  - {mod: echo, pool: 100.0, name: echo}",                                     /* 16 */
-    "  - {mod: echo, pool: 100.1, name: echo-2}",                                   /* 17 */
+    "  - {mod: echo, pool: 100.1, name: echo-2, containers: 4}",                    /* 17 */
     "limits: {tasks: 1024, client_bulk: 2G, clients: 3, messages: 64, window: 32}", /* 18 */
 };
 enum { GOOD_LINES = sizeof(good) / sizeof(good[0]) };
@@ -133,6 +133,7 @@ static void config_load__fills_everything(void **state)
     assert_string_equal(c->compose[1].name, "echo-2");
     assert_int_equal(c->compose[1].pool.major, 100);
     assert_int_equal(c->compose[1].pool.minor, 1);
+    assert_true(c->compose[0].containers == 1 && c->compose[1].containers == 4);
     assert_int_equal(c->limits.tasks, 1024);
     assert_true(c->limits.client_bulk == 2ull << 30);
     assert_int_equal(c->limits.clients, 3);
@@ -173,6 +174,7 @@ static void config_load__has_defaults(void **state)
     assert_int_equal(c->limits.overcommit, 8);
     assert_int_equal(c->limits.quantum, 64 << 10);
     assert_int_equal(c->limits.stacks, 256);
+    assert_int_equal(c->limits.neighborhood, 32);
     assert_int_equal(c->limits.stack_bytes, 128 << 10);
     assert_int_equal(c->limits.peer_silence_ms, 1000);
     assert_int_equal(c->limits.pto_us, 200);
@@ -271,6 +273,7 @@ static const struct mistake mistakes[] = {
     {16, "  - {mod: echo, pool: 100.4294967296, name: echo}", "compose[0].pool is '100.4294967296'", 0},
     {16, "  - {mod: echo, pool: 15.0, name: echo}",
      "compose[0].pool is '15.0'; right is two numbers MAJOR.MINOR like 100.0, MAJOR at least 16", 0},
+    {16, "  - {mod: echo, pool: 100.0, name: echo, containers: 0}", "compose[0].containers is '0'; right is a number from 1 to 1024", 0},
     {16, "  - {mod: ../evil, pool: 100.0, name: echo}", "compose[0].mod is '../evil'; right is", 0},
     {18, "limits: {messages: 1000}", "limits.messages is '1000'; right is a power of two from 2 to 65536", 0},
     {18, "limits: {window: 8192}", "limits.window is '8192'; right is a power of two from 4 to 4096", 0},
@@ -295,6 +298,7 @@ static const struct mistake mistakes[] = {
     {18, "limits: {grant_window: 4095}", "limits.grant_window is '4095'; right is a size from 4K to 1G", 0},
     {18, "limits: {overcommit: 0}", "limits.overcommit is '0'; right is a number from 1 to 64", 0},
     {18, "limits: {overcommit: 65}", "limits.overcommit is '65'", 0},
+    {18, "limits: {neighborhood: 1}", "limits.neighborhood is '1'; right is a number from 2 to 256", 0},
     {18, "limits: {stacks: 1048577}", "limits.stacks is '1048577'; right is a number from 0 to 1048576", 0},
     {18, "limits: {stack_bytes: 63K}", "limits.stack_bytes is '63K'; right is a size from 64K to 16M", 0},
     {18, "limits: {quantum: 1K}", "limits.quantum is '1K'; right is a size from 4K to 1G", 0},
@@ -344,7 +348,7 @@ static void config_load__reads_what_bounds_the_peers(void **state)
     char text[4096];
     (void)state;
     write_file(text, good_with(text, sizeof(text), 18, "limits: {ack_every: 64, ack_delay_us: 9, peer_memory: 1M, remote_memory: 96M, unasked: 0, "
-                                                       "credit: 1G, grant_window: 4K, overcommit: 64, quantum: 4096, stacks: 0, stack_bytes: 64K}"));
+                                                       "credit: 1G, grant_window: 4K, overcommit: 64, quantum: 4096, stacks: 0, stack_bytes: 64K, neighborhood: 2}"));
     struct config *c = load_ok(file);
     assert_int_equal(c->limits.ack_every, 64);
     assert_int_equal(c->limits.ack_delay_us, 9);
@@ -356,6 +360,7 @@ static void config_load__reads_what_bounds_the_peers(void **state)
     assert_int_equal(c->limits.overcommit, 64);
     assert_int_equal(c->limits.quantum, 4096);
     assert_int_equal(c->limits.stacks, 0);
+    assert_int_equal(c->limits.neighborhood, 2);
     assert_int_equal(c->limits.stack_bytes, 65536);
     config_free(c);
     write_file(text, good_with(text, sizeof(text), 18, "limits: {remote_memory: 5M}"));

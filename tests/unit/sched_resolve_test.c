@@ -56,7 +56,7 @@ static int setup(void **state)
     add_module(&good);
     add_module(&bad);
     add_module(&laneless);
-    assert_int_equal(sched_compose(&sched, "good", (struct chi_pool_id){100, 0}, "g", err), 0);
+    assert_int_equal(sched_compose(&sched, "good", (struct chi_pool_id){100, 0}, "g", 1, err), 0);
     pool = sched_pool_find(&sched, (struct chi_pool_id){100, 0});
     assert_non_null(pool);
     return 0;
@@ -111,8 +111,8 @@ static void sched_resolve__says_what_is_not_there(void **state)
     expect_status(chi_physical(11), CHI_STATUS_NO_NODE);
     expect_status(chi_query_make(CHI_QUERY_PHYSICAL, (1ULL << 32) + 20), CHI_STATUS_NO_NODE);
     expect_status(chi_dynamic(), CHI_STATUS_NO_ROUTE);
-    expect_status(chi_query_make(CHI_QUERY_BROADCAST, 0), CHI_STATUS_UNSUPPORTED);
-    expect_status(chi_query_make(CHI_QUERY_RANGE, 0), CHI_STATUS_UNSUPPORTED);
+    expect_status(chi_broadcast(), CHI_STATUS_INVALID);
+    expect_status(chi_range(0, 1), CHI_STATUS_INVALID);
     expect_status(chi_query_make((enum chi_query_kind)99, 0), CHI_STATUS_INVALID);
 }
 
@@ -145,8 +145,8 @@ static void sched_compose__refuses_doubles_and_failing_modules(void **state)
 {
     char err[SCHED_ERROR_BYTES];
     (void)state;
-    assert_int_equal(sched_compose(&sched, "good", (struct chi_pool_id){100, 0}, "again", err), -EEXIST);
-    assert_int_equal(sched_compose(&sched, "bad", (struct chi_pool_id){101, 0}, "b", err), -EINVAL);
+    assert_int_equal(sched_compose(&sched, "good", (struct chi_pool_id){100, 0}, "again", 1, err), -EEXIST);
+    assert_int_equal(sched_compose(&sched, "bad", (struct chi_pool_id){101, 0}, "b", 1, err), -EINVAL);
     assert_null(sched_pool_find(&sched, (struct chi_pool_id){101, 0}));
 }
 
@@ -155,7 +155,7 @@ static void sched_compose__without_queue_0_ends_what_began(void **state)
 {
     char err[SCHED_ERROR_BYTES];
     (void)state;
-    assert_int_equal(sched_compose(&sched, "laneless", (struct chi_pool_id){102, 0}, "l", err), -EINVAL);
+    assert_int_equal(sched_compose(&sched, "laneless", (struct chi_pool_id){102, 0}, "l", 1, err), -EINVAL);
     assert_non_null(strstr(err, "queue 0"));
     assert_int_equal(begun, 1);
     assert_int_equal(ended, 1);
@@ -197,10 +197,10 @@ static void sched_fini__ends_containers_in_reverse(void **state)
     add_to(&s, &noting);
     add_to(&s, &way_out);
     add_to(&s, &good); /* it has no fini */
-    assert_int_equal(sched_compose(&s, "remote_queue", (struct chi_pool_id){2, 0}, "out", err), 0);
+    assert_int_equal(sched_compose(&s, "remote_queue", (struct chi_pool_id){2, 0}, "out", 1, err), 0);
     for (uint32_t i = 1; i <= 3; i++)
-        assert_int_equal(sched_compose(&s, i == 2 ? "good" : "noting", (struct chi_pool_id){100, i}, "n", err), 0);
-    assert_int_equal(sched_compose(&s, "noting", (struct chi_pool_id){100, 3}, "n", err), -EEXIST);
+        assert_int_equal(sched_compose(&s, i == 2 ? "good" : "noting", (struct chi_pool_id){100, i}, "n", 1, err), 0);
+    assert_int_equal(sched_compose(&s, "noting", (struct chi_pool_id){100, 3}, "n", 1, err), -EEXIST);
     assert_non_null(strstr(err, "pool 100.3 (n) is there already"));
     uint32_t i = 0;
     for (const struct chi_container *c = s.all; c; c = c->next, i++) {
@@ -216,6 +216,48 @@ static void sched_fini__ends_containers_in_reverse(void **state)
     sched_fini(&s);
     assert_int_equal(nends, 3);
     assert_true(ends[0] == 3 && ends[1] == 1 && ends[2] == 0);
+}
+
+/* Container k is on node k / 4; one that does not start takes those before it along. */
+static uint32_t some_begun, fails_at;
+static enum chi_status init_some(struct chi_container *c) { return some_begun++ == fails_at ? CHI_STATUS_MODULE : init(c); }
+static void fini_some(struct chi_container *c)
+{
+    (void)c;
+    some_begun--;
+}
+static const struct chi_chimod some = {
+    .abi = CHI_CHIMOD_ABI, .size = sizeof some, .name = "some", .init = init_some, .fini = fini_some};
+static void sched_compose__several_containers_on_a_node(void **state)
+{
+    const struct chi_pool_id id = {100, 7};
+    char err[SCHED_ERROR_BYTES];
+    struct sched s;
+    (void)state;
+    assert_int_equal(sched_init(&s, 20, nodes, 3, 2), 0);
+    add_to(&s, &some);
+    fails_at = 2;
+    some_begun = 0;
+    assert_int_equal(sched_compose(&s, "some", id, "n", 4, err), -EINVAL);
+    assert_int_equal(some_begun, 1); /* the one that failed has no end */
+    assert_null(sched_pool_find(&s, id));
+    assert_null(s.all);
+    assert_int_equal(sched_compose(&s, "some", id, "n", SCHED_CONTAINERS_MAX / 3 + 1, err), -E2BIG);
+    assert_non_null(strstr(err, "lower compose[].containers"));
+    fails_at = UINT32_MAX;
+    some_begun = 0;
+    assert_int_equal(sched_compose(&s, "some", id, "n", 4, err), 0);
+    struct sched_pool *p = sched_pool_find(&s, id);
+    assert_true(p->containers == 12 && p->member_count == 3 && p->in_order);
+    for (uint32_t k = 0; k < 12; k++) {
+        struct chi_container *c = sched_container_find(&s, id, k);
+        assert_int_equal(p->node_of[k], 10 * (k / 4 + 1));
+        assert_int_equal(c != NULL, k / 4 == 1);
+    }
+    assert_int_equal(p->local->id, 4);
+    assert_null(s.polled);
+    sched_fini(&s);
+    assert_int_equal(some_begun, 0);
 }
 
 static void sched_load__names_a_module_that_is_nowhere(void **state)
@@ -261,6 +303,7 @@ int main(void)
         cmocka_unit_test(sched_compose__without_queue_0_ends_what_began),
         cmocka_unit_test(sched_default_lane__by_hash_or_by_worker),
         cmocka_unit_test(sched_fini__ends_containers_in_reverse),
+        cmocka_unit_test(sched_compose__several_containers_on_a_node),
         cmocka_unit_test(sched_load__names_a_module_that_is_nowhere),
         cmocka_unit_test(container__queues_and_lanes_are_dealt_to_workers),
     };

@@ -170,7 +170,7 @@ static void stop__waits_for_the_tasks_that_end(void **state)
     parked = NULL;
     polls = 0;
     assert_int_equal(runtime_create(&o, &other, err), 0);
-    support_pool(other, &slow, (struct chi_pool_id){100, 0});
+    support_pool(other, &slow, (struct chi_pool_id){100, 0}, 1);
     other->call_limit_ns = UINT64_C(60000000000);
     assert_int_equal(runtime_start(other, err), 0);
     assert_int_equal(worker_call(other, 0, submit_slow, NULL), 0);

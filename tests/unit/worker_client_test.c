@@ -112,9 +112,9 @@ static int setup(void **state)
     (void)state;
     rt = support_runtime(1, RECORDS, NULL);
     w = rt->worker[0];
-    support_pool(rt, &remote_queue, OUT);
-    support_pool(rt, &notes, POOL);
-    support_pool(rt, &quiet, QUIET);
+    support_pool(rt, &remote_queue, OUT, 1);
+    support_pool(rt, &notes, POOL, 1);
+    support_pool(rt, &quiet, QUIET, 1);
     support_connect(&client, DEPTH);
     support_attach(&client, w);
     aways = runs = dels = monitors = 0;

@@ -103,6 +103,8 @@ SUPPORT void near_events(void)
             worker_answered_st(w[0], ev.in);
             break;
         case XFER_DONE:
+            worker_returned_st(w[0], task_of_out(ev.out), ev.status, ev.bytes, ev.length);
+            break;
         case XFER_PEER_UP:
         case XFER_PEER_DOWN:
             break;

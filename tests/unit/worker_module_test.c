@@ -96,8 +96,8 @@ static int setup(void **state)
     rt = support_runtime(1, RECORDS, NULL);
     w = rt->worker[0];
     w->turn_limit_ns = UINT64_MAX; /* however slow the machine is */
-    support_pool(rt, &remote_queue, OUT);
-    support_pool(rt, &jobs, POOL);
+    support_pool(rt, &remote_queue, OUT, 1);
+    support_pool(rt, &jobs, POOL, 1);
     runs = dels = dones = aways = polls = flushes = poll_did = flush_did = lane_of_last = 0;
     chain = flush_submits = park = with_regions = false;
     takes_ns = 0;

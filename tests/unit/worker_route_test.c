@@ -77,7 +77,7 @@ static int setup(void **state)
     m->method_count = 2;
     chi_method_hash(&step_method);
     sched_module_add(&rt->sched, m);
-    assert_int_equal(sched_compose(&rt->sched, "steps", POOL, "steps", err), 0);
+    assert_int_equal(sched_compose(&rt->sched, "steps", POOL, "steps", 1, err), 0);
     memset(next_on_lane, 0, sizeof next_on_lane);
     memset(ended, 0, sizeof ended);
     deleted = 0;

@@ -141,8 +141,8 @@ static int setup(void **state)
     rt = support_runtime(2, RECORDS, NULL);
     w[0] = rt->worker[0];
     w[1] = rt->worker[1];
-    support_pool(rt, &remote_queue, REMOTE);
-    support_pool(rt, &jobs, POOL);
+    support_pool(rt, &remote_queue, REMOTE, 1);
+    support_pool(rt, &jobs, POOL, 1);
     end_make(&near, 1);
     end_make(&far, 2);
     w[0]->xfer = near.x;

@@ -28,7 +28,7 @@ SUPPORT struct runtime *support_runtime(uint32_t workers, uint32_t tasks, struct
     const struct runtime_options o = {.node_id = 1, .workers = workers, .cores = cores, .tasks = tasks, .arena_bytes = SUPPORT_ARENA,
                                       .task_timeout_ns = SUPPORT_TIMEOUT_MS * UINT64_C(1000000), .nodes = nodes, .node_count = 2,
                                       .cluster = "test", .incarnation = 1, .messages = 16, .window = 16, .pto_us = 200, .peers_max = 1,
-                                      .net = net, .udp_port = 7440, .stacks = support_stacks};
+                                      .net = net, .udp_port = 7440, .stacks = support_stacks, .neighborhood = 32};
     rcu_register_thread();
     assert_int_equal(runtime_create(&o, &rt, err), 0);
     worker_enter(rt->worker[0]);
@@ -61,7 +61,7 @@ SUPPORT void support_turn(struct worker *w)
 }
 
 /* A pool of a module that is part of the test program. */
-SUPPORT struct sched_pool *support_pool(struct runtime *rt, const struct chi_chimod *ops, struct chi_pool_id id)
+SUPPORT struct sched_pool *support_pool(struct runtime *rt, const struct chi_chimod *ops, struct chi_pool_id id, uint32_t per_node)
 {
     char err[SCHED_ERROR_BYTES];
     struct sched_module *m = calloc(1, sizeof *m);
@@ -76,7 +76,7 @@ SUPPORT struct sched_pool *support_pool(struct runtime *rt, const struct chi_chi
         chi_method_hash(ops->methods[i]);
     }
     sched_module_add(&rt->sched, m);
-    assert_int_equal(sched_compose(&rt->sched, ops->name, id, ops->name, err), 0);
+    assert_int_equal(sched_compose(&rt->sched, ops->name, id, ops->name, per_node, err), 0);
     return sched_pool_find(&rt->sched, id);
 }
 

@@ -47,7 +47,7 @@ static void start(uint32_t workers, uint32_t stacks)
     support_stacks = stacks;
     rt = support_runtime(workers, RECORDS, NULL);
     w = rt->worker[0];
-    support_pool(rt, &jobs, POOL);
+    support_pool(rt, &jobs, POOL, 1);
     runs = dones = 0;
     memset(said, 0, sizeof said);
 }

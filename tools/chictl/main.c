@@ -27,7 +27,7 @@ static const struct command {
     {"port add", "port.add", "NAME --device D --ip A/P [--mtu N] [--queues N]: opens a port", "name", NULL, DEVICE | IP | MTU | QUEUES},
     {"port set", "port.set", "NAME [--link up|down] [--mtu N]: changes one", "name", NULL, LINK | MTU},
     {"port remove", "port.remove", "NAME: closes one", "name", NULL, 0},
-    {"pool list", "pool.list", "each pool and its container here", NULL, NULL, 0},
+    {"pool list", "pool.list", "each pool and its containers here", NULL, NULL, 0},
     {"peer list", "peer.list", "each other node: its state, round-trip time, tasks, losses", NULL,
      "node name state srtt_ns open_out open_in retransmits drops", 0},
     {"peer show", "peer.show", "all figures of one node, by its id or name", "peer", NULL, 0},

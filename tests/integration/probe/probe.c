@@ -31,11 +31,20 @@ static enum chi_status probe_init(struct chi_container *c)
     return chi_container_create_queue(c, 0, LANES);
 }
 
+static enum chi_status monitor_part(enum chi_monitor_mode mode, struct probe_part *t, struct chi_rctx *r)
+{
+    if (mode == CHI_REPLICA_AGG)
+        t->sum += ((const struct probe_part *)chi_rctx_replica(r))->sum;
+    return mode == CHI_REPLICA_AGG || mode == CHI_REPLICA_START ? CHI_STATUS_OK : CHI_STATUS_UNSUPPORTED;
+}
+
 static enum chi_status probe_monitor(struct chi_container *c, enum chi_monitor_mode mode, struct chi_task *task, struct chi_rctx *r)
 {
     const struct probe_where *t = (const struct probe_where *)task;
-    if (task->method->id != PROBE_WHERE)
-        return CHI_STATUS_OK;
+    if (task->method->id == PROBE_PART)
+        return monitor_part(mode, (struct probe_part *)task, r);
+    if (task->method->id != PROBE_WHERE || mode > CHI_LOCAL_SCHEDULE)
+        return CHI_STATUS_UNSUPPORTED;
     if (mode == CHI_GLOBAL_SCHEDULE) {
         if (t->mode == PROBE_FAIL_GLOBAL)
             return CHI_STATUS_MODULE;
@@ -238,6 +247,20 @@ static enum chi_status run_once(struct probe_once *t)
     return CHI_STATUS_OK;
 }
 
+static enum chi_status run_part(uint32_t container, struct probe_part *t)
+{
+    uint64_t at = t->base + container;
+    if (!runs || at >= PROBE_RUNS_BYTES)
+        return CHI_STATUS_INVALID;
+    __atomic_fetch_add(&runs[at], 1, __ATOMIC_RELAXED);
+    if (probe_wrong_at(t->in.ptr, t->in.size, t->base, 0) != t->in.size)
+        __atomic_fetch_or(&runs[at], PROBE_WRONG, __ATOMIC_RELAXED);
+    memset(t->mark.ptr, (int)container + 1, t->mark.size);
+    t->mark.used = t->mark.size;
+    t->sum = container + 1;
+    return container == t->park ? CHI_STATUS_PENDING : container == t->bad ? CHI_STATUS_MODULE : CHI_STATUS_OK;
+}
+
 static enum chi_status probe_run(struct chi_container *c, struct chi_task *task, struct chi_rctx *r)
 {
     switch (task->method->id) {
@@ -258,13 +281,16 @@ static enum chi_status probe_run(struct chi_container *c, struct chi_task *task,
         return run_list((struct probe_list *)task, r);
     case PROBE_ONCE:
         return run_once((struct probe_once *)task);
+    case PROBE_PART:
+        return run_part(chi_container_id(c), (struct probe_part *)task);
     default:
         return CHI_STATUS_NO_METHOD;
     }
 }
 
 static struct chi_method *const methods[] = {&probe_where_method, &probe_fields_method, &probe_hand_method, &probe_hold_method,
-                                             &probe_mixed_method, &probe_large_method, &probe_list_method, &probe_once_method};
+                                             &probe_mixed_method, &probe_large_method, &probe_list_method, &probe_once_method,
+                                             &probe_part_method};
 static const struct chi_chimod probe = {
     .abi = CHI_CHIMOD_ABI,
     .size = sizeof(struct chi_chimod),

@@ -4,7 +4,7 @@
 
 #include "chi/archive.h"
 
-enum { PROBE_WHERE = 1, PROBE_FIELDS = 2, PROBE_HAND = 3, PROBE_HOLD = 4, PROBE_MIXED = 5, PROBE_LARGE = 6, PROBE_LIST = 7, PROBE_ONCE = 8 };
+enum { PROBE_WHERE = 1, PROBE_FIELDS = 2, PROBE_HAND = 3, PROBE_HOLD = 4, PROBE_MIXED = 5, PROBE_LARGE = 6, PROBE_LIST = 7, PROBE_ONCE = 8, PROBE_PART = 9 };
 enum probe_mode {
     PROBE_PLAIN,
     PROBE_STAY_DYNAMIC, /* GLOBAL_SCHEDULE leaves the query as it is */
@@ -154,6 +154,21 @@ CHI_FIELDS(probe_once_fields) = {
     CHI_BULK_OUT(struct probe_once, out),
 };
 CHI_METHOD_VAR(probe_once_method) = CHI_METHOD(PROBE_ONCE, struct probe_once, probe_once_fields);
+
+/* part: of a task for several containers.  Marks as `once` does, byte base + container; `in` holds the bytes of base.  The container `bad` fails,
+ * `park` parks and nobody ends it, the others fill their slices of `mark` with 1 + container.  Sum is merged: of 1 + container. */
+struct probe_part {
+    struct chi_task task;
+    uint64_t base, bad, park; /* IN */
+    uint64_t sum;             /* OUT */
+    struct chi_bulk in;
+    struct chi_bulk mark;
+};
+CHI_FIELDS(probe_part_fields) = {
+    CHI_IN(U64, struct probe_part, base),   CHI_IN(U64, struct probe_part, bad),           CHI_IN(U64, struct probe_part, park),
+    CHI_OUT(U64, struct probe_part, sum), CHI_BULK_IN(struct probe_part, in), CHI_BULK_SLICED(OUT, struct probe_part, mark),
+};
+CHI_METHOD_VAR(probe_part_method) = CHI_METHOD(PROBE_PART, struct probe_part, probe_part_fields);
 
 enum { PROBE_WORDS = 512 };
 /* Words `first` and on of the bytes that belong to an id: no two places of one, nor one place of two, are likely to be alike. */
