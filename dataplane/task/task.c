@@ -3,8 +3,7 @@
 #include <errno.h>
 #include <sys/mman.h>
 
-/* Body sizes: a small task with a form of one slot; what most structs and forms need; the largest. */
-static const uint32_t class_bytes[TASK_CLASSES] = {320, 2048, CHI_FORM_BYTES_MAX};
+static const uint32_t class_bytes[TASK_CLASSES] = {TASK_BYTES_SMALL, TASK_BYTES_MIDDLE, CHI_FORM_BYTES_MAX};
 CHI_STATIC_ASSERT(CHI_TASK_BYTES_MAX <= CHI_FORM_BYTES_MAX, "the largest class holds any struct");
 CHI_STATIC_ASSERT(sizeof(struct task) % 16 == 0, "the body is aligned");
 
@@ -42,24 +41,6 @@ void task_pools_fini(struct task_pools *p)
     if (p->memory)
         munmap(p->memory, p->memory_bytes);
     p->memory = NULL;
-}
-
-struct task *task_try_get(struct task_pools *p, size_t body_bytes)
-{
-    CHI_ASSERT(body_bytes <= CHI_FORM_BYTES_MAX);
-    int c = body_bytes <= class_bytes[0] ? 0 : body_bytes <= class_bytes[1] ? 1 : 2;
-    struct task *t = pool_try_get(&p->body[c]);
-    if (!t)
-        return NULL;
-    t->method = NULL;
-    t->container = NULL;
-    t->regions = NULL;
-    t->extra = NULL;
-    t->nregions = t->cancelled = 0;
-    t->size_class = (uint8_t)c;
-    t->state = TASK_NEW;
-    p->out++;
-    return t;
 }
 
 struct chi_ar_region *task_regions_get(struct task_pools *p, struct task *t)

@@ -19,6 +19,8 @@ enum task_origin { TASK_CLIENT = 1, TASK_MODULE, TASK_REMOTE, TASK_REPLICA };
 /* The life of a task; every transition is asserted, so that none ends twice or is lost unseen. */
 enum task_state { TASK_FREE, TASK_NEW, TASK_QUEUED, TASK_RUNNING, TASK_WAITING, TASK_AWAY, TASK_SPREAD, TASK_ENDED, TASK_ANSWERED };
 
+enum task_rooted { TASK_ROOT_UNKNOWN, TASK_ROOT_ITSELF, TASK_ROOT_INHERITED };
+
 struct task_wait { /* WAITING, in chi_bulk_wait */
     chi_more_fn fn;
     const struct chi_bulk *bulk;
@@ -38,8 +40,12 @@ struct task {
     uint64_t deadline_ns;
     uint32_t node; /* AWAY: where to */
     uint32_t form_length;
-    uint8_t nregions, origin, state, size_class;
+    uint8_t nregions;
     uint8_t cancelled; /* atomic: why its origin waits no longer (enum chi_status); not run if it has not begun.  0: it waits */
+    uint8_t state;
+    uint8_t rooted;    /* enum task_rooted: whose `root` it has */
+    uint8_t locks;     /* that it took in its run and holds (worker/lock.c) */
+    uint8_t origin, size_class;
     union {
         struct { struct ipc_channel *channel; struct ipc_request request; } client;
         struct { chi_done_fn done; void *arg; } module;
@@ -47,9 +53,14 @@ struct task {
         struct { struct fan *fan; uint32_t at, low, high; } replica; /* its first place in the fan; AWAY: its members */
     } from;
     union {
-        struct xfer_out out;   /* goes to another node */
-        struct task_wait wait; /* runs here */
-        struct fan *fan;       /* SPREAD: its replicas (worker/fan.c) */
+        struct xfer_out out; /* goes to another node */
+        struct {             /* runs here */
+            union {
+                struct task_wait wait;
+                struct fan *fan; /* SPREAD: its replicas (worker/fan.c) */
+            };
+            uint64_t root; /* the task that it was submitted for in the end: a number that no other one in this daemon gets */
+        };
     };
 } __attribute__((aligned(CHI_CACHE_LINE)));
 
@@ -62,7 +73,8 @@ static inline struct task *task_of_out(struct xfer_out *o)
     return (struct task *)((uint8_t *)o - offsetof(struct task, out));
 }
 
-enum { TASK_CLASSES = 3 };
+/* Body sizes: a small task with a form of one slot; what most structs and forms need; the largest, CHI_FORM_BYTES_MAX. */
+enum { TASK_CLASSES = 3, TASK_BYTES_SMALL = 320, TASK_BYTES_MIDDLE = 2048 };
 struct task_pools {
     struct pool body[TASK_CLASSES];
     struct pool regions;
@@ -77,8 +89,24 @@ CHI_MUST_CHECK int task_pools_init(struct task_pools *p, uint32_t tasks);
 void task_pools_fini(struct task_pools *p); /* of empty ones too */
 
 /* A record for a body of at most CHI_FORM_BYTES_MAX bytes, or NULL when the pool is empty.  State NEW, without method, container, regions,
- * extra, not cancelled; its other fields and its body are undefined. */
-struct task *task_try_get(struct task_pools *p, size_t body_bytes);
+ * extra, root, locks, not cancelled; its other fields and its body are undefined. */
+CHI_INLINE struct task *task_try_get(struct task_pools *p, size_t body_bytes)
+{
+    CHI_ASSERT(body_bytes <= CHI_FORM_BYTES_MAX);
+    int c = body_bytes <= TASK_BYTES_SMALL ? 0 : body_bytes <= TASK_BYTES_MIDDLE ? 1 : 2;
+    struct task *t = (struct task *)pool_try_get(&p->body[c]);
+    if (!t)
+        return NULL;
+    t->method = NULL;
+    t->container = NULL;
+    t->regions = NULL;
+    t->extra = NULL;
+    t->nregions = t->cancelled = t->rooted = t->locks = 0;
+    t->state = TASK_NEW;
+    t->size_class = (uint8_t)c;
+    p->out++;
+    return t;
+}
 /* Zeroes the body, of `bytes` bytes as task_try_get got them, or more of it; returns it. */
 static inline struct chi_task *task_body_clear(struct task *t, size_t bytes)
 {

@@ -88,6 +88,10 @@ static enum chi_status start_replica(struct worker *w, struct fan *f, uint32_t i
     t->from.replica.fan = f;
     t->from.replica.at = at;
     t->deadline_ns = f->whole->deadline_ns;
+    if (f->whole->rooted) { /* a subtask's: they enter where it does (chi/lock.h) */
+        t->rooted = TASK_ROOT_INHERITED;
+        t->root = f->whole->root;
+    }
     st = route_onto(w, t, c, id);
     if (st != CHI_STATUS_OK) {
         drop_regions(w, t->regions, t->nregions);

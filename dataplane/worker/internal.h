@@ -113,6 +113,24 @@ void *wait_begin(void); /* what `arg` of one is that is submitted */
 unsigned wait_go_on(struct worker *w);                  /* tasks whose wait is over */
 /* A task's run is over, on a stack that the worker left when the task waited: goes back, for good.  n: tasks that the stack's turn ran. */
 CHI_NORETURN void wait_leave(struct worker *w, unsigned n);
+/* The task that runs could wait now: OK, NO_MEMORY (no stack is free), or SHUTDOWN. */
+enum chi_status wait_possible(const struct worker *w);
+/* Leaves the task that runs until its fiber, which is the current one, is told.  Pre: it could wait. */
+void wait_park(struct worker *w);
+/* Ends the wait of another worker's fiber, which nobody else ends, or of an own one.  By any thread: w is its worker, or NULL. */
+void wait_tell(struct worker *w, struct worker *of, struct fiber *f);
+static inline bool wait_came(const struct worker *w) { return __atomic_load_n(&w->woken, __ATOMIC_RELAXED); } /* a fiber was told by another thread */
+
+/* The root of the task that runs: itself, or that of the task that submitted it.  Pre: one runs. */
+static inline uint64_t task_root(struct worker *w)
+{
+    struct task *t = w->task;
+    if (!t->rooted) {
+        t->rooted = TASK_ROOT_ITSELF;
+        t->root = ++w->roots * WORKERS_MAX + w->index;
+    }
+    return t->root;
+}
 
 /* lanes.c */
 unsigned lanes_run(struct worker *w);

@@ -21,6 +21,19 @@ static bool turn_is_over(const struct worker *w, unsigned n, bool regions)
     return (regions || n % CLOCK_EACH == 0) && net_now_ns() - w->rctx.now_ns > w->turn_limit_ns;
 }
 
+/* The end of a run that waited, or took locks.  Returns when it is to end like any other, on the stack that the worker turns on. */
+static void unusual_end(struct worker *w, struct task *t, enum chi_status st, unsigned n)
+{
+    w->unusual = false;
+    if (st != CHI_STATUS_PENDING) /* else it may be gone */
+        CHI_ASSERT(!t->locks && "a task ended with a lock held");
+    if (w->fibers.current == w->loop)
+        return;
+    if (st != CHI_STATUS_PENDING)
+        ended_here(w, t, st);
+    wait_leave(w, n);
+}
+
 static unsigned run_each(struct worker *w, struct chi_lane *lane)
 {
     unsigned n = 0;
@@ -35,12 +48,13 @@ static unsigned run_each(struct worker *w, struct chi_lane *lane)
         enum chi_status st = (enum chi_status)__atomic_load_n(&t->cancelled, __ATOMIC_RELAXED);
         if (CHI_LIKELY(!st))
             st = lane->container->ops->run(lane->container, task_public(t), &w->rctx);
+        if (CHI_UNLIKELY(w->unusual))
+            unusual_end(w, t, st, n + 1);
         if (st != CHI_STATUS_PENDING)
             ended_here(w, t, st);
-        if (CHI_UNLIKELY(w->fibers.current != w->loop))
-            wait_leave(w, n + 1);
         w->turn_over = turn_is_over(w, ++n, regions);
     }
+    w->task = NULL;
     return n;
 }
 

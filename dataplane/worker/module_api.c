@@ -51,6 +51,11 @@ void chi_task_submit(struct chi_rctx *r, struct chi_task *task, chi_done_fn done
     CHI_ASSERT(t->origin == TASK_MODULE && t->state == TASK_NEW && t->home == w);
     t->from.module.done = done;
     t->from.module.arg = done ? arg : wait_begin();
+    t->rooted = TASK_ROOT_UNKNOWN;
+    if (w->task) {
+        t->root = task_root(w);
+        t->rooted = TASK_ROOT_INHERITED;
+    }
     t->deadline_ns = r->now_ns + (task->timeout_us ? task->timeout_us * 1000ULL : w->rt->options.task_timeout_ns);
     task->status = CHI_STATUS_PENDING;
     if (CHI_UNLIKELY(task->replicas))
@@ -73,6 +78,7 @@ void chi_complete(struct chi_rctx *r, struct chi_task *task, enum chi_status sta
 {
     struct task *t = task_of(task);
     CHI_ASSERT((t->state == TASK_RUNNING || t->state == TASK_QUEUED) && status != CHI_STATUS_PENDING);
+    CHI_ASSERT(!t->locks && "a task ended with a lock held");
     ended_here(r->worker, t, status);
 }
 

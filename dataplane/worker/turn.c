@@ -29,9 +29,8 @@ unsigned worker_turn(struct worker *w)
 
 unsigned turn_rest(struct worker *w, unsigned did)
 {
-    w->task = NULL; /* nothing but `run` waits */
     unsigned on = ended_callbacks(w);
-    if (CHI_UNLIKELY(w->told || w->sleeps.count))
+    if (CHI_UNLIKELY(w->parked))
         on += wait_go_on(w);
     if (on)
         did += on + lanes_run(w); /* what they submitted still goes out in this turn */

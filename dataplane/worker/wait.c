@@ -4,12 +4,11 @@
  * task's, and another one turns the worker from here on: it ends the turn, and begins the next.  When the wait is over the loop switches to the
  * stack that was left; when the task's run then returns, the frames below it are of a turn that is long over, so that run_each (lanes.c) goes back
  * to the loop and never returns into them.  So a task that never waits costs a comparison.
- * Whoever ends a wait puts the fiber into `told`; nothing is polled but the first of the timers. */
+ * Whoever ends a wait puts the fiber into `told`, from another thread into `woken`, and rings; nothing is polled but the first of the timers. */
 #include <errno.h>
 #include <stdlib.h>
 
-#include "internal.h"
-#include "xfer/list.h"
+#include "lock.h"
 
 struct waiter { /* on the stack of a task that waits; its subtasks name it */
     struct fiber *fiber;
@@ -23,6 +22,7 @@ static struct waiter not_yet, nobody; /* out, and no wait began; out, and given 
 int wait_init(struct worker *w)
 {
     w->told_tail = &w->told;
+    list_init(&w->lock_waits);
     uint32_t stacks = w->rt->options.stacks;
     int rc = fibers_init(&w->fibers, stacks ? stacks + 1 : 0, w->rt->options.stack_bytes); /* the loop has one too */
     w->loop = &w->fibers.home;
@@ -57,8 +57,12 @@ static void loop_on(void *arg)
 
 static bool can_wait(const struct worker *w) { return w->fibers.current != w->loop || fiber_ready(&w->fibers); }
 
-/* Leaves the task until its fiber is told.  Pre: it can. */
-static void park(struct worker *w)
+enum chi_status wait_possible(const struct worker *w)
+{
+    return worker_stopping_st(w) ? CHI_STATUS_SHUTDOWN : can_wait(w) ? CHI_STATUS_OK : CHI_STATUS_NO_MEMORY;
+}
+
+void wait_park(struct worker *w)
 {
     struct task *t = w->task;
     struct chi_lane *lane = w->lane;
@@ -67,20 +71,61 @@ static void park(struct worker *w)
     if (w->fibers.current == w->loop)
         w->loop = fiber_try_get(&w->fibers, loop_on, w);
     w->stats.stacks_most = w->fibers.most;
+    w->task = NULL;
+    w->unusual = false;
+    w->parked++;
     fiber_switch(&w->fibers, w->loop);
+    w->parked--;
+    w->unusual = true;
     w->task = t;
     w->lane = lane;
+}
+
+void wait_tell(struct worker *w, struct worker *of, struct fiber *f)
+{
+    if (of == w) {
+        tell(w, f);
+        return;
+    }
+    f->next = __atomic_load_n(&of->woken, __ATOMIC_RELAXED);
+    while (!__atomic_compare_exchange_n(&of->woken, &f->next, f, true, __ATOMIC_RELEASE, __ATOMIC_RELAXED)) /* pairs with take_woken */
+        ;
+    if (w) {
+        w->rung |= 1ULL << of->index; /* at the end of the turn */
+        return;
+    }
+    doorbell_fence();
+    doorbell_ring(&of->bell);
+}
+
+/* Those that other threads told, in the order in which they did. */
+static void take_woken(struct worker *w)
+{
+    struct fiber *f = wait_came(w) ? __atomic_exchange_n(&w->woken, NULL, __ATOMIC_ACQUIRE) : NULL, *first = NULL, *next;
+    for (; f; f = next) {
+        next = f->next;
+        f->next = first;
+        first = f;
+    }
+    for (; first; first = next) {
+        next = first->next;
+        tell(w, first);
+    }
 }
 
 void wait_leave(struct worker *w, unsigned n)
 {
     w->stats.tasks_run += n;
+    w->task = NULL;
     fiber_end(&w->fibers, w->loop);
 }
 
 unsigned wait_go_on(struct worker *w)
 {
     bool all = worker_stopping_st(w);
+    if (CHI_UNLIKELY(all))
+        lock_give_up_all(w);
+    take_woken(w);
     while (timers_next(&w->sleeps) <= w->rctx.now_ns || (all && w->sleeps.count)) {
         struct timer *t = w->sleeps.heap[1];
         timers_later(&w->sleeps, t, UINT64_MAX);
@@ -144,7 +189,7 @@ enum chi_status chi_task_wait(struct chi_rctx *r, struct chi_task *const *tasks,
         give_up(w, tasks, n);
         return CHI_STATUS_NO_MEMORY;
     }
-    park(w);
+    wait_park(w);
     return CHI_STATUS_OK;
 }
 
@@ -157,7 +202,7 @@ enum chi_status chi_yield(struct chi_rctx *r)
     if (!can_wait(w))
         return CHI_STATUS_NO_MEMORY;
     tell(w, w->fibers.current);
-    park(w);
+    wait_park(w);
     return gone_on(w);
 }
 
@@ -169,6 +214,6 @@ enum chi_status chi_sleep_us(struct chi_rctx *r, uint64_t us)
     if (!can_wait(w))
         return CHI_STATUS_NO_MEMORY;
     timers_set(&w->sleeps, &me.timer, r->now_ns + ns);
-    park(w);
+    wait_park(w);
     return gone_on(w);
 }

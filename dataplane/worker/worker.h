@@ -1,7 +1,7 @@
 /* worker.h - a worker: one thread on one core that polls its sources, runs its lanes, and drives its transport endpoint.
  *
- * Threads: a struct worker belongs to its thread, but for `bell`, `in` (rings: one producer each) and `stats` (written by the
- * worker, read relaxed by the control thread).  runtime_* by the control thread.  The worker neither blocks, allocates, logs
+ * Threads: a struct worker belongs to its thread, but for `bell`, `woken` (anybody puts a fiber on top), `in` (rings: one producer each)
+ * and `stats` (written by the worker, read relaxed by the control thread).  runtime_* by the control thread.  The worker neither blocks, allocates, logs
  * nor locks; its pools have their full size before it starts. */
 #pragma once
 #include <pthread.h>
@@ -14,6 +14,7 @@
 #include "net/net.h"
 #include "sched/sched.h"
 #include "task/task.h"
+#include "xfer/list.h"
 #include "xfer/timers.h"
 
 enum { WORKERS_MAX = 64, WORKER_RING_SLOTS = 1024, WORKER_LANE_BUDGET = 32, WORKER_CLIENT_BUDGET = 32, WORKER_HANDED_MAX = 256 };
@@ -94,8 +95,12 @@ struct worker {
     struct fiber *loop;      /* that turns.  Another one than the current: a task goes on that waited */
     struct fiber *told, **told_tail; /* tasks that go on in this turn's step or the next one's */
     struct timers sleeps;
-    struct task *task;       /* that runs, or ran last; */
-    struct chi_lane *lane;   /* from this lane */
+    struct link lock_waits;  /* tasks that wait for a lock */
+    uint32_t parked;         /* tasks that wait */
+    bool unusual;            /* the task that runs waited, or took a lock: its end is looked at */
+    struct task *task;       /* that runs, or NULL, */
+    struct chi_lane *lane;   /* and the lane that it was on */
+    uint64_t roots;          /* numbers given to tasks that run here */
     bool (*between)(struct worker *w, unsigned did); /* turns; false: the loop ends */
     struct ipc_channel *channels;
     struct buddy *memory;
@@ -115,6 +120,7 @@ struct worker {
     uint64_t drops[CHI_DROP_COUNT];
     struct worker_stats stats;
     struct trace trace;
+    struct fiber *woken __attribute__((aligned(CHI_CACHE_LINE))); /* atomic: told to go on by other threads, the last first */
     struct doorbell bell;
     pthread_t thread;
     uint32_t clients; /* the control thread's count */

@@ -114,6 +114,10 @@ static void idle__due_work_keeps_it_awake(void **state)
         assert_int_equal(w->bell.asleep, 0);
         assert_true(ring_try_get(w->in[from], &it));
     }
+    struct fiber told = {.next = NULL};
+    wait_tell(NULL, w, &told); /* a wait that another thread ended */
+    assert_false(sleeps_after(SPIN_NS));
+    w->woken = NULL;
     assert_true(sleeps_after(SPIN_NS));
 }
 
