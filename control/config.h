@@ -66,6 +66,7 @@ struct config {
         uint32_t stacks;           /* of tasks that wait, a worker, default 256 */
         uint32_t stack_bytes;      /* of each, default 128K */
         uint32_t neighborhood;     /* nodes that a task for several is sent to at once, default 32 */
+        uint32_t background;       /* threads for calls that block, default 2 */
         uint32_t peers;            /* other nodes at once, those added later too; default 64, or as many as are listed */
     } limits;
 };

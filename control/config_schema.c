@@ -98,6 +98,7 @@ static const cyaml_schema_field_t limits_fields[] = {
     NUMBER_OPT("peers", struct raw_limits, peers),
     NUMBER_OPT("stacks", struct raw_limits, stacks),
     NUMBER_OPT("neighborhood", struct raw_limits, neighborhood),
+    NUMBER_OPT("background", struct raw_limits, background),
     STRING("stack_bytes", PTR | OPT, struct raw_limits, stack_bytes),
     CYAML_FIELD_END,
 };

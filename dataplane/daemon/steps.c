@@ -89,6 +89,7 @@ static int start_runtime(struct daemon *d, char *err)
         .tasks = c->limits.tasks,
         .stacks = c->limits.stacks,
         .neighborhood = c->limits.neighborhood,
+        .background = c->limits.background,
         .stack_bytes = c->limits.stack_bytes,
         .arena_bytes = config_bulk_bytes(c) / c->workers.count & ~UINT64_C(4095),
         .peer_memory = c->limits.peer_memory / c->workers.count,

@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <time.h>
 
+#include "background.h"
 #include "internal.h"
 
 static int make_worker(struct runtime *rt, uint32_t index, char *err)
@@ -85,6 +86,10 @@ int runtime_create(const struct runtime_options *o, struct runtime **out, char *
         snprintf(err, SCHED_ERROR_BYTES, "out of memory for the tables of pools");
     for (uint32_t i = 0; i < rt->workers && !rc; i++)
         rc = make_worker(rt, i, err);
+    if (!rc && o->background && !(rt->background = background_create(o->workers))) {
+        snprintf(err, SCHED_ERROR_BYTES, "out of memory for the rings of the background threads");
+        rc = -ENOMEM;
+    }
     if (rc) {
         runtime_destroy(rt);
         return rc;
@@ -122,6 +127,11 @@ static void wait_ms(void)
 
 int runtime_start(struct runtime *rt, char *err)
 {
+    int bg = rt->background ? background_start(rt->background, rt->options.background) : 0;
+    if (bg) {
+        snprintf(err, SCHED_ERROR_BYTES, "no thread for the background: %s; lower limits.background", strerror(-bg));
+        return bg;
+    }
     for (uint32_t i = 0; i < rt->workers; i++) {
         int rc = start_worker(rt->worker[i], err);
         if (rc)
@@ -147,8 +157,11 @@ uint32_t runtime_stop(struct runtime *rt, uint64_t limit_ns)
     __atomic_store_n(&rt->stopping, true, __ATOMIC_RELEASE);
     for (uint32_t i = 0; i < rt->workers; i++)
         doorbell_wake(&rt->worker[i]->bell);
-    while (!all_quiet(rt) && net_now_ns() < until)
+    while (!all_quiet(rt) && net_now_ns() < until) {
+        if (rt->background)
+            background_refuse(rt->background);
         wait_ms();
+    }
     __atomic_store_n(&rt->ended, true, __ATOMIC_RELEASE);
     for (uint32_t i = 0; i < rt->workers; i++) {
         struct worker *w = rt->worker[i];
@@ -166,6 +179,7 @@ void runtime_destroy(struct runtime *rt)
 {
     if (!rt)
         return;
+    background_destroy(rt->background); /* before the modules whose code it runs */
     sched_fini(&rt->sched);
     for (uint32_t i = 0; i < rt->workers; i++)
         destroy_worker(rt->worker[i]);

@@ -8,6 +8,7 @@
 #include <errno.h>
 #include <stdlib.h>
 
+#include "background.h"
 #include "lock.h"
 
 struct waiter { /* on the stack of a task that waits; its subtasks name it */
@@ -216,4 +217,10 @@ enum chi_status chi_sleep_us(struct chi_rctx *r, uint64_t us)
     timers_set(&w->sleeps, &me.timer, r->now_ns + ns);
     wait_park(w);
     return gone_on(w);
+}
+
+enum chi_status chi_offload(struct chi_rctx *r, void (*fn)(void *arg), void *arg)
+{
+    struct background *b = r->worker->rt->background;
+    return b ? background_call_st(b, r->worker, fn, arg) : CHI_STATUS_UNSUPPORTED;
 }

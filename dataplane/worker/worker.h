@@ -28,6 +28,7 @@ struct runtime_options {
     uint32_t stacks;          /* of tasks that wait, a worker; 0: none can */
     size_t stack_bytes;       /* of each; the drivers of the ports run on them too */
     uint32_t neighborhood;    /* nodes that a task for several is sent to at most; more of them: by way of those */
+    uint32_t background;      /* threads for calls that block, at most BACKGROUND_THREADS_MAX; 0: there are none */
     uint64_t arena_bytes;     /* bulk memory a worker */
     uint64_t task_timeout_ns; /* default of tasks that name none */
     const uint32_t *nodes;    /* of the cluster, this one included */
@@ -131,6 +132,7 @@ struct runtime {
     struct runtime_options options;
     struct sched sched;
     struct net *net;
+    struct background *background; /* NULL: no threads for calls that block */
     struct worker *worker[WORKERS_MAX];
     uint32_t workers;
     uint64_t call_limit_ns; /* how long worker_call waits */
@@ -144,9 +146,9 @@ struct runtime {
 CHI_MUST_CHECK int runtime_create(const struct runtime_options *o, struct runtime **out, char *err);
 /* Starts the threads, each on its core; returns when all turn.  0 or -errno, with a line in err. */
 CHI_MUST_CHECK int runtime_start(struct runtime *rt, char *err);
-/* Ends all tasks that are out with SHUTDOWN, then the threads.  Returns how many tasks did not end within the time. */
+/* Ends all tasks that are out with SHUTDOWN, then the workers.  Returns how many tasks did not end within the time. */
 uint32_t runtime_stop(struct runtime *rt, uint64_t limit_ns);
-/* Pre: stopped, or never started.  NULL is allowed. */
+/* Waits for calls that still block in the background, then gives all back.  Pre: stopped, or never started.  NULL is allowed. */
 void runtime_destroy(struct runtime *rt);
 
 /* Runs fn(worker, arg) on a worker's thread and waits for it; calls run in their order.  0; -ETIMEDOUT when the worker does not

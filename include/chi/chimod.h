@@ -120,6 +120,11 @@ CHI_API CHI_MUST_CHECK enum chi_status chi_task_wait(struct chi_rctx *r, struct 
 CHI_API CHI_MUST_CHECK enum chi_status chi_yield(struct chi_rctx *r);
 /* Goes on in the first turn after so many microseconds. */
 CHI_API CHI_MUST_CHECK enum chi_status chi_sleep_us(struct chi_rctx *r, uint64_t us);
+/* For what blocks (files, other libraries): runs fn(arg) on a thread of the background, and waits until it returned.  fn may block and allocate,
+ * and calls nothing that takes a rctx; arg may lie on the stack of the task.  Calls begin in order, as many at once as there are threads
+ * (limits.background).  OK; or fn does not run: NO_MEMORY also when 256 calls of this worker have not begun, UNSUPPORTED without threads, SHUTDOWN
+ * this daemon stops, and it had not begun.  One that runs then is awaited. */
+CHI_API CHI_MUST_CHECK enum chi_status chi_offload(struct chi_rctx *r, void (*fn)(void *arg), void *arg);
 
 /* --- regions that come in and go back while the task runs.  For a task that runs here, by the worker that runs it; b is a bulk field
  * of the task, with ptr and size as they were when it began.  A task of this node has its submitter's own memory: all of it is there,

@@ -118,6 +118,13 @@ static void idle__due_work_keeps_it_awake(void **state)
     wait_tell(NULL, w, &told); /* a wait that another thread ended */
     assert_false(sleeps_after(SPIN_NS));
     w->woken = NULL;
+    assert_false(bell_rung());
+    doorbell_arm(&w->bell);
+    wait_tell(NULL, w, &told); /* while it sleeps */
+    assert_true(bell_rung());
+    doorbell_drain(&w->bell);
+    doorbell_disarm(&w->bell);
+    w->woken = NULL;
     assert_true(sleeps_after(SPIN_NS));
 }
 

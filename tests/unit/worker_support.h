@@ -18,7 +18,8 @@
 
 enum { SUPPORT_TIMEOUT_MS = 1000, SUPPORT_ARENA = 1 << 20 };
 
-static uint32_t support_stacks; /* of the next runtime's workers, for tasks that wait */
+static uint32_t support_stacks;     /* of the next runtime's workers, for tasks that wait */
+static uint32_t support_background; /* threads of it; the test starts them, or runtime_start */
 /* Node 1 of nodes 1 and 2; net may be NULL. */
 SUPPORT struct runtime *support_runtime(uint32_t workers, uint32_t tasks, struct net *net)
 {
@@ -28,7 +29,8 @@ SUPPORT struct runtime *support_runtime(uint32_t workers, uint32_t tasks, struct
     const struct runtime_options o = {.node_id = 1, .workers = workers, .cores = cores, .tasks = tasks, .arena_bytes = SUPPORT_ARENA,
                                       .task_timeout_ns = SUPPORT_TIMEOUT_MS * UINT64_C(1000000), .nodes = nodes, .node_count = 2,
                                       .cluster = "test", .incarnation = 1, .messages = 16, .window = 16, .pto_us = 200, .peers_max = 1,
-                                      .net = net, .udp_port = 7440, .stacks = support_stacks, .neighborhood = 32};
+                                      .net = net, .udp_port = 7440, .stacks = support_stacks, .background = support_background,
+                                      .neighborhood = 32};
     rcu_register_thread();
     assert_int_equal(runtime_create(&o, &rt, err), 0);
     worker_enter(rt->worker[0]);
