@@ -91,6 +91,29 @@ static void wait__many_at_once_here_and_there(void **state)
     assert_int_equal(call(&none.task), CHI_STATUS_NO_NODE);
 }
 
+/* Of the tasks of a node, on its two workers, each finds another number. */
+static void lock__keeps_tasks_apart_while_they_block(void **state)
+{
+    (void)state;
+    enum { MANY = 60 };
+    static struct probe_where t[MANY];
+    for (uint32_t node = 1; node <= 2; node++) {
+        bool found[MANY + 1] = {false};
+        uint32_t by_worker[2] = {0};
+        for (uint32_t i = 0; i < MANY; i++) {
+            t[i] = where(chi_physical(node), i, PROBE_COUNT);
+            assert_int_equal(chi_submit(client, &t[i].task), CHI_STATUS_PENDING);
+        }
+        for (uint32_t i = 0; i < MANY; i++) {
+            assert_int_equal(chi_wait(client, &t[i].task, INT64_C(60000000000)), CHI_STATUS_OK);
+            assert_true(t[i].node >= 1 && t[i].node <= MANY && !found[t[i].node]);
+            found[t[i].node] = true;
+            by_worker[t[i].worker]++;
+        }
+        assert_true(by_worker[0] == MANY / 2 && by_worker[1] == MANY / 2);
+    }
+}
+
 static void fields_round_trip(uint32_t node, uint32_t bytes, uint64_t size)
 {
     static struct probe_fields t;
@@ -244,6 +267,7 @@ int main(void)
         cmocka_unit_test(local__the_monitor_picks_the_lane),
         cmocka_unit_test(subtask__the_parent_waits_for_it_here_and_there),
         cmocka_unit_test(wait__many_at_once_here_and_there),
+        cmocka_unit_test(lock__keeps_tasks_apart_while_they_block),
         cmocka_unit_test(fields__every_type_travels_and_comes_back),
         cmocka_unit_test(hand__a_form_written_by_hand_and_a_region_half_filled),
         cmocka_unit_test(mixed__one_direction_from_the_table_the_other_by_hand),

@@ -5,7 +5,7 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
-#include "chi/chimod.h"
+#include "chi/lock.h"
 
 enum { LANES = 4 };
 static struct chi_container *last; /* some container of this module: for the lane of another one */
@@ -105,6 +105,31 @@ static enum chi_status stay_and_wait(struct chi_container *c, struct probe_where
     return st == CHI_STATUS_OK ? chi_sleep_us(r, 200) : st;
 }
 
+static struct {
+    struct chi_mutex lock;
+    uint32_t tasks;
+} counted; /* all containers of the process have it in common */
+
+/* By a thread of the background, perhaps between two of the workers' tasks: the lock keeps them out. */
+static void count_slowly(void *arg)
+{
+    uint32_t before = *(uint32_t *)arg;
+    usleep(100);
+    *(uint32_t *)arg = before + 1;
+}
+
+static enum chi_status count_locked(struct probe_where *t, struct chi_rctx *r)
+{
+    enum chi_status st = chi_mutex_lock(r, &counted.lock);
+    if (st != CHI_STATUS_OK)
+        return st;
+    st = chi_offload(r, count_slowly, &counted.tasks);
+    t->node = counted.tasks;
+    t->worker = chi_rctx_worker(r);
+    chi_mutex_unlock(r, &counted.lock);
+    return st;
+}
+
 static enum chi_status run_where(struct chi_container *c, struct probe_where *t, struct chi_rctx *r)
 {
     if (t->mode == PROBE_PARK)
@@ -113,6 +138,8 @@ static enum chi_status run_where(struct chi_container *c, struct probe_where *t,
         return wait_for_subtask(t, r);
     if (t->mode == PROBE_STAY)
         return stay_and_wait(c, t, r);
+    if (t->mode == PROBE_COUNT)
+        return count_locked(t, r);
     t->node = chi_container_node(c);
     t->worker = chi_rctx_worker(r);
     return CHI_STATUS_OK;
