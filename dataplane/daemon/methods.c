@@ -48,6 +48,7 @@ static json_t *worker_list(void *ctx, json_t *params, struct rpc_error *err)
 #define WORKER_STAT_JSON(name) json_object_set_new(o, #name, json_number(relaxed(&w->stats.name)));
         WORKER_STAT_LIST(WORKER_STAT_JSON)
 #undef WORKER_STAT_JSON
+        json_object_set_new(o, "stack_most_bytes", json_number(fibers_deepest(&w->fibers)));
         json_object_set_new(o, "turn_most_ns", json_number(relaxed(&w->stats.turn_most_ns)));
         add_use(o, d, i);
         json_array_append_new(list, o);
@@ -89,6 +90,12 @@ static json_t *stats_call(void *ctx, json_t *params, struct rpc_error *err)
     }
     WORKER_STAT_LIST(WORKER_STAT_SUM)
 #undef WORKER_STAT_SUM
+    uint64_t deepest = 0;
+    for (uint32_t i = 0; i < d->rt->workers; i++) {
+        uint64_t bytes = fibers_deepest(&d->rt->worker[i]->fibers);
+        deepest = bytes > deepest ? bytes : deepest;
+    }
+    json_object_set_new(totals, "stack_most_bytes", json_number(deepest)); /* no sum: of the deepest one */
     for (int r = CHI_DROP_NONE + 1; r < CHI_DROP_COUNT; r++) {
         uint64_t sum = 0;
         for (uint32_t i = 0; i < d->rt->workers; i++) {

@@ -1,3 +1,4 @@
+#define _GNU_SOURCE
 #include "fiber.h"
 
 #include <errno.h>
@@ -192,4 +193,35 @@ void fiber_end(struct fibers *fs, struct fiber *to)
     jump(fs, to, true);
     CHI_ASSERT(!"it ended");
     __builtin_unreachable();
+}
+
+/* --- how deep they were used */
+
+/* Where the lowest page between from and to that there is lies; to: there is none. */
+static uint8_t *lowest_used(uint8_t *from, uint8_t *to, size_t page)
+{
+    enum { AT_ONCE = 4096 };
+    unsigned char is_there[AT_ONCE];
+    while (from < to) {
+        size_t pages = (size_t)(to - from) / page;
+        if (pages > AT_ONCE)
+            pages = AT_ONCE;
+        if (mincore(from, pages * page, is_there))
+            return to;
+        for (size_t i = 0; i < pages; i++, from += page)
+            if (is_there[i] & 1)
+                return from;
+    }
+    return to;
+}
+
+size_t fibers_deepest(const struct fibers *fs)
+{
+    size_t page = page_bytes(), deepest = 0;
+    uint32_t used = __atomic_load_n(&fs->fresh, __ATOMIC_RELAXED); /* its thread may be taking more */
+    for (uint32_t i = 0; i < used; i++) {
+        uint8_t *bottom = fs->memory + i * fs->stack_bytes + page, *top = fs->memory + (i + 1) * fs->stack_bytes;
+        deepest = (size_t)(top - lowest_used(bottom, top - deepest, page)); /* what is no deeper than another one is not looked at */
+    }
+    return deepest;
 }

@@ -2,7 +2,7 @@
  *
  * A fiber is a stack and where it goes on; the thread that made the pool has one too, its own.  One runs at a time; a switch saves the registers
  * that a call preserves, on the stack that is left (Boost.Context's C entry points).
- * Thread: the one that called fibers_init.
+ * Thread: the one that called fibers_init; fibers_deepest by any.
  * Memory: one reservation of address space, made at start; a page of a stack costs memory when it was used first, and stays.  The lowest page of
  * each is a guard: what overflows it ends the process.  A fiber's own record lies at the top of its stack. */
 #pragma once
@@ -46,3 +46,8 @@ static inline bool fiber_ready(const struct fibers *fs) { return fs->free || fs-
 void fiber_switch(struct fibers *fs, struct fiber *to);
 /* Ends the current fiber, and goes on with another one.  Pre: it is not the thread's own. */
 CHI_NORETURN void fiber_end(struct fibers *fs, struct fiber *to);
+
+/* How much of a stack was used at most, in bytes, whole pages; 0: no stack was in use yet, or the system does not tell.  Of all stacks, in use now or
+ * not: it looks which of their pages there are (mincore), so that using them costs nothing.  A page that was swapped out is not seen.
+ * A system call for each stack that was in use, and for each 4096 pages of it: not by a worker. */
+size_t fibers_deepest(const struct fibers *fs);

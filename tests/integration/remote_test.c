@@ -241,6 +241,8 @@ static void afterwards__nothing_is_left_open(void **state)
     assert_int_equal(node_peer(&one, 2, "tasks_out"), node_peer(&one, 2, "answers_in"));
     assert_int_equal(node_peer(&two, 1, "tasks_in"), node_peer(&two, 1, "answers_out"));
     assert_int_equal(node_peer(&two, 1, "tasks_in"), node_peer(&one, 2, "tasks_out"));
+    uint64_t deep = worker_total(&one, "stack_most_bytes");
+    assert_true(deep >= 4096 && deep <= 128 << 10);
     assert_int_equal(worker_total(&one, "tasks_sent"), node_peer(&one, 2, "tasks_out"));
     assert_int_equal(worker_total(&two, "tasks_remote"), node_peer(&two, 1, "tasks_in") - 1); /* the transport refused a large one */
 }

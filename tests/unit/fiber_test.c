@@ -145,6 +145,64 @@ static void overflow__ends_the_process(void **state)
     fibers_fini(&fs);
 }
 
+/* --- how deep */
+
+static void uses(void *arg)
+{
+    uint64_t bytes = *(uint64_t *)arg;
+    if (bytes)
+        (void)deep(bytes / 2048);
+    fiber_switch(&fs, &fs.home);
+    fiber_end(&fs, &fs.home);
+}
+/* Touches the two ends of 150,000 bytes alone. */
+__attribute__((noinline)) static void leaps(void *arg)
+{
+    volatile uint8_t hole[150000];
+    hole[0] = 1;
+    assert_int_equal(hole[0], 1);
+    (void)arg;
+    fiber_end(&fs, &fs.home);
+}
+
+static void deepest__is_of_all_stacks_so_far(void **state)
+{
+    (void)state;
+    static uint64_t none = 0, ten = 10 * 2048, forty = 40 * 2048;
+    assert_int_equal(fibers_init(&fs, 4, 256 << 10), 0);
+    assert_int_equal(fibers_deepest(&fs), 0);
+    struct fiber *a = fiber_try_get(&fs, uses, &none);
+    fiber_switch(&fs, a);
+    size_t least = fibers_deepest(&fs);
+    assert_true(least >= 4096 && least < 20480 && least % 4096 == 0);
+    struct fiber *b = fiber_try_get(&fs, uses, &ten);
+    fiber_switch(&fs, b);
+    size_t more = fibers_deepest(&fs); /* while it is in use */
+    assert_true(more >= 20480 && more < forty);
+    struct fiber *c = fiber_try_get(&fs, uses, &none);
+    fiber_switch(&fs, c);
+    assert_int_equal(fibers_deepest(&fs), more);
+    fiber_switch(&fs, b); /* ends */
+    assert_int_equal(fibers_deepest(&fs), more);
+    struct fiber *d = fiber_try_get(&fs, uses, &forty);
+    assert_ptr_equal(d, b);
+    fiber_switch(&fs, d);
+    size_t most = fibers_deepest(&fs);
+    assert_true(most >= 40 * 2048 && most < 150000);
+    struct fiber *e = fiber_try_get(&fs, leaps, NULL);
+    fiber_switch(&fs, e); /* the pages between are not there */
+    most = fibers_deepest(&fs);
+    assert_true(most > 150000 && most <= 256 << 10);
+    fiber_switch(&fs, a);
+    fiber_switch(&fs, c);
+    fiber_switch(&fs, d);
+    assert_int_equal(fibers_deepest(&fs), most);
+    fibers_fini(&fs);
+    assert_int_equal(fibers_init(&fs, 0, 0), 0);
+    assert_int_equal(fibers_deepest(&fs), 0); /* there is no stack */
+    fibers_fini(&fs);
+}
+
 static void end_home(void) { fiber_end(&fs, &fs.home); }
 static void switch_to_itself(void) { fiber_switch(&fs, fs.current); }
 
@@ -167,6 +225,7 @@ int main(void)
         cmocka_unit_test(fiber__goes_on_where_it_left),
         cmocka_unit_test(fiber__keeps_its_stack_among_many),
         cmocka_unit_test(overflow__ends_the_process),
+        cmocka_unit_test(deepest__is_of_all_stacks_so_far),
         cmocka_unit_test(misuse__panics),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
