@@ -5,6 +5,7 @@
  *   r w R           reads, writes, gives back
  *   s S  c C B      semaphore; condition, with mutex m
  *   .               waits until the test opens the gate of its name
+ *   P               returns PENDING: nobody ends the task
  *   (..)  [..]      a subtask with that script, on its lane, on the other one, and waits for it: its name in capitals, or small again */
 #pragma once
 #include "worker/lock.h"
@@ -103,6 +104,8 @@ static enum chi_status run(struct chi_container *c, struct chi_task *task, struc
     struct locks *mine = chi_container_state(c);
     char name = (char)t->name;
     for (const char *p = (const char *)(uintptr_t)t->script; *p && *p != ')' && *p != ']'; p++) {
+        if (*p == 'P')
+            return CHI_STATUS_PENDING;
         if (*p == '.') {
             while (!open_to[t->name])
                 if (chi_yield(r) == CHI_STATUS_SHUTDOWN)

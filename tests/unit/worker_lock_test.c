@@ -522,6 +522,14 @@ static void cond__ends_with_the_daemon_without_the_mutex(void **state)
 
 static void one_turn(void) { support_turn(w[0]); }
 static void lock_now(void) { (void)!chi_mutex_lock(&w[0]->rctx, &locks[0].mutex[0]); }
+static struct chi_task *pending;
+static void complete_it(void) { chi_complete(&w[0]->rctx, pending, CHI_STATUS_OK); }
+/* Whose task is still out, with a lock. */
+static void drop(void)
+{
+    runtime_destroy(rt);
+    rcu_unregister_thread();
+}
 static void misuse__panics(void **state)
 {
     (void)state;
@@ -537,9 +545,15 @@ static void misuse__panics(void **state)
         open_to['a'] = true;
         root('a', held[i]);
         assert_true(panics(one_turn)); /* it ends with a lock held */
-        w[0]->ready.head = NULL;
-        runtime_destroy(rt);
-        rcu_unregister_thread();
+        drop();
+    }
+    for (unsigned i = 0; i < 2; i++) {
+        start(1, STACKS);
+        pending = job_new(&w[0]->rctx, POOL, 'a', i ? "mP" : "mMP", 0);
+        chi_task_submit(&w[0]->rctx, pending, done, NULL);
+        settle();
+        assert_int_equal(panics(complete_it), i); /* the same by chi_complete */
+        drop();
     }
 }
 
