@@ -171,7 +171,7 @@ static void locks__between_two_workers(void **state)
     support_stacks = 2 * AT_ONCE;
     rt = support_runtime(2, 512, NULL);
     sem.count = PLACES;
-    support_pool(rt, &jobs, POOL);
+    support_pool(rt, &jobs, POOL, 1);
     worker_enter(NULL);
     assert_int_equal(runtime_start(rt, err), 0);
     for (uint64_t i = 0; i < ROOTS; i++) {

@@ -72,7 +72,7 @@ static void offload__between_two_workers_and_the_background(void **state)
     support_stacks = AT_ONCE;
     support_background = 2;
     rt = support_runtime(2, 512, NULL);
-    support_pool(rt, &jobs, POOL);
+    support_pool(rt, &jobs, POOL, 1);
     worker_enter(NULL);
     assert_int_equal(runtime_start(rt, err), 0);
     for (uint32_t i = 0; i < ROOTS; i++) {

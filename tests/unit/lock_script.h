@@ -6,7 +6,8 @@
  *   s S  c C B      semaphore; condition, with mutex m
  *   .               waits until the test opens the gate of its name
  *   P               returns PENDING: nobody ends the task
- *   (..)  [..]      a subtask with that script, on its lane, on the other one, and waits for it: its name in capitals, or small again */
+ *   (..)  [..]      a subtask with that script, on its lane, on the other one, and waits for it: its name in capitals, or small again
+ *   {..}            the same as (..), for all containers of this node */
 #pragma once
 #include "worker/lock.h"
 #include "worker_support.h"
@@ -87,7 +88,7 @@ static enum chi_status do_call(struct locks *l, char c, struct chi_rctx *r)
 static const char *behind(const char *p)
 {
     for (int deep = 1; deep; p++)
-        deep += *p == '(' || *p == '[' ? 1 : *p == ')' || *p == ']' ? -1 : 0;
+        deep += strchr("([{", *p) ? 1 : strchr(")]}", *p) ? -1 : 0;
     return p;
 }
 
@@ -103,7 +104,7 @@ static enum chi_status run(struct chi_container *c, struct chi_task *task, struc
     const struct job *t = (const struct job *)task;
     struct locks *mine = chi_container_state(c);
     char name = (char)t->name;
-    for (const char *p = (const char *)(uintptr_t)t->script; *p && *p != ')' && *p != ']'; p++) {
+    for (const char *p = (const char *)(uintptr_t)t->script; *p && !strchr(")]}", *p); p++) {
         if (*p == 'P')
             return CHI_STATUS_PENDING;
         if (*p == '.') {
@@ -112,8 +113,10 @@ static enum chi_status run(struct chi_container *c, struct chi_task *task, struc
                     break;
             continue;
         }
-        if (*p == '(' || *p == '[') {
+        if (strchr("([{", *p)) {
             struct chi_task *sub = job_new(r, t->task.pool, (char)(name ^ 32), p + 1, *p == '[' ? !t->lane : t->lane);
+            if (*p == '{')
+                sub->query = chi_range(0, 1);
             chi_task_submit(r, sub, NULL, NULL);
             assert_int_equal(chi_task_wait(r, &sub, 1), CHI_STATUS_OK);
             assert_int_equal(sub->status, CHI_STATUS_OK);
@@ -134,7 +137,8 @@ static enum chi_status run(struct chi_container *c, struct chi_task *task, struc
 }
 static enum chi_status monitor(struct chi_container *c, enum chi_monitor_mode mode, struct chi_task *task, struct chi_rctx *r)
 {
-    (void)mode;
+    if (mode != CHI_LOCAL_SCHEDULE)
+        return CHI_STATUS_UNSUPPORTED;
     chi_rctx_set_lane(r, chi_container_lane(c, 0, (uint32_t)((struct job *)task)->lane));
     return CHI_STATUS_OK;
 }
@@ -189,7 +193,7 @@ SUPPORT void start(uint32_t workers, uint32_t stacks)
     rt = support_runtime(workers, RECORDS, NULL);
     w[0] = rt->worker[0];
     w[1] = rt->worker[workers - 1];
-    support_pool(rt, &jobs, POOL);
+    support_pool(rt, &jobs, POOL, 1);
     dones = 0;
     memset(said, 0, sizeof said);
     memset(open_to, 0, sizeof open_to);

@@ -83,42 +83,6 @@ static void mutex__is_entered_again_by_its_holder(void **state)
     end(2);
 }
 
-/* A subtask enters before those who wait, on its worker and on another; and one of its own; who waits stays. */
-static void mutex__is_entered_by_a_subtask_of_its_holder(void **state)
-{
-    (void)state;
-    start(2, STACKS);
-    root('a', "m.(m(mM)M)[m[mM]M]M");
-    settle();
-    root_at(1, 'b', "mM");
-    settle();
-    heard("am ");
-    open_gate('a');
-    heard("Am am aM AM Am am aM AM aM bm bM ");
-    end(2);
-}
-
-/* b and one of c's subtasks wait; then c's other one, to whom the lock goes together with the first. */
-static void mutex__goes_to_all_subtasks_of_a_root_that_wait(void **state)
-{
-    (void)state;
-    start(2, STACKS);
-    root('a', "m.M");
-    settle();
-    root('d', "(m.M)");
-    settle();
-    root('b', "mM");
-    settle();
-    as_if_submitted_by_who_waits_first('e', "mM", &locks[0].mutex[0].lock);
-    settle();
-    heard("am ");
-    open_gate('a');
-    heard("aM Dm em eM ");
-    open_gate('D');
-    heard("DM bm bM ");
-    end(4);
-}
-
 /* What is submitted between the runs of others is a root, whatever ran last. */
 static void root__is_not_who_ran_last(void **state)
 {
@@ -168,7 +132,7 @@ static void mutex__of_another_container_is_another_one(void **state)
 {
     (void)state;
     start(1, STACKS);
-    support_pool(rt, &jobs, OTHER);
+    support_pool(rt, &jobs, OTHER, 1);
     root('a', "mw.RM");
     chi_task_submit(&w[0]->rctx, job_new(&w[0]->rctx, OTHER, 'b', "mwRM", 0), done, NULL);
     settle();
@@ -565,8 +529,6 @@ int main(void)
         cmocka_unit_test(mutex__is_handed_on_in_order),
         cmocka_unit_test(mutex__is_not_taken_before_those_who_wait),
         cmocka_unit_test(mutex__is_entered_again_by_its_holder),
-        cmocka_unit_test(mutex__is_entered_by_a_subtask_of_its_holder),
-        cmocka_unit_test(mutex__goes_to_all_subtasks_of_a_root_that_wait),
         cmocka_unit_test(root__is_not_who_ran_last),
         cmocka_unit_test(mutex__is_not_given_back_by_a_stranger),
         cmocka_unit_test(mutex__is_not_given_back_for_another_task),

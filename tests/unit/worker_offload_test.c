@@ -59,7 +59,7 @@ static void start(uint32_t stacks, uint32_t threads)
     support_background = threads;
     rt = support_runtime(1, RECORDS, NULL);
     w = rt->worker[0];
-    support_pool(rt, &jobs, POOL);
+    support_pool(rt, &jobs, POOL, 1);
     sem_init(&gate, 0, 0);
     begun = dones = 0;
     for (unsigned i = 0; i < RECORDS; i++)
