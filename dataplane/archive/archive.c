@@ -104,7 +104,7 @@ void chi_ar_bulk(struct chi_archive *ar, void **ptr, uint64_t *size, unsigned fl
 {
     if (ar->status != CHI_STATUS_OK)
         return;
-    if (!ar_bulk_flags_ok(flags)) {
+    if (!ar_bulk_flags_ok(flags) || ar->next_region == CHI_NO_BULK) {
         ar->status = CHI_STATUS_INVALID;
         return;
     }

@@ -1,25 +1,13 @@
 /* fields.c - runs a method's field table, or its own functions, over a task.  A table that names memory outside of the
  * method's struct, or the head that all tasks share, is refused with INVALID before a byte there is touched. */
+#include "fields.h"
+
 #include "flat.h"
 
-static const uint8_t scalar_width[] = {
-#define WIDTH_ENTRY(name, width) [CHI_T_##name] = width,
-    CHI_SCALAR_LIST(WIDTH_ENTRY)
-#undef WIDTH_ENTRY
-};
+static void walk_table(struct chi_archive *ar, const struct table *t, uint8_t *base, unsigned wanted);
 
-static bool in_struct(const struct chi_method *m, const struct chi_field *f, uint64_t bytes)
+static void walk_bulk(struct chi_archive *ar, const struct chi_field *f, uint8_t *base, bool in)
 {
-    return f->offset >= sizeof(struct chi_task) && chi_span_ok(f->offset, bytes, m->size);
-}
-
-static void walk_bulk(struct chi_archive *ar, const struct chi_method *m, const struct chi_field *f, uint8_t *base,
-                      bool in)
-{
-    if (f->count != 1 || f->offset % _Alignof(struct chi_bulk) || !in_struct(m, f, sizeof(struct chi_bulk))) {
-        ar_fail(ar, CHI_STATUS_INVALID);
-        return;
-    }
     struct chi_bulk *b = (struct chi_bulk *)(base + f->offset);
     if (!in) {
         if (f->dir & CHI_DIR_OUT)
@@ -31,15 +19,117 @@ static void walk_bulk(struct chi_archive *ar, const struct chi_method *m, const 
     b->used = 0; /* also at the origin: a task that fails shows no length of an earlier one */
 }
 
-/* STR and BYTES: a length, then the data. */
-static void walk_vector(struct chi_archive *ar, const struct chi_method *m, const struct chi_field *f, uint8_t *base)
+/* n structs behind each other. */
+static void walk_structs(struct chi_archive *ar, const struct table *t, const struct chi_field *f, uint8_t *p, uint32_t n)
 {
-    if (f->offset % _Alignof(uint32_t) || !in_struct(m, f, sizeof(uint32_t) + (uint64_t)f->count)) {
+    struct table inner = table_inner(t, f);
+    for (; n > 0 && ar->status == CHI_STATUS_OK; n--, p += f->size)
+        walk_table(ar, &inner, p, 0);
+}
+
+static void walk_scalars(struct chi_archive *ar, unsigned type, uint8_t *p, uint64_t n)
+{
+    if (type == CHI_T_BOOL)
+        ar_bools(ar, p, n);
+    else
+        ar_scalars(ar, p, n, scalar_width(type));
+}
+
+/* A length, then so many elements.  A table may say what it likes of alignment: the length is copied. */
+static void walk_vec(struct chi_archive *ar, const struct table *t, const struct chi_field *f, uint8_t *base)
+{
+    bool reading = chi_ar_reading(ar);
+    uint32_t n = 0;
+    if (!reading)
+        memcpy(&n, base + f->offset, sizeof n);
+    if (n > f->count) {
         ar_fail(ar, CHI_STATUS_INVALID);
         return;
     }
+    ar_scalars(ar, &n, 1, sizeof n);
+    if (n > f->count) {
+        ar_fail(ar, CHI_STATUS_ARCHIVE);
+        return;
+    }
+    if (row_element(f) == CHI_T_STRUCT)
+        walk_structs(ar, t, f, base + f->data, n);
+    else
+        walk_scalars(ar, row_element(f), base + f->data, n);
+    if (reading && ar->status == CHI_STATUS_OK)
+        memcpy(base + f->offset, &n, sizeof n);
+}
+
+/* STR and BYTES. */
+static void walk_bytes(struct chi_archive *ar, const struct chi_field *f, uint8_t *base)
+{
     uint8_t *v = base + f->offset;
-    chi_ar_bytes(ar, (uint32_t *)v, v + sizeof(uint32_t), f->count);
+    uint32_t n;
+    memcpy(&n, v, sizeof n);
+    chi_ar_bytes(ar, &n, v + sizeof n, f->count);
+    if (chi_ar_reading(ar))
+        memcpy(v, &n, sizeof n);
+}
+
+/* The function gets an archive that ends where its form must. */
+static void walk_custom(struct chi_archive *ar, const struct chi_field *f, uint8_t *base)
+{
+    const size_t cap = ar->cap;
+    const uint32_t next_region = ar->next_region;
+    bool whole = cap - ar->pos >= f->count;
+    if (whole)
+        ar->cap = ar->pos + f->count;
+    ar->next_region = CHI_NO_BULK;
+    f->custom(ar, base + f->offset);
+    ar->next_region = next_region;
+    ar->cap = cap;
+    if (whole && ar->status == CHI_STATUS_TOO_BIG)
+        ar->status = CHI_STATUS_INVALID; /* it promised less */
+}
+
+static void walk_row(struct chi_archive *ar, const struct table *t, const struct chi_field *f, uint8_t *base)
+{
+    if (row_is_vec(f))
+        walk_vec(ar, t, f, base);
+    else if (f->type == CHI_T_STR || f->type == CHI_T_BYTES)
+        walk_bytes(ar, f, base);
+    else if (f->type == CHI_T_STRUCT)
+        walk_structs(ar, t, f, base + f->offset, 1);
+    else if (f->type == CHI_T_CUSTOM)
+        walk_custom(ar, f, base);
+    else if (f->type == CHI_T_OPTIONAL)
+        ar_bools(ar, base + f->offset, 1);
+    else
+        walk_scalars(ar, f->type, base + f->offset, f->count);
+}
+
+/* After row i: is the next one left out? */
+static bool absent(struct chi_archive *ar, const struct table *t, uint32_t i, uint8_t *base)
+{
+    const struct chi_field *f = &t->rows[i];
+    if (f->type != CHI_T_OPTIONAL || ar->status != CHI_STATUS_OK || base[f->offset])
+        return false;
+    if (row_wrong(t, i + 1))
+        ar_fail(ar, CHI_STATUS_INVALID);
+    else if (chi_ar_reading(ar))
+        memset(base + f[1].offset, 0, row_bytes(&f[1]));
+    return true;
+}
+
+/* wanted: directions, of a method's own table. */
+static void walk_table(struct chi_archive *ar, const struct table *t, uint8_t *base, unsigned wanted)
+{
+    for (uint32_t i = 0; i < t->n && ar->status == CHI_STATUS_OK; i++) { /* without fields there may be no table */
+        const struct chi_field *f = &t->rows[i];
+        if (t->depth == 0 && f->type != CHI_T_BULK && !(f->dir & wanted))
+            continue;
+        if (CHI_UNLIKELY(row_wrong(t, i)))
+            ar_fail(ar, CHI_STATUS_INVALID);
+        else if (f->type == CHI_T_BULK)
+            walk_bulk(ar, f, base, wanted == CHI_DIR_IN);
+        else
+            walk_row(ar, t, f, base);
+        i += absent(ar, t, i, base);
+    }
 }
 
 static void walk_fields(struct chi_archive *ar, const struct chi_method *m, uint8_t *base, bool in)
@@ -49,44 +139,47 @@ static void walk_fields(struct chi_archive *ar, const struct chi_method *m, uint
         ar_fail(ar, CHI_STATUS_INVALID);
         return;
     }
-    unsigned wanted = in ? CHI_DIR_IN : CHI_DIR_OUT;
-    for (uint32_t i = 0; i < m->nfields && ar->status == CHI_STATUS_OK; i++) { /* without fields there may be no table */
-        const struct chi_field *f = &m->fields[i];
-        unsigned width = f->type < sizeof scalar_width ? scalar_width[f->type] : 0;
-        if (f->type == CHI_T_BULK) {
-            walk_bulk(ar, m, f, base, in);
-        } else if (!(f->dir & wanted)) {
+    struct table t = table_of(m);
+    walk_table(ar, &t, base, in ? CHI_DIR_IN : CHI_DIR_OUT);
+}
+
+struct run {
+    uint64_t offset, bytes;
+};
+
+/* Adds the rows of a direction, which lie in the struct at `at` of the task; dir 0: all.  False: they are no run. */
+static bool run_add(struct run *r, const struct table *t, uint64_t at, unsigned dir)
+{
+    for (uint32_t i = 0; i < t->n; i++) {
+        const struct chi_field *f = &t->rows[i];
+        unsigned width = f->type == CHI_T_BOOL ? 0 : scalar_width(f->type);
+        if (f->type == CHI_T_BULK)
+            return false;
+        if (dir && !(f->dir & dir))
             continue;
-        } else if (f->type == CHI_T_STR || f->type == CHI_T_BYTES) {
-            walk_vector(ar, m, f, base);
-        } else if (!width || !in_struct(m, f, (uint64_t)f->count * width)) {
-            ar_fail(ar, CHI_STATUS_INVALID);
-        } else if (f->type == CHI_T_BOOL) {
-            ar_bools(ar, base + f->offset, f->count);
-        } else {
-            ar_scalars(ar, base + f->offset, f->count, width);
+        if (row_wrong(t, i))
+            return false;
+        if (f->type == CHI_T_STRUCT) {
+            struct table inner = table_inner(t, f);
+            if (!run_add(r, &inner, at + f->offset, 0))
+                return false;
+            continue;
         }
+        if (!width || (r->bytes && at + f->offset != r->offset + r->bytes))
+            return false;
+        r->offset = r->bytes ? r->offset : at + f->offset;
+        r->bytes += (uint64_t)f->count * width;
     }
+    return true;
 }
 
 uint64_t fields_run(const struct chi_method *m, unsigned dir)
 {
-    uint64_t offset = 0, bytes = 0;
+    struct run r = {0, 0};
     if (__BYTE_ORDER__ != __ORDER_LITTLE_ENDIAN__ || m->serialize_in || m->serialize_out || m->size > CHI_TASK_BYTES_MAX || m->nfields > CHI_FIELDS_MAX)
         return 0;
-    for (uint32_t i = 0; i < m->nfields; i++) {
-        const struct chi_field *f = &m->fields[i];
-        unsigned width = f->type < sizeof scalar_width && f->type != CHI_T_BOOL ? scalar_width[f->type] : 0;
-        if (f->type == CHI_T_BULK)
-            return 0;
-        if (!(f->dir & dir))
-            continue;
-        if (!width || !in_struct(m, f, (uint64_t)f->count * width) || (bytes && f->offset != offset + bytes))
-            return 0;
-        offset = bytes ? offset : f->offset;
-        bytes += (uint64_t)f->count * width;
-    }
-    return bytes ? offset << 32 | bytes : 0;
+    struct table t = table_of(m);
+    return run_add(&r, &t, 0, dir) && r.bytes ? r.offset << 32 | r.bytes : 0;
 }
 
 /* Field by field, or by hand.  Apart, so that the usual way of small tasks does not pay for it. */

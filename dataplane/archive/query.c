@@ -2,6 +2,7 @@
 #include <string.h>
 
 #include "chi/query.h"
+#include "text.h"
 
 /* What follows the word of a kind: nothing, `:number` or `:number+number`. */
 enum { ARGS_NONE = 0, ARGS_VALUE = 1, ARGS_RANGE = 2 };
@@ -80,36 +81,6 @@ enum chi_status chi_query_parse(const char *text, struct chi_query *out)
     return CHI_STATUS_OK;
 }
 
-struct text_out {
-    char *p;
-    size_t cap, length;
-};
-
-static void put_char(struct text_out *t, char c)
-{
-    if (t->length + 1 < t->cap)
-        t->p[t->length] = c;
-    t->length++;
-}
-
-static void put_word(struct text_out *t, const char *s, size_t n)
-{
-    for (size_t i = 0; i < n; i++)
-        put_char(t, s[i]);
-}
-
-static void put_number(struct text_out *t, uint64_t v, unsigned base)
-{
-    char digits[20];
-    unsigned n = 0;
-    do {
-        digits[n++] = "0123456789abcdef"[v % base];
-        v /= base;
-    } while (v);
-    while (n)
-        put_char(t, digits[--n]);
-}
-
 size_t chi_query_format(const struct chi_query *q, char *out, size_t cap)
 {
     struct text_out t = {out, cap, 0};
@@ -130,7 +101,5 @@ size_t chi_query_format(const struct chi_query *q, char *out, size_t cap)
             put_number(&t, q->count, 10);
         }
     }
-    if (cap)
-        out[t.length < cap ? t.length : cap - 1] = '\0';
-    return t.length;
+    return text_end(&t);
 }

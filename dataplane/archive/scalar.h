@@ -50,9 +50,6 @@ static inline void ar_copy(void *dst, const void *src, uint64_t n, unsigned widt
 #endif
 }
 
-/* m->run of a direction: see chi/task.h. */
-uint64_t fields_run(const struct chi_method *m, unsigned dir);
-
 static inline void ar_scalars(struct chi_archive *ar, void *v, uint64_t n, unsigned width)
 {
     if (n == 0)

@@ -11,20 +11,12 @@
 
 static int check_method(const struct chi_method *m, const char *name, char *err)
 {
-    const char *what = NULL;
-    if (!m || !m->name)
-        what = "a method without a name";
-    else if (m->id > SCHED_METHOD_ID_MAX)
+    const char *field = NULL, *what = !m ? "a method without a name" : chi_method_wrong(m, &field);
+    if (!what && m->id > SCHED_METHOD_ID_MAX)
         what = "a method number above the limit";
-    else if (m->size < sizeof(struct chi_task) || m->size > CHI_TASK_BYTES_MAX)
-        what = "a method struct of impossible size";
-    else if (m->nfields > CHI_FIELDS_MAX || (m->nfields && !m->fields))
-        what = "a bad field table";
-    else if (!m->fields && (!m->serialize_in || !m->serialize_out))
-        what = "a method with neither fields nor functions";
     if (!what)
         return 0;
-    snprintf(err, SCHED_ERROR_BYTES, "module %s: %s (%s)", name, what, m && m->name ? m->name : "?");
+    snprintf(err, SCHED_ERROR_BYTES, "module %s: %s (%s%s%s)", name, what, m && m->name ? m->name : "?", field ? "." : "", field ? field : "");
     return -ENOEXEC;
 }
 

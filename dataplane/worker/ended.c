@@ -1,4 +1,5 @@
 /* ended.c - the end of a task: the answer to whoever waits for it, and the way to another node and back. */
+#include "archive/fields.h"
 #include "archive/flat.h"
 #include "archive/form.h"
 #include "internal.h"
@@ -86,17 +87,17 @@ static size_t write_body(struct xfer_in *in, uint8_t *dst, size_t cap)
 }
 
 /* True when the answers of tasks without regions fit into the endpoint's record.  What a field table writes is never longer than its
- * struct. */
+ * struct, but for a CHI_CUSTOM. */
 static bool is_small(const struct chi_method *m)
 {
-    return !m->serialize_out && m->size <= sizeof(struct chi_task) + XFER_ANSWER_SMALL;
+    return !m->serialize_out && m->size <= sizeof(struct chi_task) + XFER_ANSWER_SMALL && !fields_custom(m);
 }
 
 /* True when a writer may serialise the method's tasks without regions. */
 static bool fits_packet(const struct chi_method *m)
 {
-    /* What a field table writes is never longer than its struct; a direction that is written by hand may be. */
-    return !m->serialize_in && !m->serialize_out && m->size + FORM_HEAD_BYTES <= XFER_WRITER_MAX;
+    /* What a field table writes is never longer than its struct; a direction that is written by hand may be, and so may a CHI_CUSTOM. */
+    return !m->serialize_in && !m->serialize_out && m->size + FORM_HEAD_BYTES <= XFER_WRITER_MAX && !fields_custom(m);
 }
 
 static bool has_out(const struct chi_method *m)

@@ -20,6 +20,7 @@ enum chi_ar_kind { CHI_AR_OUTPUT_IN = 1, CHI_AR_INPUT_IN = 2, CHI_AR_OUTPUT_OUT 
 /* chi_ar_region.used before INPUT_OUT where the transport's count is not at hand, as in libchi: the length is then checked against
  * the region's size alone. */
 #define CHI_USED_UNKNOWN UINT64_MAX
+#define CHI_NO_BULK UINT32_MAX
 
 /* A bulk region beside the form.  Region k of a task is the k-th chi_ar_bulk call of its IN direction. */
 struct chi_ar_region {
@@ -34,7 +35,7 @@ struct chi_archive {
     size_t pos, cap;
     struct chi_ar_region *regions; /* CHI_REGIONS_MAX entries */
     uint32_t nregions;             /* OUTPUT_IN: how many so far; the other kinds: how many the task has */
-    uint32_t next_region;
+    uint32_t next_region;          /* CHI_NO_BULK while a CHI_CUSTOM runs: it has no regions */
     uint32_t kind;   /* enum chi_ar_kind */
     uint32_t status; /* enum chi_status: OK, ARCHIVE, TOO_BIG, INVALID */
 };
@@ -63,7 +64,7 @@ CHI_API void chi_ar_bool(struct chi_archive *ar, bool *v, size_t n);
  * written is. */
 CHI_API void chi_ar_bytes(struct chi_archive *ar, uint32_t *len, void *data, uint32_t cap);
 
-/* A bulk region; the table in docs/ARCHITECTURE.md says what each archive does with each flag.
+/* A bulk region, not in a CHI_CUSTOM (INVALID); the table in docs/ARCHITECTURE.md says what each archive does with each flag.
  * OUTPUT_IN   takes *ptr and *size into the region list; INVALID beyond CHI_REGIONS_MAX.
  * INPUT_IN    gives *ptr and *size of the buffer at the target; ARCHIVE when form and region list disagree.
  * OUTPUT_OUT  with WRITE: *size is the length written, at most the exposed size, else INVALID.

@@ -72,9 +72,52 @@ static void list_serialize(struct chi_archive *ar, struct chi_task *task)
 }
 CHI_METHOD_VAR(list_method) = CHI_METHOD_BY_HAND(4, struct list, list_serialize, list_serialize);
 
-enum { PICKS = 5, TABLE_FIELDS = 8, TABLE_BYTES = 12 };
+/* Every kind of field inside others. */
+struct part {
+    uint16_t key;
+    bool has_name;
+    CHI_STR_T(5) name;
+    CHI_VEC_T(uint32_t, 3) marks;
+};
+CHI_FIELDS(part_items) = {
+    CHI_ITEM(U16, struct part, key),
+    CHI_OPTIONAL(ITEM, struct part, has_name, CHI_STR(ITEM, struct part, name)),
+    CHI_VEC_OF(ITEM, U32, struct part, marks),
+};
+enum { TAIL_MAX = 8, TAIL_BYTES = 1 + TAIL_MAX };
+/* A byte that says how many follow. */
+static void tail_fn(struct chi_archive *ar, void *member)
+{
+    uint8_t *p = member, n = p[0];
+    chi_ar_u8(ar, &n, 1);
+    if (n > TAIL_MAX) {
+        ar->status = ar->status ? ar->status : CHI_STATUS_ARCHIVE;
+        return;
+    }
+    p[0] = n;
+    chi_ar_u8(ar, p + 1, n);
+}
+struct nest {
+    struct chi_task task;
+    struct part one;
+    bool has_two;
+    struct part two;
+    CHI_VEC_T(struct part, 3) parts;
+    CHI_VEC_T(bool, 7) flags;
+    uint8_t tail[TAIL_BYTES];
+};
+CHI_FIELDS(nest_fields) = {
+    CHI_STRUCT(INOUT, struct nest, one, part_items),
+    CHI_OPTIONAL(INOUT, struct nest, has_two, CHI_STRUCT(INOUT, struct nest, two, part_items)),
+    CHI_VEC(INOUT, struct nest, parts, part_items),
+    CHI_VEC_OF(INOUT, BOOL, struct nest, flags),
+    CHI_CUSTOM(INOUT, struct nest, tail, tail_fn, TAIL_BYTES),
+};
+CHI_METHOD_VAR(nest_method) = CHI_METHOD(6, struct nest, nest_fields);
 
-/* Any bytes as a table of at most 8 fields; returns how many bytes it took. */
+enum { ANY = 4, PICKS = 6, TABLE_FIELDS = 8, TABLE_BYTES = 12 };
+
+/* Any bytes as a table of at most 8 fields, which may be inside each other; returns how many bytes it took. */
 static size_t any_table(const uint8_t *p, size_t n, struct chi_field *fields, struct chi_method *m)
 {
     *m = (struct chi_method){.name = "ANY", .fields = fields, .size = 512, .id = 5};
@@ -83,8 +126,15 @@ static size_t any_table(const uint8_t *p, size_t n, struct chi_field *fields, st
         uint32_t offset, count;
         memcpy(&offset, p + at, 4);
         memcpy(&count, p + at + 4, 4);
-        fields[m->nfields++] = (struct chi_field){"f", offset, count, p[at + 8], p[at + 9]};
+        struct chi_field *f = &fields[m->nfields++];
+        bool own = p[at + 11] & 1;
+        *f = (struct chi_field){"f", offset, count, p[at + 8], p[at + 9], own ? p[at + 11] % TABLE_FIELDS : 4, p[at + 10], offset + p[at + 11] / 2,
+                                own ? fields : part_items, tail_fn, "tail_fn"};
+        if (f->type == CHI_T_CUSTOM)
+            f->size = f->size < TAIL_BYTES ? TAIL_BYTES : f->size;
     }
+    for (size_t i = m->nfields; i < TABLE_FIELDS; i++)
+        fields[i] = (struct chi_field){0};
     if (n % 2)
         (void)chi_method_hash(m); /* then what is a run is copied as one */
     return at;
@@ -110,7 +160,9 @@ static void body_check(struct chi_method *m, bool known, bool in, const uint8_t 
     struct chi_archive ar;
     chi_ar_init(&ar, in ? CHI_AR_INPUT_IN : CHI_AR_INPUT_OUT, (uint8_t *)(uintptr_t)body, n, r, nregions);
     enum chi_status st = chi_ar_task(&ar, m, (struct chi_task *)task);
-    CHI_ASSERT(st == CHI_STATUS_OK || st == CHI_STATUS_ARCHIVE || st == CHI_STATUS_INVALID);
+    const char *field, *wrong = chi_method_wrong(m, &field);
+    CHI_ASSERT(st == CHI_STATUS_OK || st == CHI_STATUS_ARCHIVE || (st == CHI_STATUS_INVALID && wrong));
+    CHI_ASSERT(!known || !wrong);
     CHI_ASSERT(memcmp(task, head, sizeof head) == 0 && ar.pos <= n && ar.next_region <= nregions);
     for (uint32_t i = 0; !in && i < nregions; i++)
         CHI_ASSERT(r[i].used == CHI_USED_UNKNOWN || r[i].used <= r[i].size);
@@ -151,7 +203,7 @@ static void form_check(struct chi_method *m, bool known, const uint8_t *p, size_
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-    static struct chi_method *const methods[PICKS - 1] = {&mixed_method, &word_method, &bare_method, &list_method};
+    static struct chi_method *const methods[PICKS] = {&mixed_method, &word_method, &bare_method, &list_method, NULL, &nest_method};
     struct chi_field fields[TABLE_FIELDS];
     struct chi_method any;
     if (size == 0 || size > CHI_FORM_BYTES_MAX)
@@ -159,10 +211,14 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     unsigned pick = data[0] % PICKS;
     data++;
     size--;
-    if (pick < PICKS - 1) {
+    if (pick != ANY) {
         form_check(methods[pick], true, data, size);
     } else {
         size_t used = any_table(data, size, fields, &any);
+        const char *field;
+        char text[256];
+        if (!chi_method_wrong(&any, &field))
+            (void)chi_schema_print(&any, text, sizeof text);
         form_check(&any, false, data + used, size - used);
     }
     return 0;
@@ -203,7 +259,7 @@ static void emit_out(emit_fn emit, const char *name, uint8_t pick, struct chi_me
 
 static void emit_table(emit_fn emit)
 {
-    uint8_t p[1 + TABLE_FIELDS * TABLE_BYTES + FORM_HEAD_BYTES + 64] = {PICKS - 1};
+    uint8_t p[1 + TABLE_FIELDS * TABLE_BYTES + FORM_HEAD_BYTES + 64] = {ANY};
     for (uint32_t i = 0; i < TABLE_FIELDS; i++) {
         uint32_t offset = 64 + 8 * i, count = 1;
         memcpy(p + 1 + i * TABLE_BYTES, &offset, 4);
@@ -218,6 +274,20 @@ static void emit_table(emit_fn emit)
     p[22] = CHI_T_BOOL;
     p[34] = CHI_T_BULK;
     emit("any_table_mixed.bin", p, sizeof p);
+    /* a vector of structs of a known table; one of its own; something optional; a function; and their bytes */
+    static const uint8_t type[] = {CHI_T_VEC | CHI_T_STRUCT, CHI_T_STRUCT, CHI_T_OPTIONAL, CHI_T_VEC | CHI_T_U16, CHI_T_CUSTOM};
+    static const uint8_t size[] = {sizeof(struct part), sizeof(struct part), 0, 2, TAIL_BYTES}, data[] = {8, 0, 0, 8, 0};
+    for (uint32_t i = 0; i < sizeof type; i++) {
+        uint32_t count = type[i] & CHI_T_VEC ? 2 : type[i] == CHI_T_CUSTOM ? TAIL_BYTES : 1;
+        memcpy(p + 1 + i * TABLE_BYTES, &(uint32_t){72 + 80 * i}, 4);
+        memcpy(p + 5 + i * TABLE_BYTES, &count, 4);
+        p[10 + i * TABLE_BYTES] = type[i];
+        p[11 + i * TABLE_BYTES] = size[i];
+        p[12 + i * TABLE_BYTES] = data[i];
+    }
+    emit("any_table_nested.bin", p, sizeof p);
+    p[12 + TABLE_BYTES] = 5; /* inside itself */
+    emit("any_table_self.bin", p, sizeof p);
 }
 
 void fuzz_seeds(emit_fn emit)
@@ -241,6 +311,12 @@ void fuzz_seeds(emit_fn emit)
     for (unsigned i = 0; i < 17; i++)
         l.e[i] = (struct entry){(uint16_t)i, i != 4, {memory, i, 0}};
     emit_task(emit, "list_in.bin", 3, &list_method, &l.task);
+    struct nest n = {.one = {1, true, {2, "ab"}, {1, {7}}}, .parts = {2, {{3, false, {0}, {3, {1, 2, 3}}}, {4, true, {5, "fives"}, {0}}}}, .flags = {2, {true}}, .tail = {3, 9, 8, 7}};
+    emit_task(emit, "nest_in.bin", 5, &nest_method, &n.task);
+    n.has_two = true;
+    n.two.key = 6;
+    const struct form_head plain = {.query = chi_local()};
+    emit_out(emit, "nest_out.bin", 5, &nest_method, &n.task, &plain);
     emit_table(emit);
     emit("empty.bin", memory, 0);
 }

@@ -226,6 +226,48 @@ static void list__by_hand_without_a_region_goes_and_comes_back(void **state)
         }
 }
 
+/* `tail` bytes come back, of two points and an optional number, if there are any. */
+static enum chi_status nested_call(uint32_t node, uint32_t to, uint32_t tail, bool spoil)
+{
+    struct probe_nested t = {.task = {.pool = PROBE, .query = chi_physical(node), .method = &probe_nested_method}, .to = to, .spoil = spoil};
+    t.more = 77; /* not sent unless has_more */
+    if (tail > 100)
+        t.has_more = true, t.more = tail - 100, tail = 100;
+    if (tail) {
+        t.points.len = 2;
+        t.points.data[0] = (struct probe_point){(uint16_t)(tail - 1), true, 0};
+        t.points.data[1] = (struct probe_point){1, false, 5};
+    }
+    enum chi_status st = call(&t.task);
+    if (st != CHI_STATUS_OK)
+        return st;
+    uint32_t bytes = tail + (t.has_more ? t.more : 0), sum = 0;
+    for (uint32_t i = 0; i < bytes; i++)
+        sum += (uint8_t)(i * 7);
+    assert_int_equal(t.tail.bytes, bytes);
+    assert_int_equal(t.tail.sum, sum);
+    assert_int_equal(t.points.len, tail ? 2 : 0);
+    if (tail) {
+        assert_int_equal(t.points.data[0].y, 3 * (tail - 1));
+        assert_true(t.points.data[1].x == 1 && !t.points.data[1].has_y && t.points.data[1].y == 0);
+    }
+    return st;
+}
+
+static void nested__structs_and_a_longer_form_than_the_struct(void **state)
+{
+    (void)state;
+    const uint32_t tails[] = {0, 1, 100, 110, 130, 1000, 1100, 1300, PROBE_TAIL_MAX};
+    CHI_STATIC_ASSERT(sizeof(struct probe_nested) <= sizeof(struct chi_task) + 128, "its struct alone would let it into a small record");
+    for (uint32_t node = 1; node <= 2; node++)
+        for (uint32_t to = 0; to <= 2; to++) {
+            for (unsigned i = 0; i < sizeof tails / sizeof tails[0]; i++)
+                assert_int_equal(nested_call(node, to, tails[i], false), CHI_STATUS_OK);
+            assert_int_equal(nested_call(node, to, PROBE_TAIL_MAX + 1, false), CHI_STATUS_INVALID);
+            assert_int_equal(nested_call(node, to, 100, true), CHI_STATUS_INVALID);
+        }
+}
+
 static void cut_short(struct chi_archive *ar, struct chi_task *task) { chi_ar_u32(ar, &((struct probe_list *)task)->to, 1); }
 
 /* A client whose form is not what the method reads gets ARCHIVE, and the module never sees the task. */
@@ -274,6 +316,7 @@ int main(void)
         cmocka_unit_test(large__goes_and_comes_back_from_clients_and_modules),
         cmocka_unit_test(large__that_cannot_be_saved_never_leaves),
         cmocka_unit_test(list__by_hand_without_a_region_goes_and_comes_back),
+        cmocka_unit_test(nested__structs_and_a_longer_form_than_the_struct),
         cmocka_unit_test(list__with_a_body_that_ends_early_does_not_run),
         cmocka_unit_test(stop__the_daemons_end_well),
     };

@@ -132,20 +132,20 @@ static void ar_task__wrong_tables(void **state)
 {
     (void)state;
     static const struct chi_field bad[] = {
-        {"head", 0, 1, CHI_DIR_INOUT, CHI_T_U64},
-        {"head_end", sizeof(struct chi_task) - 1, 1, CHI_DIR_INOUT, CHI_T_U64},
-        {"behind", 128, 1, CHI_DIR_INOUT, CHI_T_U8},
-        {"across", 124, 1, CHI_DIR_INOUT, CHI_T_U64},
-        {"many", 64, UINT32_MAX, CHI_DIR_INOUT, CHI_T_U64},
-        {"far", UINT32_MAX, 1, CHI_DIR_INOUT, CHI_T_U64},
-        {"string", 64, 61, CHI_DIR_INOUT, CHI_T_STR},
-        {"bytes", 64, UINT32_MAX, CHI_DIR_INOUT, CHI_T_BYTES},
-        {"odd", 66, 8, CHI_DIR_INOUT, CHI_T_BYTES},
-        {"bulk", 112, 1, CHI_DIR_INOUT, CHI_T_BULK},
-        {"bulks", 64, 2, CHI_DIR_INOUT, CHI_T_BULK},
-        {"bulk_odd", 68, 1, CHI_DIR_INOUT, CHI_T_BULK},
-        {"none", 64, 1, CHI_DIR_INOUT, CHI_T_NONE},
-        {"type", 64, 1, CHI_DIR_INOUT, 99},
+        CHI_ROW("head", 0, 1, CHI_DIR_INOUT, CHI_T_U64),
+        CHI_ROW("head_end", sizeof(struct chi_task) - 1, 1, CHI_DIR_INOUT, CHI_T_U64),
+        CHI_ROW("behind", 128, 1, CHI_DIR_INOUT, CHI_T_U8),
+        CHI_ROW("across", 124, 1, CHI_DIR_INOUT, CHI_T_U64),
+        CHI_ROW("many", 64, UINT32_MAX, CHI_DIR_INOUT, CHI_T_U64),
+        CHI_ROW("far", UINT32_MAX, 1, CHI_DIR_INOUT, CHI_T_U64),
+        CHI_ROW("string", 64, 61, CHI_DIR_INOUT, CHI_T_STR),
+        CHI_ROW("bytes", 64, UINT32_MAX, CHI_DIR_INOUT, CHI_T_BYTES),
+        CHI_ROW("odd", 66, 8, CHI_DIR_INOUT, CHI_T_BYTES),
+        CHI_ROW("bulk", 112, 1, CHI_DIR_INOUT, CHI_T_BULK),
+        CHI_ROW("bulks", 64, 2, CHI_DIR_INOUT, CHI_T_BULK),
+        CHI_ROW("bulk_odd", 68, 1, CHI_DIR_INOUT, CHI_T_BULK),
+        CHI_ROW("none", 64, 1, CHI_DIR_INOUT, CHI_T_NONE),
+        CHI_ROW("type", 64, 1, CHI_DIR_INOUT, 99),
     };
     _Alignas(8) uint8_t body[128], before[128];
     uint8_t buf[4096] = {0};
@@ -175,7 +175,7 @@ static void ar_task__stream_words(void **state)
         struct chi_bulk in, both;
     } t = {.in = {memory[0], 32, 0}, .both = {memory[1], 16, 0}};
     const struct chi_field good[] = {CHI_BULK_IN_STREAM(struct streams, in), CHI_BULK_INOUT_STREAM(struct streams, both)};
-    const struct chi_field bad[] = {{"in", offsetof(struct streams, in), 1, CHI_DIR_OUT | CHI_STREAM, CHI_T_BULK}};
+    const struct chi_field bad[] = {CHI_ROW("in", offsetof(struct streams, in), 1, CHI_DIR_OUT | CHI_STREAM, CHI_T_BULK)};
     struct chi_method m = {"STREAMS", good, NULL, NULL, sizeof t, 0, 2, 1, {0}};
     struct chi_ar_region r[CHI_REGIONS_MAX];
     struct chi_archive ar;
@@ -229,7 +229,7 @@ static void ar_task__largest_method(void **state)
     static _Alignas(8) uint8_t task[CHI_TASK_BYTES_MAX], back[CHI_TASK_BYTES_MAX], buf[8 * CHI_FIELDS_MAX];
     struct chi_field f[CHI_FIELDS_MAX];
     for (uint32_t i = 0; i < CHI_FIELDS_MAX; i++) {
-        f[i] = (struct chi_field){"f", CHI_TASK_BYTES_MAX - 8 * (i + 1), 1, CHI_DIR_IN, CHI_T_U64};
+        f[i] = (struct chi_field)CHI_ROW("f", CHI_TASK_BYTES_MAX - 8 * (i + 1), 1, CHI_DIR_IN, CHI_T_U64);
         task[f[i].offset] = (uint8_t)(i + 1);
     }
     struct chi_method m = {"MOST", f, NULL, NULL, CHI_TASK_BYTES_MAX, 0, CHI_FIELDS_MAX, 1, {0, 0}};

@@ -8,8 +8,8 @@
 #include "chi/archive.h"
 
 static const struct chi_field base[] = {
-    {"a", 64, 1, CHI_DIR_IN, CHI_T_U64},
-    {"b", 72, 4, CHI_DIR_OUT, CHI_T_U8},
+    CHI_ROW("a", 64, 1, CHI_DIR_IN, CHI_T_U64),
+    CHI_ROW("b", 72, 4, CHI_DIR_OUT, CHI_T_U8),
 };
 
 static uint32_t hash_of(const struct chi_field *f, uint16_t n, uint16_t id)
@@ -61,7 +61,7 @@ static void method_hash__covers_each_property(void **state)
 static void method_hash__separates_names(void **state)
 {
     (void)state;
-    const struct chi_field one[] = {{"ab", 64, 1, 1, 1}}, two[] = {{"a", 64, 1, 1, 1}};
+    const struct chi_field one[] = {CHI_ROW("ab", 64, 1, 1, 1)}, two[] = {CHI_ROW("a", 64, 1, 1, 1)};
     assert_int_not_equal(hash_of(one, 1, 1), hash_of(two, 1, 1));
 }
 
@@ -70,7 +70,7 @@ static void method_hash__bytes_are_frozen(void **state)
 {
     (void)state;
     static const uint8_t bytes[] = {2, 1, 'c', 'd', 0, 4, 3, 4, 3, 2, 1, 'e', 0, 1, 1, 1, 0, 0, 0};
-    const struct chi_field f[] = {{"cd", 64, 0x01020304, CHI_DIR_INOUT, CHI_T_U64}, {"e", 72, 1, CHI_DIR_IN, CHI_T_U8}};
+    const struct chi_field f[] = {CHI_ROW("cd", 64, 0x01020304, CHI_DIR_INOUT, CHI_T_U64), CHI_ROW("e", 72, 1, CHI_DIR_IN, CHI_T_U8)};
     uint32_t h = 2166136261u;
     for (unsigned i = 0; i < sizeof bytes; i++)
         h = (h ^ bytes[i]) * 16777619u;

@@ -4,7 +4,7 @@
 
 #include "chi/chimod.h"
 
-static const struct chi_field fields[] = {{"f", sizeof(struct chi_task), 1, CHI_DIR_IN, CHI_T_U64}};
+static const struct chi_field fields[] = {CHI_ROW("f", sizeof(struct chi_task), 1, CHI_DIR_IN, CHI_T_U64)};
 #define METHOD(number) {"M", fields, NULL, NULL, sizeof(struct chi_task) + 8, 0, 1, number, {0, 0}}
 
 static void serialize(struct chi_archive *ar, struct chi_task *task)
@@ -75,6 +75,8 @@ static void spoil_method(const char *how)
         first.size = CHI_TASK_BYTES_MAX + 1;
     else if (!strcmp(how, "fields"))
         first.nfields = CHI_FIELDS_MAX + 1;
+    else if (!strcmp(how, "row"))
+        first.size--;
     else if (!strcmp(how, "no fields"))
         first.fields = NULL;
     else if (!strcmp(how, "one hand"))

@@ -88,6 +88,7 @@ static void sched_load__refuses_what_is_no_module(void **state)
         {"small", "impossible size"},
         {"large", "impossible size"},
         {"fields", "a bad field table"},
+        {"row", "it lies beyond the end of its struct (M.f)"},
         {"no fields", "a bad field table"},
         {"one hand", "neither fields nor functions"},
     };

@@ -288,6 +288,40 @@ static enum chi_status run_part(uint32_t container, struct probe_part *t)
     return container == t->park ? CHI_STATUS_PENDING : container == t->bad ? CHI_STATUS_MODULE : CHI_STATUS_OK;
 }
 
+static enum chi_status ask_nested(struct probe_nested *t, struct chi_rctx *r)
+{
+    struct chi_task *sub = chi_task_new(r, &probe_nested_method);
+    if (!sub)
+        return CHI_STATUS_NO_MEMORY;
+    memcpy(&((struct probe_nested *)sub)->to, &t->to, sizeof *t - offsetof(struct probe_nested, to));
+    ((struct probe_nested *)sub)->to = 0;
+    sub->pool = t->task.pool;
+    sub->query = chi_physical(t->to);
+    chi_task_submit(r, sub, NULL, NULL);
+    enum chi_status st = chi_task_wait(r, &sub, 1);
+    if (st != CHI_STATUS_OK)
+        return st;
+    st = sub->status;
+    t->points = ((struct probe_nested *)sub)->points;
+    t->tail = ((struct probe_nested *)sub)->tail;
+    chi_task_del(r, sub);
+    return st;
+}
+
+static enum chi_status run_nested(struct probe_nested *t, struct chi_rctx *r)
+{
+    if (t->to)
+        return ask_nested(t, r);
+    t->tail.bytes = t->more; /* 0 when it is not there */
+    for (uint32_t i = 0; i < t->points.len; i++) {
+        t->tail.bytes += t->points.data[i].x;
+        t->points.data[i].y = 3u * t->points.data[i].x;
+    }
+    if (t->spoil)
+        t->points.len = PROBE_POINTS + 1;
+    return CHI_STATUS_OK;
+}
+
 static enum chi_status probe_run(struct chi_container *c, struct chi_task *task, struct chi_rctx *r)
 {
     switch (task->method->id) {
@@ -310,6 +344,8 @@ static enum chi_status probe_run(struct chi_container *c, struct chi_task *task,
         return run_once((struct probe_once *)task);
     case PROBE_PART:
         return run_part(chi_container_id(c), (struct probe_part *)task);
+    case PROBE_NESTED:
+        return run_nested((struct probe_nested *)task, r);
     default:
         return CHI_STATUS_NO_METHOD;
     }
@@ -317,7 +353,7 @@ static enum chi_status probe_run(struct chi_container *c, struct chi_task *task,
 
 static struct chi_method *const methods[] = {&probe_where_method, &probe_fields_method, &probe_hand_method, &probe_hold_method,
                                              &probe_mixed_method, &probe_large_method, &probe_list_method, &probe_once_method,
-                                             &probe_part_method};
+                                             &probe_part_method, &probe_nested_method};
 static const struct chi_chimod probe = {
     .abi = CHI_CHIMOD_ABI,
     .size = sizeof(struct chi_chimod),

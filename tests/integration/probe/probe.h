@@ -4,7 +4,8 @@
 
 #include "chi/archive.h"
 
-enum { PROBE_WHERE = 1, PROBE_FIELDS = 2, PROBE_HAND = 3, PROBE_HOLD = 4, PROBE_MIXED = 5, PROBE_LARGE = 6, PROBE_LIST = 7, PROBE_ONCE = 8, PROBE_PART = 9 };
+enum { PROBE_WHERE = 1, PROBE_FIELDS = 2, PROBE_HAND = 3, PROBE_HOLD = 4, PROBE_MIXED = 5, PROBE_LARGE = 6, PROBE_LIST = 7, PROBE_ONCE = 8, PROBE_PART = 9,
+       PROBE_NESTED = 10 };
 enum probe_mode {
     PROBE_PLAIN,
     PROBE_STAY_DYNAMIC, /* GLOBAL_SCHEDULE leaves the query as it is */
@@ -170,6 +171,52 @@ CHI_FIELDS(probe_part_fields) = {
     CHI_OUT(U64, struct probe_part, sum), CHI_BULK_IN(struct probe_part, in), CHI_BULK_SLICED(OUT, struct probe_part, mark),
 };
 CHI_METHOD_VAR(probe_part_method) = CHI_METHOD(PROBE_PART, struct probe_part, probe_part_fields);
+
+/* nested: structs, what is optional, and a function of its own, whose form is longer than its member, and of no bytes at times.  Comes back:
+ * as many bytes in `tail` as the sum of all x and `more`.  to: node that is asked for it by a subtask; 0: this one does it.
+ * spoil: the vector gets a length that cannot be written. */
+enum { PROBE_TAIL_MAX = 6000, PROBE_POINTS = 6 };
+struct probe_point {
+    uint16_t x;
+    bool has_y;
+    uint32_t y; /* comes back as 3 * x when it came */
+};
+CHI_FIELDS(probe_point_items) = {CHI_ITEM(U16, struct probe_point, x),
+                                 CHI_OPTIONAL(ITEM, struct probe_point, has_y, CHI_ITEM(U32, struct probe_point, y))};
+struct probe_tail {
+    uint32_t bytes, sum;
+};
+struct probe_nested {
+    struct chi_task task;
+    uint32_t to;
+    bool spoil;
+    bool has_more;
+    uint32_t more;
+    CHI_VEC_T(struct probe_point, PROBE_POINTS) points;
+    struct probe_tail tail;
+};
+/* What is there of the answer behind it is the tail. */
+static inline void probe_tail_fn(struct chi_archive *ar, void *member)
+{
+    struct probe_tail *t = (struct probe_tail *)member;
+    bool reading = chi_ar_reading(ar);
+    uint32_t n = reading ? (uint32_t)(ar->cap - ar->pos) : t->bytes, sum = 0;
+    for (uint32_t i = 0; i < n; i++) {
+        uint8_t b = (uint8_t)(i * 7);
+        chi_ar_u8(ar, &b, 1);
+        sum += b;
+    }
+    if (reading)
+        t->bytes = n, t->sum = sum;
+}
+CHI_FIELDS(probe_nested_fields) = {
+    CHI_IN(U32, struct probe_nested, to),
+    CHI_IN(BOOL, struct probe_nested, spoil),
+    CHI_OPTIONAL(IN, struct probe_nested, has_more, CHI_IN(U32, struct probe_nested, more)),
+    CHI_VEC(INOUT, struct probe_nested, points, probe_point_items),
+    CHI_CUSTOM(OUT, struct probe_nested, tail, probe_tail_fn, PROBE_TAIL_MAX),
+};
+CHI_METHOD_VAR(probe_nested_method) = CHI_METHOD(PROBE_NESTED, struct probe_nested, probe_nested_fields);
 
 enum { PROBE_WORDS = 512 };
 /* Words `first` and on of the bytes that belong to an id: no two places of one, nor one place of two, are likely to be alike. */
