@@ -71,6 +71,11 @@ void peers_stop(struct daemon *d);
 /* Fills *err (RPC_INVALID_PARAMS) and returns false when a text is not right for that key of the configuration (config_value.h). */
 bool text_ok(const char *key, const char *parameter, const char *text, struct rpc_error *err);
 
+/* modules.c */
+extern const struct rpc_param mod_show_params[];
+json_t *mod_list(void *daemon, json_t *params, struct rpc_error *err);
+json_t *mod_show(void *daemon, json_t *params, struct rpc_error *err);
+
 /* peers.c */
 json_t *peers_list(void *daemon, json_t *params, struct rpc_error *err);
 json_t *peers_show(void *daemon, json_t *params, struct rpc_error *err);

@@ -127,6 +127,8 @@ const struct rpc_method daemon_methods[] = {
     {"port.remove", "closes a port", port_remove_params, port_remove},
     {"port.set", "takes a port out and puts it back (link), or changes its MTU", port_set_params, port_set},
     {"pool.list", "each pool and its containers here", NULL, pool_list},
+    {"mod.list", "each module, its methods and pools", NULL, mod_list},
+    {"mod.show", "the methods of one module, with their fields", mod_show_params, mod_show},
     {"peer.list", "each other node: state, packets, tasks, round-trip time", NULL, peers_list},
     {"peer.show", "all figures of one node, summed and by session", peer_params, peers_show},
     {"peer.add", "one more node", peer_add_params, peer_add},

@@ -67,9 +67,9 @@ static int check_table(const struct chi_chimod *ops, const char *name, char *err
     return 0;
 }
 
-static int open_module(struct sched_module *m, const char *path, char *err)
+static int open_module(struct sched_module *m, char *err)
 {
-    m->handle = dlopen(path, RTLD_NOW | RTLD_LOCAL);
+    m->handle = dlopen(m->path, RTLD_NOW | RTLD_LOCAL);
     if (!m->handle) {
         snprintf(err, SCHED_ERROR_BYTES, "module %s: %s", m->name, dlerror());
         return -ENOEXEC;
@@ -90,6 +90,7 @@ void sched_module_free(struct sched_module *m)
     if (m->handle)
         dlclose(m->handle);
     free(m->by_id);
+    free(m->path);
     free(m);
 }
 
@@ -103,14 +104,12 @@ int sched_load(struct sched *s, const char *name, const char *const *paths, unsi
     snprintf(m->name, sizeof m->name, "%s", name);
     int rc = -ENOENT;
     for (unsigned i = 0; i < npaths && rc == -ENOENT; i++) {
-        char *path;
-        if (asprintf(&path, "%s/%s.so", paths[i], name) < 0) {
+        free(m->path);
+        if (asprintf(&m->path, "%s/%s.so", paths[i], name) < 0) {
+            m->path = NULL;
             rc = out_of_memory(name, err);
-            break;
-        }
-        if (access(path, R_OK) == 0)
-            rc = open_module(m, path, err);
-        free(path);
+        } else if (access(m->path, R_OK) == 0)
+            rc = open_module(m, err);
     }
     if (rc == -ENOENT)
         snprintf(err, SCHED_ERROR_BYTES, "module %s: no %s.so in the folders of modules.path", name, name);

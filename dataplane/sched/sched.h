@@ -17,10 +17,12 @@ enum { SCHED_NAME_MAX = 31, SCHED_LANES_MAX = 1024, SCHED_METHOD_ID_MAX = 1023, 
 struct sched_module {
     struct cds_lfht_node node;
     char name[SCHED_NAME_MAX + 1];
+    char *path;   /* of its file */
     void *handle; /* dlopen's */
     const struct chi_chimod *ops;
     struct chi_method **by_id; /* method_count entries, NULL: none */
     uint32_t method_count;
+    struct sched_module *next; /* all, in the order of loading */
 };
 
 struct sched_pool {
@@ -66,6 +68,7 @@ struct sched_known {
 struct sched {
     struct cds_lfht *modules, *pools, *containers;
     struct chi_container *all, **all_tail, *polled, **polled_tail;
+    struct sched_module *loaded, **loaded_tail;
     uint32_t *nodes; /* of the configured cluster, ascending: they have the containers of each pool, whoever comes and goes */
     uint32_t node_count, node_id, workers;
     struct sched_known *known; /* RCU pointer */

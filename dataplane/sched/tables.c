@@ -54,6 +54,8 @@ struct sched_module *sched_module_find(const struct sched *s, const char *name)
 void sched_module_add(struct sched *s, struct sched_module *m)
 {
     cds_lfht_add(s->modules, hash_name(m->name), &m->node);
+    *s->loaded_tail = m;
+    s->loaded_tail = &m->next;
 }
 
 void sched_pool_add(struct sched *s, struct sched_pool *p) { cds_lfht_add(s->pools, hash_pool(p->id), &p->node); }
@@ -91,6 +93,7 @@ int sched_init(struct sched *s, uint32_t node_id, const uint32_t *nodes, uint32_
     *s = (struct sched){.node_id = node_id, .node_count = node_count, .workers = workers};
     s->all_tail = &s->all;
     s->polled_tail = &s->polled;
+    s->loaded_tail = &s->loaded;
     s->nodes = malloc(node_count * sizeof *nodes);
     s->modules = cds_lfht_new(16, 16, 0, CDS_LFHT_AUTO_RESIZE, NULL);
     s->pools = cds_lfht_new(64, 64, 0, CDS_LFHT_AUTO_RESIZE, NULL);

@@ -88,11 +88,18 @@ static json_t *call_mirror(void *ctx, json_t *params, struct rpc_error *err)
 static const struct rpc_param mirror_params[] = {{"name", RPC_STRING, true, ""}, {"device", RPC_STRING, false, ""}, {"ip", RPC_STRING, false, ""},
                                                  {"mtu", RPC_INTEGER, false, ""}, {"queues", RPC_INTEGER, false, ""}, {"link", RPC_STRING, false, ""}, {"id", RPC_INTEGER, false, ""},
                                                  {0}};
+static json_t *call_module(void *ctx, json_t *params, struct rpc_error *err)
+{
+    (void)ctx, (void)err;
+    return json_pack("{s:O, s:[{s:i, s:i, s:[s, s]}, {s:i, s:[]}]}", "module", json_object_get(params, "name"), "methods", "method", 1,
+                     "struct_bytes", 80, "fields", "in a u8", "out points vec<3> {x u32; y u32}", "method", 2, "fields");
+}
 /* pool.list is not there: an older daemon. */
 static const struct rpc_method methods[] = {{"status", "", NULL, call_status},
                                             {"peer.list", "", NULL, call_peers},
                                             {"peer.show", "", peer_params, call_peer},
                                             {"port.list", "", NULL, call_ports},
+                                            {"mod.show", "", mirror_params, call_module},
                                             {"stats", "", NULL, call_stats},
                                             {"worker.list", "", NULL, call_long},
                                             {"stop", "", NULL, call_stop},
@@ -246,6 +253,23 @@ static void chictl__shows_one_peer(void **state)
     assert_ran("peer show", 2, "", "chictl: 'peer show' needs one more word: which peer\n");
 }
 
+static void chictl__shows_a_module(void **state)
+{
+    (void)state;
+    assert_string_equal(chictl("mod show echo")->out, "module: echo\n"
+                                                      "methods:\n"
+                                                      "  method:       1\n"
+                                                      "  struct_bytes: 80 B\n"
+                                                      "  fields:\n"
+                                                      "    in a u8\n"
+                                                      "    out points vec<3> {x u32; y u32}\n"
+                                                      "\n"
+                                                      "  method: 2\n"
+                                                      "  fields:\n"
+                                                      "    (none)\n");
+    assert_ran("mod show", 2, "", "'mod show' needs one more word: which name");
+}
+
 static void chictl__prints_raw_json(void **state)
 {
     static const char *const lines[] = {"--json peer list", "peer list --json", "peer --json list", "-j peer list"};
@@ -260,7 +284,7 @@ static void chictl__prints_raw_json(void **state)
     }
     json_decref(want);
     json_t *help = from_text(chictl("help --json")->out);
-    assert_int_equal(json_array_size(help), 15);
+    assert_int_equal(json_array_size(help), 17);
     json_decref(help);
 }
 
@@ -287,7 +311,7 @@ static void chictl__names_the_nearest(void **state)
     assert_ran("-s", 2, "", "missing argument");
     assert_ran("", 2, "",
                "a command is missing; one of: status, worker list, port list, port add, port set, port remove, pool list, "
-               "peer list, peer show, peer add, peer drain, peer remove, stats, stop, help");
+               "mod list, mod show, peer list, peer show, peer add, peer drain, peer remove, stats, stop, help");
     assert_ran("port remove", 2, "", "'port remove' needs one more word: which name");
     assert_ran("port set p0 --id 4", 2, "", "'port set' has no option --id");
     assert_ran("status --name x", 2, "", "'status' has no option --name");
@@ -400,6 +424,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(chictl__renders_an_object, setup, teardown),
         cmocka_unit_test_setup_teardown(chictl__renders_a_table, setup, teardown),
         cmocka_unit_test_setup_teardown(chictl__shows_one_peer, setup, teardown),
+        cmocka_unit_test_setup_teardown(chictl__shows_a_module, setup, teardown),
         cmocka_unit_test_setup_teardown(chictl__prints_raw_json, setup, teardown),
         cmocka_unit_test_setup_teardown(chictl__takes_long_answers, setup, teardown),
         cmocka_unit_test_setup_teardown(chictl__names_the_nearest, setup, teardown),

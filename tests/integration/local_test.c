@@ -58,6 +58,39 @@ static void ping__unknown_method_and_other_table_are_refused(void **state)
     assert_int_equal(call(&t.task), CHI_STATUS_SCHEMA);
 }
 
+static const char *text_of(const json_t *o, const char *key) { return json_string_value(json_object_get(o, key)); }
+
+static void mod__lists_and_shows_what_is_loaded(void **state)
+{
+    (void)state;
+    json_t *list = node_call(&node, "mod.list"), *row, *found = NULL;
+    size_t i;
+    json_array_foreach(list, i, row) if (!strcmp(text_of(row, "module"), "echo")) found = row;
+    assert_non_null(found);
+    assert_int_equal(json_integer_value(json_object_get(found, "methods")), 4);
+    assert_int_equal(json_integer_value(json_object_get(found, "abi")), 3);
+    assert_string_equal(text_of(found, "pools"), "100.0");
+    assert_non_null(strstr(text_of(found, "file"), "/echo.so"));
+    json_decref(list);
+
+    json_t *echo = node_ask(&node, "mod.show", "{\"name\": \"echo\"}"), *methods = json_object_get(echo, "methods");
+    assert_int_equal(json_array_size(methods), 4);
+    for (i = 0; i < 4; i++)
+        assert_int_equal(json_integer_value(json_object_get(json_array_get(methods, i), "method")), i + 1);
+    json_t *io = json_array_get(methods, 1), *fields = json_object_get(io, "fields");
+    static const char *const lines[] = {"in seed u64", "out sum u64", "in in bulk stream", "out out bulk"};
+    char hash[16];
+    snprintf(hash, sizeof hash, "0x%08x", chi_method_hash(&echo_io_method));
+    assert_string_equal(text_of(io, "name"), "ECHO_IO");
+    assert_string_equal(text_of(io, "schema"), hash);
+    assert_int_equal(json_integer_value(json_object_get(io, "struct_bytes")), sizeof(struct echo_io));
+    assert_int_equal(json_array_size(fields), 4);
+    for (i = 0; i < 4; i++)
+        assert_string_equal(json_string_value(json_array_get(fields, i)), lines[i]);
+    json_decref(echo);
+    node_refuses(&node, "mod.show", "{\"name\": \"ecko\"}", "there is no module 'ecko'");
+}
+
 static void io__every_pair_of_sizes_is_exact(void **state)
 {
     (void)state;
@@ -165,6 +198,7 @@ int main(void)
         cmocka_unit_test(ping__every_query_that_means_this_node_answers),
         cmocka_unit_test(ping__unknown_destinations_end_with_their_status),
         cmocka_unit_test(ping__unknown_method_and_other_table_are_refused),
+        cmocka_unit_test(mod__lists_and_shows_what_is_loaded),
         cmocka_unit_test(io__every_pair_of_sizes_is_exact),
         cmocka_unit_test(digest__gives_bytes_back_under_the_key),
         cmocka_unit_test(stream__of_this_node_is_whole_from_the_start),

@@ -28,6 +28,8 @@ static const struct command {
     {"port set", "port.set", "NAME [--link up|down] [--mtu N]: changes one", "name", NULL, LINK | MTU},
     {"port remove", "port.remove", "NAME: closes one", "name", NULL, 0},
     {"pool list", "pool.list", "each pool and its containers here", NULL, NULL, 0},
+    {"mod list", "mod.list", "each module, its methods and pools", NULL, NULL, 0},
+    {"mod show", "mod.show", "NAME: its methods, with their fields", "name", NULL, 0},
     {"peer list", "peer.list", "each other node: its state, round-trip time, tasks, losses", NULL,
      "node name state srtt_ns open_out open_in retransmits drops", 0},
     {"peer show", "peer.show", "all figures of one node, by its id or name", "peer", NULL, 0},

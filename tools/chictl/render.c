@@ -235,23 +235,40 @@ static void render_object(FILE *to, const json_t *object, unsigned width, unsign
     }
 }
 
+/* Nothing in it needs lines of its own. */
+static bool is_flat(const json_t *object)
+{
+    const char *key;
+    json_t *value;
+    json_object_foreach((json_t *)object, key, value)
+    {
+        if (json_is_object(value) || json_is_array(value))
+            return false;
+    }
+    return true;
+}
+
 static void render_array(FILE *to, const json_t *array, unsigned width, unsigned indent)
 {
     struct table t = {.rows = array};
     unsigned total = indent;
-    bool objects = true;
+    bool objects = true, flat = true;
     size_t i;
     json_t *value;
 
-    json_array_foreach((json_t *)array, i, value) objects &= json_is_object(value);
-    for (i = 0; objects && i < json_array_size(array); i++)
+    json_array_foreach((json_t *)array, i, value)
+    {
+        objects &= json_is_object(value);
+        flat &= is_flat(value);
+    }
+    for (i = 0; objects && flat && i < json_array_size(array); i++)
         add_row(&t, json_array_get(array, i));
     for (i = 0; i < t.columns; i++)
         total += t.column[i].width + (i ? COLUMN_GAP : 0);
     if (json_array_size(array) == 0) {
         pad(to, indent);
         fputs("(none)\n", to);
-    } else if (objects && (!width || total <= width)) {
+    } else if (objects && flat && (!width || total <= width)) {
         print_table(to, &t, indent);
     } else {
         json_array_foreach((json_t *)array, i, value)

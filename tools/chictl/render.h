@@ -1,5 +1,5 @@
-/* render.h - any JSON result as text for people: an array of flat objects as an aligned table, an object as `key:
- * value` lines. Values whose key has the word bytes or ends in _ns get units.  Nothing from the daemon reaches the terminal as a
+/* render.h - any JSON result as text for people: an array of flat objects as an aligned table, an object, and each of an
+ * array that are not flat, as `key: value` lines. Values whose key has the word bytes or ends in _ns get units.  Nothing from the daemon reaches the terminal as a
  * control character. */
 #pragma once
 #include <jansson.h>
