@@ -75,6 +75,7 @@ bool text_ok(const char *key, const char *parameter, const char *text, struct rp
 extern const struct rpc_param mod_show_params[];
 json_t *mod_list(void *daemon, json_t *params, struct rpc_error *err);
 json_t *mod_show(void *daemon, json_t *params, struct rpc_error *err);
+void modules_print(const struct sched_module *m); /* for people, to standard output */
 
 /* peers.c */
 json_t *peers_list(void *daemon, json_t *params, struct rpc_error *err);

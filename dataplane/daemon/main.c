@@ -74,13 +74,44 @@ static int check_only(const char *file)
     return EXIT_SUCCESS;
 }
 
+/* The module of one file, by the rules that a daemon loads it by; and what its methods take. */
+static int check_module(const char *file)
+{
+    static const uint32_t node = 1;
+    struct sched s;
+    char err[SCHED_ERROR_BYTES] = "out of memory";
+    const char *slash = strrchr(file, '/'), *base = slash ? slash + 1 : file;
+    size_t n = strlen(base);
+    if (n < 4 || n - 3 > SCHED_NAME_MAX || strcmp(base + n - 3, ".so") != 0) {
+        fprintf(stderr, "chimaerad: %s: a module is NAME.so, with a name of at most %d bytes\n", file, SCHED_NAME_MAX);
+        return EXIT_FAILURE;
+    }
+    char *folder = slash ? strndup(file, slash > file ? (size_t)(slash - file) : 1) : strdup("."), *name = strndup(base, n - 3);
+    rcu_register_thread();
+    int rc = sched_init(&s, node, &node, 1, 1);
+    if (!folder || !name)
+        rc = -ENOMEM;
+    if (!rc)
+        rc = sched_load(&s, name, (const char *const[]){folder}, 1, err);
+    if (rc)
+        fprintf(stderr, "chimaerad: %s\n", err);
+    else
+        modules_print(s.loaded);
+    sched_fini(&s);
+    rcu_unregister_thread();
+    free(folder);
+    free(name);
+    return rc ? EXIT_FAILURE : EXIT_SUCCESS;
+}
+
 int main(int argc, char **argv)
 {
-    char *file = NULL;
+    char *file = NULL, *module = NULL;
     int check = 0, version = 0, rc = EXIT_USAGE;
     const struct poptOption options[] = {
         {"config", 'c', POPT_ARG_STRING, &file, 0, "the configuration (see tools/config)", "FILE"},
         {"check", 0, POPT_ARG_NONE, &check, 0, "check the configuration and end", NULL},
+        {"check-module", 0, POPT_ARG_STRING, &module, 0, "check a module and end, with the fields of its methods", "FILE"},
         {"version", 0, POPT_ARG_NONE, &version, 0, "print the version and end", NULL},
         POPT_AUTOHELP POPT_TABLEEND,
     };
@@ -93,11 +124,14 @@ int main(int argc, char **argv)
         fprintf(stderr, "chimaerad: %s: no arguments are taken (try --help)\n", rest);
     else if (version)
         rc = printf("chimaerad %s\n", CHI_VERSION) < 0;
+    else if (module)
+        rc = check_module(module);
     else if (!file)
         fprintf(stderr, "chimaerad: --config FILE is missing; tools/config has examples\n");
     else
         rc = check ? check_only(file) : run(&(struct daemon){.config_file = file});
     poptFreeContext(ctx);
     free(file);
+    free(module);
     return rc;
 }

@@ -58,6 +58,20 @@ static json_t *fields_of(const struct chi_method *m)
     return list;
 }
 
+void modules_print(const struct sched_module *m)
+{
+    printf("%s: module %s, ABI %u, %u method%s: valid\n", m->path, m->name, m->ops->abi, m->ops->nmethods, m->ops->nmethods == 1 ? "" : "s");
+    for (uint32_t id = 0; id < m->method_count; id++) {
+        const struct chi_method *o = sched_method(m, id);
+        json_t *fields = o ? fields_of(o) : NULL, *line;
+        size_t i;
+        if (o)
+            printf("  %u %s: %u bytes, schema 0x%08x\n", id, o->name, o->size, o->hash);
+        json_array_foreach(fields, i, line) printf("    %s\n", json_string_value(line));
+        json_decref(fields);
+    }
+}
+
 json_t *mod_show(void *daemon, json_t *params, struct rpc_error *err)
 {
     const struct daemon *d = daemon;

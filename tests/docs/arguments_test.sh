@@ -17,7 +17,7 @@ refuses() {
     fi
 }
 
-for script in demo check bench setup; do
+for script in demo check bench setup chi-mod; do
     refuses 2 "usage: tools/$script" bash "$tree/tools/$script" --no-such-option
 done
 refuses 2 "--file needs" bash "$tree/tools/demo" --file
@@ -25,6 +25,27 @@ refuses 2 "no such file" bash "$tree/tools/demo" --file "$tree/no/such/file"
 refuses 2 "is a folder" bash "$tree/tools/demo" --file "$tree"
 refuses 2 "client-local-p50" bash "$tree/tools/bench" no-such-figure
 refuses 2 "--rounds" bash "$tree/tools/bench" --rounds none
+
+mod=$tree/tools/chi-mod
+refuses 2 "usage: tools/chi-mod new" bash "$mod"
+refuses 2 "usage: tools/chi-mod new" bash "$mod" make it
+refuses 2 "a name is missing" bash "$mod" new
+refuses 2 "also 'b'" bash "$mod" new a b
+refuses 2 "--dir needs" bash "$mod" new a --dir
+refuses 2 "unknown argument '--prefix'" bash "$mod" new a --prefix x
+refuses 2 "is there already" bash "$mod" new a --dir "$tree/docs"
+for name in 1a A a-b 'a b' ä ../a _a; do
+    refuses 2 "is no name of a module" bash "$mod" new "$name"
+done
+refuses 2 "at most 31" bash "$mod" new abcdefghijklmnopqrstuvwxyz_12345
+for name in echo perf remote_queue chi chi_x; do
+    refuses 2 "Chimaera's own" bash "$mod" new $name
+done
+refuses 2 "no such folder" bash "$mod" check "$tree/no/such/folder"
+refuses 2 "no CMakeLists.txt" bash "$mod" check "$tree/docs"
+refuses 2 "holds no installed Chimaera" bash "$mod" check "$tree" --prefix "$tree/docs"
+refuses 1 "a module is NAME.so" "$bin/chimaerad" --check-module "$tree/README.md"
+refuses 1 "no nosuch.so" "$bin/chimaerad" --check-module "$tree/nosuch.so"
 
 perf=$bin/chi-perf
 refuses 2 "latency, rate or bulk" "$perf"
