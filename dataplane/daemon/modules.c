@@ -12,7 +12,7 @@ static json_t *pools_of(const struct daemon *d, const struct sched_module *m)
 {
     json_t *list = json_array();
     for (const struct chi_container *c = d->rt->sched.all; c; c = c->next)
-        if (c->pool->module == m)
+        if (c->pool->module == m && c == c->pool->local)
             json_array_append_new(list, json_sprintf("%u.%u", c->pool->id.major, c->pool->id.minor));
     return list;
 }
