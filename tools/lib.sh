@@ -117,7 +117,7 @@ daemons_stop() {
 }
 
 # node_config NAME ID CORE IDLE [ROLE PEER PEER_ID]: writes $TEMP/NAME.yaml; with ROLE (server or client) the node has a
-# memif port towards PEER.  DEVICE (instead of memif), PORT_MTU, HUGEPAGES and MEMORY may be set.
+# memif port towards PEER.  DEVICE (instead of memif), PORT_MTU, HUGEPAGES, MEMORY and MORE_POOLS (one more of `compose`) may be set.
 node_config() {
     local name=$1 id=$2 core=$3 idle=$4 role=${5:-} peer=${6:-} peer_id=${7:-}
     {
@@ -137,6 +137,7 @@ node_config() {
         echo "compose:"
         echo "  - {mod: echo, pool: 100.0, name: echo}"
         echo "  - {mod: perf, pool: 101.0, name: perf}"
+        [ -z "${MORE_POOLS:-}" ] || echo "  - $MORE_POOLS"
     } >"$TEMP/$name.yaml"
 }
 

@@ -53,7 +53,7 @@ static void issue(struct chi_rctx *r, struct chi_task *task, struct slot *s)
     struct run *run = s->run;
     struct perf_run *p = run->task;
     task->pool = p->echo;
-    task->query = chi_physical(p->node);
+    task->query = p->to;
     task->timeout_us = p->task_timeout_us;
     if (p->direction == PERF_PING) {
         ((struct echo_ping *)task)->value = run->issued;

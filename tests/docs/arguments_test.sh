@@ -63,6 +63,8 @@ refuses 2 "--count" "$perf" rate --socket x --count -3
 refuses 2 "write, expose or both" "$perf" bulk --socket x --direction up
 refuses 2 "client or daemon" "$perf" rate --socket x --from me
 refuses 2 "--node" "$perf" rate --socket x --from daemon
+refuses 2 "nothing beside --node" "$perf" rate --socket x --node 2 --query broadcast
+refuses 2 "like direct:3" "$perf" rate --socket x --query everywhere
 refuses 2 "100.0" "$perf" rate --socket x --pool 3
 refuses 2 "core 1023" "$perf" rate --socket x --cpu 1023
 refuses 3 "no daemon" "$perf" latency --socket "$tree/no/such/socket"

@@ -50,6 +50,8 @@ wait_for 20 reached || fail "node 2 does not answer"
 measures 2000 latency
 measures 2000 latency --size 100
 measures 2000 latency --node 2
+measures 2000 latency --query broadcast
+measures 2000 rate --from daemon --query range:0+2
 measures 5000 rate --window 64 --spin
 measures 5000 rate --node 2
 measures 20 bulk

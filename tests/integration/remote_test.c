@@ -134,7 +134,7 @@ static void perf__runs_between_the_daemons_and_verifies(void **state)
     static struct perf_run p;
     for (uint32_t direction = PERF_PING; direction <= PERF_BOTH; direction++) {
         p = (struct perf_run){.task = {.pool = {101, 0}, .query = chi_local(), .method = &perf_run_method, .timeout_us = 60000000},
-                              .echo = ECHO, .node = 2, .window = 16, .direction = direction, .verify = 1, .count = 500,
+                              .echo = ECHO, .to = chi_physical(2), .window = 16, .direction = direction, .verify = 1, .count = 500,
                               .size = 20000, .task_timeout_us = 60000000};
         assert_int_equal(call(&p.task), CHI_STATUS_OK);
         assert_int_equal(p.done, 500);
@@ -156,7 +156,7 @@ static void perf__small_tasks_share_packets(void **state)
     static struct perf_run p;
     uint64_t before = node_peer(&one, 2, "packets_tx");
     p = (struct perf_run){.task = {.pool = {101, 0}, .query = chi_local(), .method = &perf_run_method},
-                          .echo = ECHO, .node = 2, .window = 64, .count = 64}; /* all at once */
+                          .echo = ECHO, .to = chi_physical(2), .window = 64, .count = 64}; /* all at once */
     assert_int_equal(call(&p.task), CHI_STATUS_OK);
     assert_int_equal(p.errors, 0);
     assert_true(node_peer(&one, 2, "packets_tx") - before < 64 / 2);
@@ -167,7 +167,7 @@ static void perf__errors_are_counted(void **state)
     (void)state;
     static struct perf_run p;
     p = (struct perf_run){.task = {.pool = {101, 0}, .query = chi_local(), .method = &perf_run_method},
-                          .echo = {999, 0}, .node = 2, .window = 4, .count = 10};
+                          .echo = {999, 0}, .to = chi_physical(2), .window = 4, .count = 10};
     assert_int_equal(call(&p.task), CHI_STATUS_OK);
     assert_int_equal(p.done, 10);
     assert_int_equal(p.errors, 10);

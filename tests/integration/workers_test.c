@@ -108,7 +108,7 @@ static void perf__runs_from_both_workers(void **state)
     static struct perf_run p[2];
     for (int k = 0; k < 2; k++) {
         p[k] = (struct perf_run){.task = {.pool = {101, 0}, .query = chi_local(), .method = &perf_run_method, .timeout_us = 60000000},
-                                 .echo = ECHO, .node = 2, .window = 8, .direction = PERF_BOTH, .verify = 1, .count = 300,
+                                 .echo = ECHO, .to = chi_physical(2), .window = 8, .direction = PERF_BOTH, .verify = 1, .count = 300,
                                  .size = 30000, .task_timeout_us = 60000000};
         assert_int_equal(chi_submit(c[k], &p[k].task), CHI_STATUS_PENDING);
     }

@@ -97,7 +97,7 @@ static int run_prepare(struct run *r)
     for (uint32_t i = o->window; i-- > 0;) {
         struct job *j = &r->jobs[i];
         j->task.pool = o->pool;
-        j->task.query = o->node ? chi_physical(o->node) : chi_local();
+        j->task.query = o->query;
         j->task.timeout_us = o->timeout_us;
         j->task.method = o->size ? &echo_io_method : &echo_ping_method;
         if (o->size && !job_regions(r, j, &g)) {

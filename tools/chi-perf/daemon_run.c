@@ -18,7 +18,7 @@ static void portion_prepare(struct perf_run *t, const struct options *o, uint64_
     t->task.method = &perf_run_method;
     t->task.timeout_us = UINT32_MAX; /* each of its tasks has its own */
     t->echo = o->pool;
-    t->node = o->node;
+    t->to = o->query;
     t->window = (uint32_t)(o->window < count ? o->window : count);
     t->direction = o->direction;
     t->verify = o->mode == MODE_BULK;

@@ -11,13 +11,14 @@
 #define DEFAULT_SOCKET "/run/chimaera/chimaera.sock"
 
 static struct {
-    const char *from, *node, *size, *count, *window, *direction, *socket, *pool, *cpu, *timeout;
+    const char *from, *node, *size, *count, *window, *direction, *socket, *pool, *cpu, *timeout, *query;
     int json, spin;
 } raw;
 
 static const struct poptOption table[] = {
     {"from", 0, POPT_ARG_STRING, &raw.from, 0, "who issues the tasks (default client)", "client|daemon"},
     {"node", 0, POPT_ARG_STRING, &raw.node, 0, "node that runs them (default: the local one)", "N"},
+    {"query", 0, POPT_ARG_STRING, &raw.query, 0, "in place of --node: the containers that run them", "range:0+4|broadcast|..."},
     {"size", 0, POPT_ARG_STRING, &raw.size, 0, "bytes of a region; 0: a ping without one", "BYTES[K|M|G]"},
     {"count", 0, POPT_ARG_STRING, &raw.count, 0, "tasks", "N[K|M|G]"},
     {"window", 0, POPT_ARG_STRING, &raw.window, 0, "tasks out at once", "1..1024"},
@@ -100,6 +101,17 @@ static int words_read(struct options *o)
     return pool_read(raw.pool, &o->pool);
 }
 
+/* Whose tasks these are to be; local without a word. */
+static int query_read(struct options *o)
+{
+    o->query = o->node ? chi_physical(o->node) : chi_local();
+    if (!raw.query)
+        return 0;
+    if (o->node)
+        return wrong("--query", raw.query, "nothing beside --node");
+    return chi_query_parse(raw.query, &o->query) == CHI_STATUS_OK ? 0 : wrong("--query", raw.query, "a query like direct:3, range:0+4 or broadcast");
+}
+
 static int numbers_read(struct options *o)
 {
     uint64_t node = 0, window = o->mode == MODE_LATENCY ? 1 : o->mode == MODE_RATE ? 128 : 4, cpu = UINT64_MAX, timeout_ms = 0;
@@ -149,11 +161,13 @@ int options_read(struct options *o, int argc, const char **argv)
         e = words_read(o);
     if (!e)
         e = numbers_read(o);
+    if (!e)
+        e = query_read(o);
     o->json = raw.json;
     o->spin = raw.spin;
     const char *environment = getenv("CHI_SOCKET");
     o->socket = raw.socket ? raw.socket : environment && environment[0] ? environment : DEFAULT_SOCKET;
-    if (!e && o->from_daemon && !o->node)
+    if (!e && o->from_daemon && !o->node && !raw.query)
         e = wrong("--node", NULL, "the node to measure against, with --from daemon");
     poptFreeContext(ctx);
     return e;

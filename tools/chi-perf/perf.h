@@ -17,6 +17,7 @@ struct options {
     const char *socket;
     uint64_t size, count;
     uint32_t node;      /* 0: the local one */
+    struct chi_query query; /* that says so, or of its own */
     uint32_t window, direction; /* enum perf_direction; PING when size is 0 */
     uint32_t timeout_us;
     int cpu; /* -1: not pinned */

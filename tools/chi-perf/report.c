@@ -85,10 +85,11 @@ void report_text(const struct options *o, const struct figures *f)
     char a[32], b[32], c[32], d[32];
     printf("%s %s, %" PRIu64 " B, from %s to ", mode_name[o->mode], direction_name[o->direction], o->size,
            o->from_daemon ? "daemon" : "client");
+    chi_query_format(&o->query, a, sizeof a);
     if (o->node)
         printf("node %" PRIu32, o->node);
     else
-        printf("the local node");
+        printf("%s", o->query.kind == CHI_QUERY_LOCAL ? "the local node" : a);
     printf(", window %" PRIu32 "%s\n\n", o->window, perf_stop ? " (stopped)" : "");
     if (f->hist.count) {
         static const unsigned steps[] = {2, 4, 8, 16, HIST_STEPS};
@@ -115,9 +116,11 @@ void report_text(const struct options *o, const struct figures *f)
 void report_json(const struct options *o, const struct figures *f)
 {
     const struct hist *h = &f->hist;
-    printf("{\"measurement\": \"%s\", \"from\": \"%s\", \"node\": %" PRIu32 ", \"direction\": \"%s\", \"size\": %" PRIu64
+    char query[64];
+    chi_query_format(&o->query, query, sizeof query);
+    printf("{\"measurement\": \"%s\", \"from\": \"%s\", \"node\": %" PRIu32 ", \"query\": \"%s\", \"direction\": \"%s\", \"size\": %" PRIu64
            ", \"window\": %" PRIu32 ", \"stopped\": %s, ",
-           mode_name[o->mode], o->from_daemon ? "daemon" : "client", o->node, direction_name[o->direction], o->size, o->window,
+           mode_name[o->mode], o->from_daemon ? "daemon" : "client", o->node, query, direction_name[o->direction], o->size, o->window,
            perf_stop ? "true" : "false");
     printf("\"done\": %" PRIu64 ", \"errors\": %" PRIu64 ", \"first_error\": \"%s\", \"verified\": %s, \"wrong\": %" PRIu64 ", ",
            f->done, f->errors, chi_status_name(f->first_error), o->mode == MODE_BULK ? "true" : "false", f->wrong);
