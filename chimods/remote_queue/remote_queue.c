@@ -12,7 +12,7 @@ enum { TX_BUDGET = 64 };
 
 static enum chi_status rq_init(struct chi_container *c)
 {
-    return chi_container_create_queue(c, 0, chi_container_workers(c));
+    return chi_container_create_queue_as(c, 0, &(struct chi_queue_options){.lanes = chi_container_workers(c), .fixed = true});
 }
 
 static void rq_run_many(struct chi_container *c, struct chi_task **tasks, unsigned n, struct chi_rctx *r)

@@ -1,5 +1,6 @@
 /* lane.h - a lane: first-in first-out queue of tasks, owned by one worker, and that worker's list of lanes that are ready.
- * Thread: the owner alone, so the edge from empty to ready is no race; other workers send {lane, task} through a ring.
+ * Thread: the owner alone, so the edge from empty to ready is no race; other workers read who that is, and send {lane, task} through a ring.
+ * A lane that moves to another worker goes by worker/move.c.
  * Memory: links inside the tasks.  A lane is in the ready list exactly when it holds a task and is not being run. */
 #pragma once
 #include "chi/base.h"
@@ -8,14 +9,20 @@ struct lane_item { /* first member of what is queued */
     struct lane_item *next;
 };
 struct chi_container;
+struct lane_move;
+#define LANE_MOVES (UINT32_C(1) << 31)
 struct chi_lane {
-    struct lane_item *head, **tail;
-    struct chi_lane *next_ready;
+    /* line 0: what all workers read */
     struct chi_container *container;
-    uint32_t owner; /* worker index */
+    struct lane_move *move; /* while it moves */
+    uint32_t owner;         /* atomic: worker index; with LANE_MOVES beside it the lane is on its way there */
     uint32_t queue, number;
+    bool fixed; /* it never moves */
+    /* line 1: the owner's */
+    struct lane_item *head __attribute__((aligned(CHI_CACHE_LINE))), **tail;
+    struct chi_lane *next_ready;
     bool ready;
-    uint64_t started, depth; /* tasks taken off so far; tasks on it now */
+    uint64_t pushed, started; /* tasks put on so far; taken off */
 };
 struct ready_list {
     struct chi_lane *head, **tail;
@@ -31,6 +38,8 @@ static inline void lane_init(struct chi_lane *l, struct chi_container *c, uint32
     *l = (struct chi_lane){.container = c, .owner = owner};
     l->tail = &l->head;
 }
+
+static inline uint32_t lane_owner(const struct chi_lane *l) { return __atomic_load_n(&l->owner, __ATOMIC_RELAXED); }
 
 /* Puts the lane to the end of the ready list, unless it is there. */
 static inline void ready_add(struct ready_list *rl, struct chi_lane *l)
@@ -55,13 +64,27 @@ static inline struct chi_lane *ready_take(struct ready_list *rl)
     return l;
 }
 
+/* Takes this lane off, if it is there. */
+static inline void ready_remove(struct ready_list *rl, struct chi_lane *l)
+{
+    if (!l->ready)
+        return;
+    struct chi_lane **at = &rl->head;
+    while (*at != l)
+        at = &(*at)->next_ready;
+    *at = l->next_ready;
+    if (!*at)
+        rl->tail = at;
+    l->ready = false;
+}
+
 /* Appends a task; a lane that was empty becomes ready. */
 static inline void lane_push(struct chi_lane *l, struct lane_item *it, struct ready_list *rl)
 {
     it->next = NULL;
     *l->tail = it;
     l->tail = &it->next;
-    l->depth++;
+    l->pushed++;
     ready_add(rl, l);
 }
 /* Takes the first task, or NULL. */
@@ -73,7 +96,6 @@ static inline struct lane_item *lane_pop(struct chi_lane *l)
     l->head = it->next;
     if (!l->head)
         l->tail = &l->head;
-    l->depth--;
     l->started++;
     return it;
 }

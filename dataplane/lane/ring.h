@@ -10,6 +10,7 @@
 enum ring_kind {
     RING_RUN = 1,    /* a: lane, b: task to push onto it */
     RING_DONE,       /* b: task that ended, to its home worker */
+    RING_MARK,       /* b: mark of a lane that moves (worker/move.c) */
     RING_WAIT,       /* b: task that waits for a region, to its home worker; from there: it need not wait any more */
     RING_PUSH,       /* b: task, to its home worker: arg: region, a: how many bytes of it may go back */
     RING_PACKET_IN,  /* b: datagram for the receiver's endpoint */

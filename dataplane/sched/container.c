@@ -5,9 +5,15 @@
 
 enum chi_status chi_container_create_queue(struct chi_container *c, uint32_t queue, uint32_t lanes)
 {
+    return chi_container_create_queue_as(c, queue, &(struct chi_queue_options){.lanes = lanes});
+}
+
+enum chi_status chi_container_create_queue_as(struct chi_container *c, uint32_t queue, const struct chi_queue_options *o)
+{
+    const uint32_t lanes = o->lanes;
     if (queue >= CHI_QUEUES_MAX || c->queue[queue].count || lanes == 0 || lanes > SCHED_LANES_MAX)
         return CHI_STATUS_INVALID;
-    struct chi_lane *l = aligned_alloc(CHI_CACHE_LINE, lanes * ((sizeof *l + 63) & ~(size_t)63));
+    struct chi_lane *l = aligned_alloc(CHI_CACHE_LINE, lanes * sizeof *l);
     if (!l)
         return CHI_STATUS_NO_MEMORY;
     for (uint32_t i = 0; i < lanes; i++) {
@@ -15,6 +21,7 @@ enum chi_status chi_container_create_queue(struct chi_container *c, uint32_t que
         lane_init(&l[i], c, i % c->sched->workers);
         l[i].queue = queue;
         l[i].number = i;
+        l[i].fixed = o->fixed;
     }
     c->queue[queue] = (struct sched_queue){l, lanes};
     return CHI_STATUS_OK;

@@ -17,7 +17,8 @@ struct fan;
 
 enum task_origin { TASK_CLIENT = 1, TASK_MODULE, TASK_REMOTE, TASK_REPLICA };
 /* The life of a task; every transition is asserted, so that none ends twice or is lost unseen. */
-enum task_state { TASK_FREE, TASK_NEW, TASK_QUEUED, TASK_RUNNING, TASK_WAITING, TASK_AWAY, TASK_SPREAD, TASK_ENDED, TASK_ANSWERED };
+enum task_state { TASK_FREE, TASK_NEW, TASK_QUEUED, TASK_RUNNING, TASK_WAITING, TASK_AWAY, TASK_SPREAD, TASK_ENDED, TASK_ANSWERED,
+                  TASK_MARK /* none: it travels where tasks do (worker/move.c) */ };
 
 enum task_rooted { TASK_ROOT_UNKNOWN, TASK_ROOT_ITSELF, TASK_ROOT_INHERITED };
 
@@ -25,6 +26,7 @@ struct task_wait { /* WAITING, in chi_bulk_wait */
     chi_more_fn fn;
     const struct chi_bulk *bulk;
     uint64_t bytes;
+    struct worker *worker; /* that runs it, also when its lane has moved since */
     bool waits; /* of a task from another node: its home worker looks at what comes.  Else false, from the record's beginning */
 };
 

@@ -13,17 +13,19 @@ static inline const struct sched_pool *worker_pool(struct worker *w, struct chi_
 }
 
 /* route.c */
-void route_send(struct worker *w, uint32_t to, struct task *t);             /* to another worker: queued, waiting or ended */
+void route_send(struct worker *w, uint32_t to, struct task *t);             /* to another worker: queued, waiting or ended; or a mark */
+/* A queued task that came from this worker or another one, for a lane that this one does not own, or not yet. */
+void route_elsewhere(struct worker *w, uint32_t from, struct task *t);
 /* Onto a lane, here or there. */
 static inline void route_push(struct worker *w, struct task *t, struct chi_lane *lane)
 {
     CHI_ASSERT(t->state == TASK_NEW);
     t->state = TASK_QUEUED;
     t->lane = lane;
-    if (CHI_LIKELY(lane->owner == w->index))
+    if (CHI_LIKELY(lane_owner(lane) == w->index))
         lane_push(lane, &t->link, &w->ready);
     else
-        route_send(w, lane->owner, t);
+        route_elsewhere(w, w->index, t);
 }
 unsigned route_inbox(struct worker *w);                                    /* takes in what other workers sent */
 void route_flush(struct worker *w);                                        /* overflow, doorbells */
@@ -55,9 +57,18 @@ enum chi_status route_away(struct worker *w, struct task *t, uint32_t node);    
 /* RING_PUSH to the home worker; when its ring is full, nothing: the bytes go with the next push, or with the answer. */
 void route_push_bytes(struct worker *w, struct task *t, uint32_t region, uint64_t bytes);
 
+/* move.c */
+void move_task(struct worker *w, uint32_t from, struct task *t); /* for a lane that comes to this worker: onto it, or held */
+void move_mark(struct worker *w, uint32_t from, struct task *t); /* RING_MARK came */
+/* Begins a move on the worker that owns the lane; arg: struct lane_move. */
+void move_begin(void *worker, void *arg);
+/* Control thread.  A move of the lane to a worker, in rt->moves until it is over and reaped; NULL without memory. */
+struct lane_move *move_make(struct runtime *rt, struct chi_lane *lane, uint32_t to);
+void move_reap(struct runtime *rt, bool all); /* all: the workers have ended */
+
 /* stream.c */
 void stream_item(struct worker *w, struct task *t);      /* RING_WAIT came */
-void stream_call_back(struct worker *w, struct task *t); /* lane's worker: what it waited for is there, or does not come */
+void stream_call_back(struct worker *w, struct task *t); /* the worker that runs it: what it waited for is there, or does not come */
 void stream_cancelled(struct worker *w, struct task *t); /* home worker: its origin waits no longer */
 void stream_push(struct worker *w, struct task *t, uint32_t region, uint64_t bytes); /* home worker */
 

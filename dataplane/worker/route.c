@@ -7,7 +7,8 @@
 
 static bool put_task(struct worker *w, uint32_t to, struct task *t)
 {
-    struct ring_item it = {.kind = t->state == TASK_ENDED ? RING_DONE : t->state == TASK_WAITING ? RING_WAIT : RING_RUN, .a = t->lane, .b = t};
+    static const uint8_t kind[] = {[TASK_QUEUED] = RING_RUN, [TASK_ENDED] = RING_DONE, [TASK_WAITING] = RING_WAIT, [TASK_MARK] = RING_MARK};
+    struct ring_item it = {.kind = kind[t->state], .a = t->lane, .b = t};
     struct ring *r = rcu_dereference(w->rt->worker[to]->in[w->index]);
     if (!ring_try_put(r, &it))
         return false;
@@ -25,6 +26,17 @@ void route_send(struct worker *w, uint32_t to, struct task *t)
     t->link.next = NULL;
     *o->tail = &t->link;
     o->tail = &t->link.next;
+}
+
+void route_elsewhere(struct worker *w, uint32_t from, struct task *t)
+{
+    /* Acquire: pairs with the release in move_begin; the lane's record of its move is there. */
+    uint32_t owner = __atomic_load_n(&t->lane->owner, __ATOMIC_ACQUIRE), to = owner & ~LANE_MOVES;
+    CHI_ASSERT(owner & LANE_MOVES || from == w->index); /* nothing is on its way to who gave the lane up long ago */
+    if (to == w->index)
+        move_task(w, from, t);
+    else
+        route_send(w, to, t);
 }
 
 void route_flush(struct worker *w)
@@ -80,16 +92,22 @@ static void packet_in(struct worker *w, struct net_packet *p)
     net_packet_free(p);
 }
 
-static void take_item(struct worker *w, const struct ring_item *it)
+static void take_item(struct worker *w, uint32_t from, const struct ring_item *it)
 {
     struct task *t = it->b;
     switch (it->kind) {
     case RING_RUN:
-        lane_push(it->a, &t->link, &w->ready);
+        if (CHI_LIKELY(lane_owner(it->a) == w->index))
+            lane_push(it->a, &t->link, &w->ready);
+        else
+            route_elsewhere(w, from, t);
         return;
     case RING_DONE:
         CHI_ASSERT(t->home == w);
         ended_finish(w, t);
+        return;
+    case RING_MARK:
+        move_mark(w, from, t);
         return;
     case RING_WAIT:
         stream_item(w, t);
@@ -120,7 +138,7 @@ unsigned route_inbox(struct worker *w)
         if (!r)
             continue;
         while (n < WORKER_LANE_BUDGET && ring_try_get(r, &it)) {
-            take_item(w, &it);
+            take_item(w, from, &it);
             n++;
         }
         if (n)

@@ -181,6 +181,7 @@ void runtime_destroy(struct runtime *rt)
         return;
     background_destroy(rt->background); /* before the modules whose code it runs */
     sched_fini(&rt->sched);
+    move_reap(rt, true);
     for (uint32_t i = 0; i < rt->workers; i++)
         destroy_worker(rt->worker[i]);
     free(rt);

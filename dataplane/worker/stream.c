@@ -1,9 +1,9 @@
 /* stream.c - regions that come in and go back while their task runs (chi/chimod.h).
  *
- * Bytes come and go by the home worker's endpoint; the task runs on its lane's worker, which may be another.  What is there is read
- * from the endpoint's record (xfer_ready: acquire); everything else is said through the rings: a task that waits goes to its home
- * worker, stays there until there is enough, and comes back; what is pushed goes there as a number.  So `waits` is the home worker's,
- * the rest of struct task_wait is its owner's of the moment, and at no time do both look. */
+ * Bytes come and go by the home worker's endpoint; the task runs on the worker that its lane was of when it began, which may be another.  What is
+ * there is read from the endpoint's record (xfer_ready: acquire); everything else is said through the rings: a task that waits goes to its home
+ * worker, stays there until there is enough, and comes back to where it waits, wherever its lane is by then; what is pushed goes there as a
+ * number.  So `waits` is the home worker's, the rest of struct task_wait is its owner's of the moment, and at no time do both look. */
 #include "internal.h"
 
 /* The region that a bulk field of a task from another node names. */
@@ -30,7 +30,7 @@ static bool is_enough(struct worker *w, struct task *t)
     return chi_bulk_ready(&w->rctx, task_public(t), t->wait.bulk) >= t->wait.bytes;
 }
 
-/* The lane's worker calls back in its step of callbacks. */
+/* The worker that runs the task calls back in its step of callbacks. */
 static void told(struct worker *w, struct task *t)
 {
     t->link.next = NULL;
@@ -42,10 +42,10 @@ static void told(struct worker *w, struct task *t)
 static void tell(struct worker *w, struct task *t)
 {
     t->wait.waits = false;
-    if (t->lane->owner == w->index)
+    if (t->wait.worker == w)
         told(w, t);
     else
-        route_send(w, t->lane->owner, t);
+        route_send(w, t->wait.worker->index, t);
 }
 
 static void await(struct worker *w, struct task *t)
@@ -73,6 +73,7 @@ void chi_bulk_wait(struct chi_rctx *r, struct chi_task *task, const struct chi_b
     t->wait.bulk = b;
     t->wait.bytes = bytes < b->size ? bytes : b->size;
     t->wait.fn = fn;
+    t->wait.worker = w;
     if (is_enough(w, t))
         told(w, t);
     else if (t->home == w)

@@ -59,6 +59,7 @@ struct runtime_options {
     X(handovers)                                                                                                       \
     X(packets_handed)                                                                                                  \
     X(overflows)                                                                                                       \
+    X(lanes_taken) /* that moved here */                                                                              \
     X(waits)                                                                                                           \
     X(stacks_most) /* in use at once, so far */
 struct worker_stats {
@@ -136,6 +137,7 @@ struct runtime {
     struct worker *worker[WORKERS_MAX];
     uint32_t workers;
     uint64_t call_limit_ns; /* how long worker_call waits */
+    struct lane_move *moves; /* of lanes, begun and not reaped */
     bool stopping; /* atomic: end what is open */
     bool ended;    /* atomic: leave the loop */
 };
@@ -158,6 +160,13 @@ CHI_MUST_CHECK int worker_call(struct runtime *rt, uint32_t index, void (*fn)(vo
 /* Has each worker take all that is in its rings now, and begin another turn: what it found before, in tables or on its way between
  * workers, it uses no more.  0, or as worker_call. */
 CHI_MUST_CHECK int runtime_settle(struct runtime *rt);
+
+/* Gives a lane to a worker while tasks run (docs/THREADS.md, A lane moves).  0: it is there; -EINVAL: no such worker; -EPERM: the lane is fixed;
+ * -EBUSY: it is on its way since an earlier call; -ENOMEM; -EAGAIN as worker_call, and it stays; -ETIMEDOUT: a worker does not turn, and the lane
+ * moves when all do. */
+CHI_MUST_CHECK int runtime_lane_move(struct runtime *rt, struct chi_lane *lane, uint32_t to);
+/* The same, but it may be on its way still when this returns 0.  -EALREADY: it is there. */
+CHI_MUST_CHECK int runtime_lane_send(struct runtime *rt, struct chi_lane *lane, uint32_t to);
 
 /* A node that tasks may go to from now on; pools keep the containers they have.  drain: new tasks to it end with DRAINING, open
  * ones go on.  remove: those end (xfer_peer_remove), and it is forgotten.  Pre: there is a transport.  0; -ENOSPC beyond peers_max,

@@ -3,6 +3,9 @@
  * A ChiMod is a shared object that exports one `struct chi_chimod` with CHI_CHIMOD(table).  Each pool instance on a node is
  * a container; its tasks run on lanes.  A lane starts its tasks in order and never runs two at once, so that module code on
  * one lane needs no lock; two lanes of one container may run on two cores.
+ * A lane may move to another worker, between two of its tasks (chictl lane move).  What a task began stays on the worker that ran it: a task that
+ * waits goes on there, and there `done` and the callback of chi_bulk_wait are called, while the lane runs other tasks elsewhere.  A module for
+ * which that is too much makes its queues fixed.
  * Thread: every operation but init and fini is called by a worker, and every chi_* call with a rctx belongs to that worker;
  * none of them may block, allocate from the heap, or log. */
 #ifndef CHI_CHIMOD_H
@@ -74,6 +77,12 @@ CHI_BEGIN
  * Returns OK, INVALID (number taken or out of range, lanes 0 or above the limit), NO_MEMORY. */
 enum { CHI_QUEUES_MAX = 16 };
 CHI_API CHI_MUST_CHECK enum chi_status chi_container_create_queue(struct chi_container *c, uint32_t queue, uint32_t lanes);
+/* The same with what else can be said; what is 0 is as there. */
+struct chi_queue_options {
+    uint32_t lanes;
+    bool fixed; /* lane i stays with worker i modulo workers, for ever */
+};
+CHI_API CHI_MUST_CHECK enum chi_status chi_container_create_queue_as(struct chi_container *c, uint32_t queue, const struct chi_queue_options *o);
 /* A lane by number, or by hash modulo the queue's lanes; NULL when there is none. */
 CHI_API struct chi_lane *chi_container_lane(struct chi_container *c, uint32_t queue, uint32_t lane);
 CHI_API struct chi_lane *chi_container_lane_by_hash(struct chi_container *c, uint32_t queue, uint64_t hash);

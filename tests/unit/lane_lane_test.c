@@ -30,7 +30,7 @@ static void init__nothing_is_there(void **state)
     (void)state;
     assert_null(ready_take(&ready));
     assert_null(lane_pop(&a));
-    assert_true(a.depth == 0 && a.started == 0 && !a.ready);
+    assert_true(a.pushed == 0 && a.started == 0 && !a.ready);
 }
 
 static void lane_push__an_empty_lane_enters_the_ready_list_once(void **state)
@@ -59,10 +59,10 @@ static void lane_pop__gives_tasks_in_order_and_counts(void **state)
     (void)state;
     for (int i = 0; i < 4; i++)
         lane_push(&a, &item[i], &ready);
-    assert_int_equal(a.depth, 4);
+    assert_true(a.pushed == 4 && a.started == 0);
     for (int i = 0; i < 4; i++)
         assert_ptr_equal(lane_pop(&a), &item[i]);
-    assert_int_equal(a.depth, 0);
+    assert_int_equal(a.pushed, 4);
     assert_int_equal(a.started, 4);
 }
 
@@ -78,6 +78,34 @@ static void ready_list__keeps_the_order_of_lanes(void **state)
     assert_null(ready_take(&ready));
 }
 
+/* A lane that goes to another worker, from any place in the list. */
+static void ready_remove__leaves_the_others_in_order(void **state)
+{
+    (void)state;
+    struct chi_lane lane[3];
+    for (int gone = 0; gone < 3; gone++) {
+        for (int i = 0; i < 3; i++) {
+            lane_init(&lane[i], NULL, 0);
+            lane_push(&lane[i], &item[i], &ready);
+        }
+        ready_remove(&ready, &lane[gone]);
+        ready_remove(&ready, &lane[gone]); /* it is not there: nothing */
+        assert_false(lane[gone].ready);
+        assert_ptr_equal(lane[gone].head, &item[gone]);
+        ready_add(&ready, &a); /* behind those that are left */
+        for (int i = 0; i < 3; i++)
+            if (i != gone)
+                assert_ptr_equal(ready_take(&ready), &lane[i]);
+        assert_ptr_equal(ready_take(&ready), &a);
+        assert_null(ready_take(&ready));
+    }
+    lane_push(&a, &item[3], &ready);
+    ready_remove(&ready, &a); /* the only one */
+    assert_null(ready_take(&ready));
+    ready_add(&ready, &a);
+    assert_ptr_equal(ready_take(&ready), &a);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -86,6 +114,7 @@ int main(void)
         cmocka_unit_test_setup(lane_push__onto_a_lane_that_is_being_run_makes_it_ready_again, setup),
         cmocka_unit_test_setup(lane_pop__gives_tasks_in_order_and_counts, setup),
         cmocka_unit_test_setup(ready_list__keeps_the_order_of_lanes, setup),
+        cmocka_unit_test_setup(ready_remove__leaves_the_others_in_order, setup),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

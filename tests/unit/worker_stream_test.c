@@ -210,6 +210,32 @@ static enum chi_status wait_again(struct job *t, struct chi_rctx *r)
         return give_back(t, r);
     return wait_5000(t, r);
 }
+/* The lane goes to the other worker while its task waits: that goes on where it began, whoever is its home. */
+static void wait__goes_on_where_it_began_when_its_lane_moved(void **state)
+{
+    for (uint32_t lane = 0; lane < 2; lane++) {
+        struct chi_lane *l = chi_container_lane(sched_pool_find(&rt->sched, POOL)->local, 0, lane);
+        struct ring_item it = {.kind = RING_CALL, .b = move_make(rt, l, 1 - lane), .fn = move_begin};
+        on_run = wait_5000;
+        on_told = give_back;
+        send(lane, UINT64_MAX);
+        until_it_runs();
+        assert_true(ring_try_put(w[lane]->in[2], &it));
+        turns();
+        turns();
+        assert_int_equal(lane_owner(l), 1 - lane);
+        settle();
+        assert_int_equal(tolds, 1); /* step() looks where */
+        assert_int_equal(last, CHI_STATUS_OK);
+        assert_int_equal(done.kind, XFER_DONE);
+        assert_int_equal(done.status, CHI_STATUS_OK);
+        if (lane == 0) {
+            teardown(state);
+            setup(state);
+        }
+    }
+}
+
 static void wait__for_what_is_there_is_told_later(void **state)
 {
     (void)state;
@@ -501,6 +527,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(wait__ends_when_so_much_is_there, setup, teardown),
+        cmocka_unit_test_setup_teardown(wait__goes_on_where_it_began_when_its_lane_moved, setup, teardown),
         cmocka_unit_test_setup_teardown(wait__for_what_is_there_is_told_later, setup, teardown),
         cmocka_unit_test_setup_teardown(wait__that_nobody_serves_is_told_why_and_ends_once, setup, teardown),
         cmocka_unit_test_setup_teardown(wait__after_the_end_is_told_at_once, setup, teardown),

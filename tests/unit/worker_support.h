@@ -23,7 +23,7 @@ static uint32_t support_background; /* threads of it; the test starts them, or r
 /* Node 1 of nodes 1 and 2; net may be NULL. */
 SUPPORT struct runtime *support_runtime(uint32_t workers, uint32_t tasks, struct net *net)
 {
-    static const uint32_t cores[] = {0, 0}, nodes[] = {1, 2};
+    static const uint32_t cores[] = {0, 0, 0}, nodes[] = {1, 2};
     char err[SCHED_ERROR_BYTES];
     struct runtime *rt;
     const struct runtime_options o = {.node_id = 1, .workers = workers, .cores = cores, .tasks = tasks, .arena_bytes = SUPPORT_ARENA,
