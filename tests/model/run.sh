@@ -1,9 +1,10 @@
 #!/bin/bash
-# run.sh - checks doorbell.pml with spin: the protocol holds, and without any one of its parts it does not.
+# run.sh doorbell|lanes - checks that model with spin: the protocol holds, and without any one of its parts it does not.
 # Returns 77 when spin is not installed (Debian package: spin).  Takes some seconds; leaves nothing behind.
 set -euo pipefail
 
-model=$(cd "${0%/*}" && pwd)/doorbell.pml
+name=${1:?which model}
+model=$(cd "${0%/*}" && pwd)/$name.pml
 command -v spin >/dev/null || { echo "spin is not installed: skipped"; exit 77; }
 folder=$(mktemp -d)
 trap 'rm -rf "$folder"' EXIT
@@ -15,7 +16,7 @@ check() {
     local optimization=$1
     shift
     spin -a "$@" "$model" >spin.log 2>&1 || { cat spin.log; exit 1; }
-    "${CC:-cc}" "$optimization" -w -DSAFETY -DMEMLIM=1024 -o pan pan.c
+    "${CC:-cc}" "$optimization" -w -DSAFETY -DMEMLIM=1024 -DVECTORSZ=4096 -o pan pan.c
     ./pan -m100000 >report 2>&1 || true
 }
 
@@ -32,9 +33,9 @@ holds() {
     fi
 }
 
-# refuted WORD FINDING: a run is found that ends in FINDING.
+# refuted WORD FINDING DEFINES...: a run is found that ends in FINDING.
 refuted() {
-    check -O0 "-D$1"
+    check -O0 "-D$1" "${@:3}"
     if grep -Eq "^pan:1: $2" report && grep -q 'errors: 1$' report; then
         echo "refuted: $1: $(sed -n 's/^pan:1: //p' report)"
     else
@@ -44,6 +45,18 @@ refuted() {
     fi
 }
 
+if [ "$name" = lanes ]; then
+    holds
+    holds -DWORKERS=2 -DTASKS=4
+    holds -DGOES_ON -DTASKS=1
+    refuted HOLD_NOTHING 'assertion violated .*begun'
+    refuted NO_MARKS 'assertion violated .*moving'
+    refuted MARK_STRAIGHT 'assertion violated .*moving'
+    refuted MARK_FIRST 'assertion violated .*moving' -DTASKS=1
+    refuted DROP_LATE 'invalid end state'
+    refuted STAYS_READY 'invalid end state'
+    exit $failed
+fi
 holds
 holds -DPUSHERS=1 -DTASKS=4 -DSLOTS=2
 refuted NO_FENCE_SLEEPER 'invalid end state'
