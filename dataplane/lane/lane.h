@@ -22,7 +22,8 @@ struct chi_lane {
     struct lane_item *head __attribute__((aligned(CHI_CACHE_LINE))), **tail;
     struct chi_lane *next_ready;
     bool ready;
-    uint64_t pushed, started; /* tasks put on so far; taken off */
+    uint64_t pushed, started; /* tasks put on so far; taken off.  As the next one, others read them relaxed */
+    uint64_t used_ns;         /* that its tasks took so far, each until it waited */
 };
 struct ready_list {
     struct chi_lane *head, **tail;

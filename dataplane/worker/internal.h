@@ -145,6 +145,8 @@ static inline uint64_t task_root(struct worker *w)
 
 /* lanes.c */
 unsigned lanes_run(struct worker *w);
+/* The time since the last charge, or since lanes_run began, was this lane's.  A task that waits is charged until then, not for what it does after. */
+void lanes_charge(struct worker *w, struct chi_lane *lane);
 unsigned lanes_poll(struct worker *w);
 unsigned lanes_flush(struct worker *w);
 

@@ -50,6 +50,7 @@ static void tell(struct worker *w, struct fiber *f)
 static void loop_on(void *arg)
 {
     struct worker *w = arg;
+    lanes_charge(w, w->lane);
     if (w->lane->head) /* it was being run */
         ready_add(&w->ready, w->lane);
     turn_loop(w, turn_rest(w, 1 + lanes_run(w)));

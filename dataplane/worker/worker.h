@@ -103,6 +103,7 @@ struct worker {
     struct task *task;       /* that runs, or NULL, */
     struct chi_lane *lane;   /* and the lane that it was on */
     uint64_t roots;          /* numbers given to tasks that run here */
+    uint64_t clock_ns, lane_from_ns; /* read last while lanes run; when this lane began */
     bool (*between)(struct worker *w, unsigned did); /* turns; false: the loop ends */
     struct ipc_channel *channels;
     struct buddy *memory;

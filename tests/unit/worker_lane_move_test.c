@@ -12,6 +12,7 @@ struct step {
     struct chi_task task;
     uint64_t sender, lane, number;
     bool yields, parks;
+    uint64_t busy_ns;
 };
 CHI_FIELDS(step_fields) = {CHI_IN(U64, struct step, sender), CHI_IN(U64, struct step, lane), CHI_IN(U64, struct step, number)};
 CHI_METHOD_VAR(step_method) = CHI_METHOD(1, struct step, step_fields);
@@ -39,6 +40,8 @@ static enum chi_status run(struct chi_container *c, struct chi_task *task, struc
     assert_int_equal(lane_owner(chi_container_lane(c, 0, (uint32_t)t->lane)) & ~LANE_MOVES, here);
     assert_int_equal(t->number, begun[t->sender][t->lane]++);
     ran_on[here]++;
+    for (uint64_t until = net_now_ns() + t->busy_ns; t->busy_ns && net_now_ns() < until;)
+        ;
     if (t->parks) {
         parked = task;
         return CHI_STATUS_PENDING;
@@ -271,6 +274,30 @@ static void runtime_lane_move__refuses_with_a_reason(void **state)
     assert_null(rt->moves);
 }
 
+/* A lane is charged for its tasks, also for one that waits then, and not for another lane's. */
+static void lane__counts_the_time_of_its_tasks(void **state)
+{
+    enum { BUSY = 300000 };
+    (void)state;
+    for (int i = 0; i < 3; i++)
+        submit(0, 0, i == 1, false);
+    for (struct lane_item *l = lane_at(0)->head; l; l = l->next)
+        ((struct step *)task_public(task_of_link(l)))->busy_ns = BUSY;
+    turns(4);
+    assert_int_equal(ended, 3);
+    uint64_t used = lane_at(0)->used_ns;
+    assert_true(used >= 3 * BUSY);
+    assert_int_equal(lane_at(3)->used_ns, 0);
+    uint64_t before = net_now_ns();
+    submit(0, 0, false, false);
+    ((struct step *)task_public(task_of_link(lane_at(0)->head)))->busy_ns = BUSY;
+    submit(0, 3, false, false); /* in the same turn */
+    turns(2);
+    assert_true(lane_at(0)->used_ns >= used + BUSY && lane_at(3)->used_ns > 0);
+    assert_true(lane_at(0)->used_ns - used + lane_at(3)->used_ns <= net_now_ns() - before); /* no moment counts twice */
+    assert_true(lane_at(3)->started == 1 && lane_at(0)->started == 4);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -278,6 +305,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(move__what_came_past_the_old_owner_waits, setup, teardown),
         cmocka_unit_test_setup_teardown(move__takes_along_what_lies_on_the_lane, setup, teardown),
         cmocka_unit_test_setup_teardown(move__what_began_ends_where_it_began, setup, teardown),
+        cmocka_unit_test_setup_teardown(lane__counts_the_time_of_its_tasks, setup, teardown),
         cmocka_unit_test_setup_teardown(runtime_lane_move__refuses_with_a_reason, setup, teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
