@@ -60,6 +60,10 @@ unsigned ports_count(const struct daemon *d);
 CHI_MUST_CHECK int ports_watch_start(struct daemon *d); /* 0 or -ENOMEM */
 /* False, and *err is filled: the node was started without ports. */
 bool has_transport(const struct daemon *d, struct rpc_error *err);
+/* lanes.c: where lanes are, and how chictl changes that */
+extern const struct rpc_param lane_move_params[];
+json_t *lane_list(void *daemon, json_t *params, struct rpc_error *err);
+json_t *lane_move(void *daemon, json_t *params, struct rpc_error *err);
 /* cluster.c: which nodes there are, and how chictl changes that */
 extern const struct rpc_param peer_add_params[], peer_name_params[];
 json_t *peer_add(void *daemon, json_t *params, struct rpc_error *err);

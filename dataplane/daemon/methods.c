@@ -129,6 +129,8 @@ const struct rpc_method daemon_methods[] = {
     {"pool.list", "each pool and its containers here", NULL, pool_list},
     {"mod.list", "each module, its methods and pools", NULL, mod_list},
     {"mod.show", "the methods of one module, with their fields", mod_show_params, mod_show},
+    {"lane.list", "each lane: its worker, its tasks, the time that they took", NULL, lane_list},
+    {"lane.move", "gives a lane to another worker", lane_move_params, lane_move},
     {"peer.list", "each other node: state, packets, tasks, round-trip time", NULL, peers_list},
     {"peer.show", "all figures of one node, summed and by session", peer_params, peers_show},
     {"peer.add", "one more node", peer_add_params, peer_add},

@@ -86,7 +86,9 @@ static json_t *call_mirror(void *ctx, json_t *params, struct rpc_error *err)
     return json_incref(params);
 }
 static const struct rpc_param mirror_params[] = {{"name", RPC_STRING, true, ""}, {"device", RPC_STRING, false, ""}, {"ip", RPC_STRING, false, ""},
-                                                 {"mtu", RPC_INTEGER, false, ""}, {"queues", RPC_INTEGER, false, ""}, {"link", RPC_STRING, false, ""}, {"id", RPC_INTEGER, false, ""},
+                                                 {"mtu", RPC_INTEGER, false, ""}, {"queues", RPC_INTEGER, false, ""},
+                                                 {"pool", RPC_STRING, false, ""}, {"queue", RPC_INTEGER, false, ""},
+                                                 {"lane", RPC_INTEGER, false, ""}, {"worker", RPC_INTEGER, false, ""}, {"link", RPC_STRING, false, ""}, {"id", RPC_INTEGER, false, ""},
                                                  {0}};
 static json_t *call_module(void *ctx, json_t *params, struct rpc_error *err)
 {
@@ -109,6 +111,7 @@ static const struct rpc_method methods[] = {{"status", "", NULL, call_status},
                                             {"peer.add", "", mirror_params, call_mirror},
                                             {"peer.drain", "", mirror_params, call_mirror},
                                             {"peer.remove", "", mirror_params, call_mirror},
+                                            {"lane.move", "", &mirror_params[1], call_mirror},
                                             {0}};
 
 static void on_wake(evutil_socket_t fd, short what, void *arg)
@@ -311,11 +314,13 @@ static void chictl__names_the_nearest(void **state)
     assert_ran("-s", 2, "", "missing argument");
     assert_ran("", 2, "",
                "a command is missing; one of: status, worker list, port list, port add, port set, port remove, pool list, "
-               "mod list, mod show, peer list, peer show, peer add, peer drain, peer remove, stats, stop, help");
+               "mod list, mod show, lane list, lane move, peer list, peer show, peer add, peer drain, peer remove, stats, stop, help");
     assert_ran("port remove", 2, "", "'port remove' needs one more word: which name");
     assert_ran("port set p0 --id 4", 2, "", "'port set' has no option --id");
     assert_ran("status --name x", 2, "", "'status' has no option --name");
     assert_ran("port set p0 --queues 2", 2, "", "'port set' has no option --queues");
+    assert_ran("lane move --pool echo --lane x --worker 1", 2, "", "--lane is 'x'; right is a number");
+    assert_ran("lane list --pool echo", 2, "", "'lane list' has no option --pool");
     assert_ran("port add p0 --queues two", 2, "", "--queues is 'two'; right is a number");
     assert_ran("port set p0 --mtu 1k", 2, "", "--mtu is '1k'; right is a number");
     assert_ran("peer add --id '' --name x --ip 10.0.0.1", 2, "", "--id is ''; right is a number");
@@ -334,6 +339,7 @@ static void chictl__sends_arguments_as_parameters(void **state)
     assert_string_equal(chictl("peer add --id 3 --name gamma --ip 10.1.0.3,10.2.0.3")->out, "ip:   10.1.0.3,10.2.0.3\nid:   3\nname: gamma\n");
     assert_string_equal(chictl("peer drain gamma")->out, "name: gamma\n");
     assert_string_equal(chictl("peer remove 3")->out, "name: 3\n");
+    assert_string_equal(chictl("lane move --pool 100.0 --queue 1 --lane 2 --worker 0")->out, "pool:   100.0\nqueue:  1\nlane:   2\nworker: 0\n");
 }
 
 static void chictl__shows_help_and_version(void **state)

@@ -4,7 +4,7 @@
 #include <unistd.h>
 
 #include "chimods/perf/perf.h"
-#include "harness.h"
+#include "load.h"
 
 static struct node one, two;
 static const int64_t LONG = INT64_C(60000000000);
@@ -120,6 +120,77 @@ static void perf__runs_from_both_workers(void **state)
     }
 }
 
+/* Sum of a figure over the lanes of echo. */
+static uint64_t of_lanes(const struct node *n, const char *figure)
+{
+    json_t *list = node_call(n, "lane.list"), *l;
+    uint64_t sum = 0;
+    size_t i;
+    json_array_foreach (list, i, l)
+        if (strcmp(json_string_value(json_object_get(l, "name")), "echo") == 0)
+            sum += (uint64_t)json_integer_value(json_object_get(l, figure));
+    json_decref(list);
+    return sum;
+}
+
+/* chictl lane move: exit status, and a part of what it prints. */
+static void chictl_moves(const struct node *n, const char *pool, const char *lane, const char *worker, int status, const char *says)
+{
+    char out[4096];
+    const char *const argv[] = {CHI_BUILD_DIR "/bin/chictl", "--socket", n->socket, "lane",   "move", "--pool", pool,
+                                "--lane",                    lane,       "--worker", worker, NULL};
+    int got = run_program(out, sizeof out, argv);
+    if (got != status || !strstr(out, says))
+        fail_msg("chictl lane move --pool %s --lane %s --worker %s ended with %d, not %d, and said: %s", pool, lane, worker, got, status, out);
+}
+
+/* Lanes of the node that runs the tasks go to and fro while a client sends without end: each task runs once, and ends well. */
+static void lanes__move_under_load(void **state)
+{
+    enum { MOVES = 200 };
+    static const char *const number[] = {"0", "1"};
+    (void)state;
+    uint64_t before = of_lanes(&two, "started");
+    assert_int_equal(of_lanes(&two, "worker"), 1); /* lane k on worker k */
+    load_start(&one);
+    load_goes_on("before the lanes move");
+    chictl_moves(&two, "echo", "0", "1", 0, "worker:    1");
+    for (unsigned i = 0; i < MOVES; i++) {
+        char params[80];
+        snprintf(params, sizeof params, "{\"pool\": \"100.0\", \"lane\": %u, \"worker\": %u}", i % 2, i / 2 % 2);
+        json_t *l = node_ask(&two, "lane.move", params);
+        assert_int_equal(json_integer_value(json_object_get(l, "worker")), i / 2 % 2);
+        assert_string_equal(json_string_value(json_object_get(l, "moves")), "yes");
+        json_decref(l);
+        if (i % 50 == 0)
+            load_goes_on("while the lanes move");
+    }
+    for (unsigned k = 0; k < 2; k++)
+        chictl_moves(&two, "100.0", number[k], number[k], 0, number[k]);
+    load_goes_on("after the lanes moved");
+    load_stop();
+    assert_int_equal(of_lanes(&two, "started") - before, load.ended);
+    assert_int_equal(of_lanes(&two, "depth"), 0);
+    assert_true(of_lanes(&two, "used_ns") > 0);
+    json_t *s = node_call(&two, "stats");
+    assert_true(json_integer_value(json_object_get(json_object_get(s, "workers"), "lanes_taken")) > MOVES / 2);
+    json_decref(s);
+}
+
+static void lanes__what_cannot_move_says_why(void **state)
+{
+    (void)state;
+    chictl_moves(&one, "remote_queue", "0", "1", 1, "the lanes of queue 0 of pool remote_queue are fixed");
+    chictl_moves(&one, "7.0", "0", "1", 1, "there is no pool '7.0' here");
+    chictl_moves(&one, "echo", "2", "1", 1, "lane is 2; right is a number from 0 to 1");
+    chictl_moves(&one, "echo", "-1", "1", 1, "lane is -1");
+    chictl_moves(&one, "echo", "0", "2", 1, "worker is 2; right is a number from 0 to 1");
+    chictl_moves(&one, "echo", "0", "one", 2, "--worker is 'one'; right is a number");
+    node_refuses(&one, "lane.move", "{\"pool\": \"echo\", \"queue\": 1, \"lane\": 0, \"worker\": 1}", "pool echo has no queue 1");
+    node_refuses(&one, "lane.move", "{\"pool\": \"echo\", \"queue\": 99, \"lane\": 0, \"worker\": 1}", "has no queue 99");
+    node_refuses(&one, "lane.move", "{\"pool\": \"echo\", \"lane\": 0}", "worker");
+}
+
 static int setup(void **state)
 {
     folder_setup(state);
@@ -143,6 +214,8 @@ int main(void)
         cmocka_unit_test(stream__on_both_nodes_and_all_lanes),
         cmocka_unit_test(workers__run_each_on_its_core),
         cmocka_unit_test(perf__runs_from_both_workers),
+        cmocka_unit_test(lanes__move_under_load),
+        cmocka_unit_test(lanes__what_cannot_move_says_why),
         cmocka_unit_test(stop__the_daemons_end_well),
     };
     if (sysconf(_SC_NPROCESSORS_ONLN) < 2)

@@ -11,7 +11,7 @@
 #include "control/nearest.h"
 #include "render.h"
 
-enum { DEVICE = 1, IP = 2, MTU = 4, LINK = 8, ID = 16, NAME = 32, QUEUES = 64, VALUES = 7 };
+enum { DEVICE = 1, IP = 2, MTU = 4, LINK = 8, ID = 16, NAME = 32, QUEUES = 64, POOL = 128, QUEUE = 256, LANE = 512, WORKER = 1024, VALUES = 11 };
 enum { EXIT_REFUSED = 1, EXIT_USAGE = 2, EXIT_UNREACHABLE = 3, LINE_BYTES = 512 };
 #define DEFAULT_SOCKET "/run/chimaera/chimaera.sock"
 
@@ -30,6 +30,8 @@ static const struct command {
     {"pool list", "pool.list", "each pool and its containers here", NULL, NULL, 0},
     {"mod list", "mod.list", "each module, its methods and pools", NULL, NULL, 0},
     {"mod show", "mod.show", "NAME: its methods, with their fields", "name", NULL, 0},
+    {"lane list", "lane.list", "each lane: its worker, its tasks, the time that they took", NULL, NULL, 0},
+    {"lane move", "lane.move", "--pool P [--queue N] --lane N --worker N: gives one to another worker", NULL, NULL, POOL | QUEUE | LANE | WORKER},
     {"peer list", "peer.list", "each other node: its state, round-trip time, tasks, losses", NULL,
      "node name state srtt_ns open_out open_in retransmits drops", 0},
     {"peer show", "peer.show", "all figures of one node, by its id or name", "peer", NULL, 0},
@@ -46,7 +48,8 @@ enum { COMMANDS = sizeof(commands) / sizeof(commands[0]) };
 static const struct {
     const char *name;
     bool number;
-} values[VALUES] = {{"device", false}, {"ip", false}, {"mtu", true}, {"link", false}, {"id", true}, {"name", false}, {"queues", true}};
+} values[VALUES] = {{"device", false}, {"ip", false}, {"mtu", true}, {"link", false}, {"id", true}, {"name", false}, {"queues", true},
+             {"pool", false},   {"queue", true}, {"lane", true}, {"worker", true}};
 
 struct arguments {
     char *socket, *value[VALUES];
@@ -286,6 +289,10 @@ int main(int argc, char **argv)
         {"id", 0, POPT_ARG_STRING, &a.value[4], 0, "of a peer", "N"},
         {"name", 0, POPT_ARG_STRING, &a.value[5], 0, "of a peer", "X"},
         {"queues", 0, POPT_ARG_STRING, &a.value[6], 0, "of a port, at most one a worker (as many as its driver offers)", "N"},
+        {"pool", 0, POPT_ARG_STRING, &a.value[7], 0, "of a lane: its number, like 100.0, or name", "P"},
+        {"queue", 0, POPT_ARG_STRING, &a.value[8], 0, "of a lane (0)", "N"},
+        {"lane", 0, POPT_ARG_STRING, &a.value[9], 0, "its number in the queue", "N"},
+        {"worker", 0, POPT_ARG_STRING, &a.value[10], 0, "that a lane goes to", "N"},
         {"version", 0, POPT_ARG_NONE, &a.version, 0, "print the version and end", NULL},
         {"help", 'h', POPT_ARG_NONE, &a.help, 0, "print this help and end", NULL},
         POPT_TABLEEND,
