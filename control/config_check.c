@@ -397,6 +397,7 @@ static void build_scalars(struct check *k)
     c->limits.neighborhood = or_default(r->limits.neighborhood, 32);
     c->limits.stacks = or_default(r->limits.stacks, 256);
     c->limits.background = or_default(r->limits.background, 2);
+    c->limits.latency_weight = or_default(r->limits.latency_weight, 4);
     c->limits.stack_bytes = (uint32_t)size_or(r->limits.stack_bytes, 128 << 10);
     c->limits.peers = or_default(r->limits.peers, r->cluster.peers_count > 64 ? r->cluster.peers_count : 64);
 }

@@ -99,6 +99,7 @@ static const cyaml_schema_field_t limits_fields[] = {
     NUMBER_OPT("stacks", struct raw_limits, stacks),
     NUMBER_OPT("neighborhood", struct raw_limits, neighborhood),
     NUMBER_OPT("background", struct raw_limits, background),
+    NUMBER_OPT("latency_weight", struct raw_limits, latency_weight),
     STRING("stack_bytes", PTR | OPT, struct raw_limits, stack_bytes),
     CYAML_FIELD_END,
 };

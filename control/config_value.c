@@ -81,6 +81,7 @@ static const struct config_rule rules[] = {
     {"limits.neighborhood", NUMBER, 2, 256, NULL},
     {"limits.stacks", NUMBER, 0, 1048576, NULL},
     {"limits.background", NUMBER, 0, 64, NULL},
+    {"limits.latency_weight", NUMBER, 1, 1000, NULL},
     {"limits.stack_bytes", SIZE, 64 << 10, 16 * MIB, NULL}, /* drivers run on them too: net_af_xdp takes 16K */
 };
 

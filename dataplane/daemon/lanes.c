@@ -23,8 +23,9 @@ static json_t *lane_json(const struct chi_lane *l)
     uint32_t owner = lane_owner(l);
     uint64_t started = relaxed(&l->started), pushed = relaxed(&l->pushed); /* in this order: never more started than pushed */
     pool_text(l->container, pool);
-    return json_pack("{s:s, s:s, s:i, s:i, s:i, s:i, s:s, s:o, s:o, s:o}", "pool", pool, "name", l->container->pool->name, "container",
-                     (int)l->container->id, "queue", (int)l->queue, "lane", (int)l->number, "worker", (int)(owner & ~LANE_MOVES), "moves",
+    return json_pack("{s:s, s:s, s:i, s:i, s:i, s:i, s:s, s:s, s:o, s:o, s:o}", "pool", pool, "name", l->container->pool->name, "container",
+                     (int)l->container->id, "queue", (int)l->queue, "lane", (int)l->number, "worker", (int)(owner & ~LANE_MOVES), "class",
+                     l->lane_class == CHI_LANE_LATENCY ? "latency" : "throughput", "moves",
                      owner & LANE_MOVES ? "now" : l->fixed ? "never" : "yes", "depth", json_number(pushed - started), "started",
                      json_number(started), "used_ns", json_number(relaxed(&l->used_ns)));
 }

@@ -90,6 +90,7 @@ static int start_runtime(struct daemon *d, char *err)
         .stacks = c->limits.stacks,
         .neighborhood = c->limits.neighborhood,
         .background = c->limits.background,
+        .latency_weight = c->limits.latency_weight,
         .stack_bytes = c->limits.stack_bytes,
         .arena_bytes = config_bulk_bytes(c) / c->workers.count & ~UINT64_C(4095),
         .peer_memory = c->limits.peer_memory / c->workers.count,

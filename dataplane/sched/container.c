@@ -11,7 +11,7 @@ enum chi_status chi_container_create_queue(struct chi_container *c, uint32_t que
 enum chi_status chi_container_create_queue_as(struct chi_container *c, uint32_t queue, const struct chi_queue_options *o)
 {
     const uint32_t lanes = o->lanes;
-    if (queue >= CHI_QUEUES_MAX || c->queue[queue].count || lanes == 0 || lanes > SCHED_LANES_MAX)
+    if (queue >= CHI_QUEUES_MAX || c->queue[queue].count || lanes == 0 || lanes > SCHED_LANES_MAX || (unsigned)o->lane_class >= LANE_CLASSES)
         return CHI_STATUS_INVALID;
     struct chi_lane *l = aligned_alloc(CHI_CACHE_LINE, lanes * sizeof *l);
     if (!l)
@@ -22,6 +22,7 @@ enum chi_status chi_container_create_queue_as(struct chi_container *c, uint32_t 
         l[i].queue = queue;
         l[i].number = i;
         l[i].fixed = o->fixed;
+        l[i].lane_class = (uint8_t)o->lane_class;
     }
     c->queue[queue] = (struct sched_queue){l, lanes};
     return CHI_STATUS_OK;

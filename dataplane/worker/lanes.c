@@ -3,12 +3,12 @@
 
 enum { CLOCK_EACH = 8 };
 
-static unsigned run_many(struct worker *w, struct chi_lane *lane)
+static unsigned run_many(struct worker *w, struct chi_lane *lane, unsigned most)
 {
     struct chi_task *batch[WORKER_LANE_BUDGET];
     unsigned n = 0;
     struct lane_item *l;
-    while (n < WORKER_LANE_BUDGET && (l = lane_pop(lane)))
+    while (n < most && (l = lane_pop(lane)))
         batch[n++] = task_public(task_of_link(l));
     lane->container->ops->run_many(lane->container, batch, n, &w->rctx);
     w->clock_ns = net_now_ns();
@@ -42,14 +42,18 @@ static void unusual_end(struct worker *w, struct task *t, enum chi_status st, un
     wait_leave(w, n);
 }
 
-static unsigned run_each(struct worker *w, struct chi_lane *lane)
+/* Pre: most is CLOCK_EACH or more. */
+CHI_INLINE unsigned run_each(struct worker *w, struct chi_lane *lane, unsigned most)
 {
-    unsigned n = 0, left = CLOCK_EACH; /* that ran until the clock was read; tasks until then */
+    unsigned due = CLOCK_EACH, left = CLOCK_EACH; /* tasks that will have run when the clock is read next; how many of them have not yet */
     struct lane_item *l;
     w->lane = lane;
     while ((l = lane_pop(lane))) {
         struct task *t = task_of_link(l);
-        bool regions = t->nregions;
+        if (CHI_UNLIKELY(t->nregions)) { /* read after this one */
+            due -= left - 1;
+            left = 1;
+        }
         CHI_ASSERT(t->state == TASK_QUEUED);
         t->state = TASK_RUNNING;
         w->task = t;
@@ -57,21 +61,20 @@ static unsigned run_each(struct worker *w, struct chi_lane *lane)
         if (CHI_LIKELY(!st))
             st = lane->container->ops->run(lane->container, task_public(t), &w->rctx);
         if (CHI_UNLIKELY(w->unusual))
-            unusual_end(w, t, st, n + CLOCK_EACH - left + 1);
+            unusual_end(w, t, st, due - left + 1);
         if (st != CHI_STATUS_PENDING)
             ended_here(w, t, st);
-        if (CHI_LIKELY(--left && !regions))
+        if (CHI_LIKELY(--left))
             continue;
-        n += CLOCK_EACH - left;
-        left = CLOCK_EACH;
         w->turn_over = turn_is_over(w);
-        if (n > WORKER_LANE_BUDGET - CLOCK_EACH || w->turn_over)
-            break;
+        if (due > most - CLOCK_EACH || w->turn_over)
+            return due;
+        due += CLOCK_EACH;
+        left = CLOCK_EACH;
     }
     if (left < CLOCK_EACH) /* else it was read just now */
         w->clock_ns = net_now_ns();
-    w->task = NULL;
-    return n + CLOCK_EACH - left;
+    return due - left;
 }
 
 void lanes_charge(struct worker *w, struct chi_lane *lane)
@@ -80,21 +83,81 @@ void lanes_charge(struct worker *w, struct chi_lane *lane)
     charge(w, lane);
 }
 
-unsigned lanes_run(struct worker *w)
+/* A batch of a lane that was ready. */
+CHI_INLINE unsigned run_lane(struct worker *w, struct chi_lane *lane, unsigned most)
+{
+    unsigned n = lane->container->ops->run_many ? run_many(w, lane, most) : run_each(w, lane, most);
+    w->task = NULL;
+    if (lane->head)
+        ready_add(&w->ready, lane);
+    charge(w, lane);
+    return n;
+}
+
+static inline struct chi_lane *last_of(const struct ready_list *l)
+{
+    return (struct chi_lane *)((char *)l->tail - offsetof(struct chi_lane, next_ready));
+}
+
+/* All that are ready now: lanes that become ready while this runs wait for the next turn, so that each source gets its share.  Pre: one is. */
+CHI_INLINE unsigned run_all(struct worker *w, struct ready_list *l)
 {
     unsigned n = 0;
-    if (!w->ready.head)
-        return 0;
-    w->lane_from_ns = net_now_ns();
-    /* Lanes that become ready while this runs wait for the next turn: each source gets its share. */
-    struct chi_lane *last = (struct chi_lane *)((char *)w->ready.tail - offsetof(struct chi_lane, next_ready)), *lane;
-    while (!w->turn_over && (lane = ready_take(&w->ready))) {
-        n += lane->container->ops->run_many ? run_many(w, lane) : run_each(w, lane);
-        if (lane->head)
-            ready_add(&w->ready, lane);
-        charge(w, lane);
+    struct chi_lane *last = last_of(l), *lane;
+    while (!w->turn_over && (lane = ready_take(l))) {
+        n += run_lane(w, lane, WORKER_LANE_BUDGET);
         if (lane == last)
             break;
+    }
+    return n;
+}
+
+/* Throughput lanes are ready.  Alone they run like the others.  Beside latency lanes, which go first, they may run one task for each `latency_weight`
+ * that those ran since they were ready too, a batch when those have little to do: so neither class waits for ever, and a latency lane never for
+ * more than that.  What they may run is kept until it makes CLOCK_EACH tasks. */
+__attribute__((noinline)) static unsigned run_both(struct worker *w)
+{
+    struct ready_list *first = &w->ready.of[CHI_LANE_LATENCY], *second = &w->ready.of[CHI_LANE_THROUGHPUT];
+    if (w->turn_over)
+        return 0;
+    if (!first->head) {
+        w->owed = 0;
+        return run_all(w, second);
+    }
+    const unsigned weight = w->latency_weight, room = WORKER_LANE_BUDGET * weight;
+    unsigned n = run_all(w, first), m = 0;
+    unsigned more = w->turn_over || n > WORKER_LANE_BUDGET ? n : WORKER_LANE_BUDGET;
+    w->owed += more;
+    if (w->owed > room && w->owed > more) /* tasks that wait are not counted below: it does not pile up */
+        w->owed = more > room ? more : room;
+    unsigned most = w->owed / weight / CLOCK_EACH * CLOCK_EACH;
+    bool over = w->turn_over;
+    struct chi_lane *last = last_of(second), *lane;
+    w->turn_over = false;
+    while (m < most && !w->turn_over && (lane = ready_take(second))) {
+        unsigned k = run_lane(w, lane, most - m < WORKER_LANE_BUDGET ? most - m : WORKER_LANE_BUDGET);
+        m += k;
+        w->owed -= k * weight;
+        if (lane == last)
+            break;
+    }
+    if (!second->head)
+        w->owed = 0;
+    w->turn_over |= over;
+    return n + m;
+}
+
+unsigned lanes_run(struct worker *w)
+{
+    unsigned n;
+    if (CHI_UNLIKELY(w->ready.of[CHI_LANE_THROUGHPUT].head)) {
+        w->lane_from_ns = net_now_ns();
+        n = run_both(w);
+    } else {
+        if (!w->ready.of[CHI_LANE_LATENCY].head)
+            return 0;
+        w->lane_from_ns = net_now_ns();
+        n = run_all(w, &w->ready.of[CHI_LANE_LATENCY]);
     }
     w->stats.tasks_run += n;
     return n;

@@ -21,6 +21,7 @@ static int make_worker(struct runtime *rt, uint32_t index, char *err)
     w->rctx.worker = w;
     w->index = index;
     w->turn_limit_ns = WORKER_TURN_NS;
+    w->latency_weight = rt->options.latency_weight ? rt->options.latency_weight : WORKER_LATENCY_WEIGHT;
     w->core = rt->options.cores[index];
     w->epoll_fd = w->bell.event_fd = -1;
     w->ended_tail = &w->ended;

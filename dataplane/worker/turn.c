@@ -36,7 +36,7 @@ unsigned turn_rest(struct worker *w, unsigned did)
         did += on + lanes_run(w); /* what they submitted still goes out in this turn */
     did += lanes_flush(w);
     route_flush(w);
-    if (w->ready.head || w->ended || w->told)
+    if (ready_any(&w->ready) || w->ended || w->told)
         did++; /* what is ready is never slept on */
     w->stats.turns++;
     w->pool = NULL;
@@ -47,7 +47,7 @@ unsigned turn_rest(struct worker *w, unsigned did)
 /* Nothing of this worker's is out, queued or on its way. */
 static bool is_quiet(const struct worker *w)
 {
-    return w->tasks.out == 0 && !w->ready.head && !w->ended && !w->told && !route_pending(w);
+    return w->tasks.out == 0 && !ready_any(&w->ready) && !w->ended && !w->told && !route_pending(w);
 }
 
 static bool between_turns(struct worker *w, unsigned did)

@@ -18,7 +18,7 @@
 #include "xfer/timers.h"
 
 enum { WORKERS_MAX = 64, WORKER_RING_SLOTS = 1024, WORKER_LANE_BUDGET = 32, WORKER_CLIENT_BUDGET = 32, WORKER_HANDED_MAX = 256 };
-enum { WORKER_CALL_LIMIT_MS = 2000, WORKER_TURN_NS = 1000000 };
+enum { WORKER_CALL_LIMIT_MS = 2000, WORKER_TURN_NS = 1000000, WORKER_LATENCY_WEIGHT = 4 };
 
 struct runtime_options {
     uint32_t node_id, workers;
@@ -29,6 +29,7 @@ struct runtime_options {
     size_t stack_bytes;       /* of each; the drivers of the ports run on them too */
     uint32_t neighborhood;    /* nodes that a task for several is sent to at most; more of them: by way of those */
     uint32_t background;      /* threads for calls that block, at most BACKGROUND_THREADS_MAX; 0: there are none */
+    uint32_t latency_weight;  /* tasks of latency lanes to one of throughput lanes; 0: WORKER_LATENCY_WEIGHT */
     uint64_t arena_bytes;     /* bulk memory a worker */
     uint64_t task_timeout_ns; /* default of tasks that name none */
     const uint32_t *nodes;    /* of the cluster, this one included */
@@ -85,7 +86,7 @@ struct worker {
     struct chi_rctx rctx;
     struct runtime *rt;
     uint32_t index, core;
-    struct ready_list ready;
+    struct ready_lists ready;
     struct lane_item *ended, **ended_tail; /* tasks of modules whose done is due, tasks whose wait for a region is over */
     struct ring *in[WORKERS_MAX + 1];      /* RCU pointers; [workers]: from the control thread */
     struct overflow overflow[WORKERS_MAX];
@@ -103,6 +104,7 @@ struct worker {
     struct task *task;       /* that runs, or NULL, */
     struct chi_lane *lane;   /* and the lane that it was on */
     uint64_t roots;          /* numbers given to tasks that run here */
+    uint32_t latency_weight, owed; /* latency tasks that ran while throughput lanes were ready, for which those ran none yet (lanes.c) */
     uint64_t clock_ns, lane_from_ns; /* read last while lanes run; when this lane began */
     bool (*between)(struct worker *w, unsigned did); /* turns; false: the loop ends */
     struct ipc_channel *channels;

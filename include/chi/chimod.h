@@ -78,8 +78,13 @@ CHI_BEGIN
 enum { CHI_QUEUES_MAX = 16 };
 CHI_API CHI_MUST_CHECK enum chi_status chi_container_create_queue(struct chi_container *c, uint32_t queue, uint32_t lanes);
 /* The same with what else can be said; what is 0 is as there. */
+enum chi_lane_class {
+    CHI_LANE_LATENCY = 0,    /* its tasks go before those of throughput lanes, */
+    CHI_LANE_THROUGHPUT = 1, /* but one of these runs for each limits.latency_weight of them, at least: neither starves */
+};
 struct chi_queue_options {
     uint32_t lanes;
+    enum chi_lane_class lane_class;
     bool fixed; /* lane i stays with worker i modulo workers, for ever */
 };
 CHI_API CHI_MUST_CHECK enum chi_status chi_container_create_queue_as(struct chi_container *c, uint32_t queue, const struct chi_queue_options *o);

@@ -176,6 +176,7 @@ static void config_load__has_defaults(void **state)
     assert_int_equal(c->limits.stacks, 256);
     assert_int_equal(c->limits.neighborhood, 32);
     assert_int_equal(c->limits.background, 2);
+    assert_int_equal(c->limits.latency_weight, 4);
     assert_int_equal(c->limits.stack_bytes, 128 << 10);
     assert_int_equal(c->limits.peer_silence_ms, 1000);
     assert_int_equal(c->limits.pto_us, 200);
@@ -300,6 +301,7 @@ static const struct mistake mistakes[] = {
     {18, "limits: {overcommit: 0}", "limits.overcommit is '0'; right is a number from 1 to 64", 0},
     {18, "limits: {overcommit: 65}", "limits.overcommit is '65'", 0},
     {18, "limits: {neighborhood: 1}", "limits.neighborhood is '1'; right is a number from 2 to 256", 0},
+    {18, "limits: {latency_weight: 0}", "limits.latency_weight is '0'; right is a number from 1 to 1000", 0},
     {18, "limits: {stacks: 1048577}", "limits.stacks is '1048577'; right is a number from 0 to 1048576", 0},
     {18, "limits: {background: 65}", "limits.background is '65'; right is a number from 0 to 64", 0},
     {18, "limits: {stack_bytes: 63K}", "limits.stack_bytes is '63K'; right is a size from 64K to 16M", 0},
@@ -350,7 +352,7 @@ static void config_load__reads_what_bounds_the_peers(void **state)
     char text[4096];
     (void)state;
     write_file(text, good_with(text, sizeof(text), 18, "limits: {ack_every: 64, ack_delay_us: 9, peer_memory: 1M, remote_memory: 96M, unasked: 0, "
-                                                       "credit: 1G, grant_window: 4K, overcommit: 64, quantum: 4096, stacks: 0, stack_bytes: 64K, neighborhood: 2, background: 0}"));
+                                                       "credit: 1G, grant_window: 4K, overcommit: 64, quantum: 4096, stacks: 0, stack_bytes: 64K, neighborhood: 2, background: 0, latency_weight: 1000}"));
     struct config *c = load_ok(file);
     assert_int_equal(c->limits.ack_every, 64);
     assert_int_equal(c->limits.ack_delay_us, 9);
@@ -364,6 +366,7 @@ static void config_load__reads_what_bounds_the_peers(void **state)
     assert_int_equal(c->limits.stacks, 0);
     assert_int_equal(c->limits.neighborhood, 2);
     assert_int_equal(c->limits.background, 0);
+    assert_int_equal(c->limits.latency_weight, 1000);
     assert_int_equal(c->limits.stack_bytes, 65536);
     config_free(c);
     write_file(text, good_with(text, sizeof(text), 18, "limits: {remote_memory: 5M}"));

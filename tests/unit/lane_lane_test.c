@@ -8,7 +8,7 @@
 #include "lane/lane.h"
 
 static struct chi_lane a, b;
-static struct ready_list ready;
+static struct ready_lists ready;
 static struct lane_item item[4];
 
 static int setup(void **state)
@@ -28,7 +28,7 @@ static int setup(void **state)
 static void init__nothing_is_there(void **state)
 {
     (void)state;
-    assert_null(ready_take(&ready));
+    assert_null(ready_take(&ready.of[0]));
     assert_null(lane_pop(&a));
     assert_true(a.pushed == 0 && a.started == 0 && !a.ready);
 }
@@ -38,18 +38,18 @@ static void lane_push__an_empty_lane_enters_the_ready_list_once(void **state)
     (void)state;
     lane_push(&a, &item[0], &ready);
     lane_push(&a, &item[1], &ready);
-    assert_ptr_equal(ready_take(&ready), &a);
-    assert_null(ready_take(&ready));
+    assert_ptr_equal(ready_take(&ready.of[0]), &a);
+    assert_null(ready_take(&ready.of[0]));
 }
 
 static void lane_push__onto_a_lane_that_is_being_run_makes_it_ready_again(void **state)
 {
     (void)state;
     lane_push(&a, &item[0], &ready);
-    assert_ptr_equal(ready_take(&ready), &a);
+    assert_ptr_equal(ready_take(&ready.of[0]), &a);
     assert_ptr_equal(lane_pop(&a), &item[0]);
     lane_push(&a, &item[1], &ready);
-    assert_ptr_equal(ready_take(&ready), &a);
+    assert_ptr_equal(ready_take(&ready.of[0]), &a);
     assert_ptr_equal(lane_pop(&a), &item[1]);
     assert_null(lane_pop(&a));
 }
@@ -71,11 +71,11 @@ static void ready_list__keeps_the_order_of_lanes(void **state)
     (void)state;
     lane_push(&b, &item[0], &ready);
     lane_push(&a, &item[1], &ready);
-    assert_ptr_equal(ready_take(&ready), &b);
+    assert_ptr_equal(ready_take(&ready.of[0]), &b);
     ready_add(&ready, &b);
-    assert_ptr_equal(ready_take(&ready), &a);
-    assert_ptr_equal(ready_take(&ready), &b);
-    assert_null(ready_take(&ready));
+    assert_ptr_equal(ready_take(&ready.of[0]), &a);
+    assert_ptr_equal(ready_take(&ready.of[0]), &b);
+    assert_null(ready_take(&ready.of[0]));
 }
 
 /* A lane that goes to another worker, from any place in the list. */
@@ -95,15 +95,34 @@ static void ready_remove__leaves_the_others_in_order(void **state)
         ready_add(&ready, &a); /* behind those that are left */
         for (int i = 0; i < 3; i++)
             if (i != gone)
-                assert_ptr_equal(ready_take(&ready), &lane[i]);
-        assert_ptr_equal(ready_take(&ready), &a);
-        assert_null(ready_take(&ready));
+                assert_ptr_equal(ready_take(&ready.of[0]), &lane[i]);
+        assert_ptr_equal(ready_take(&ready.of[0]), &a);
+        assert_null(ready_take(&ready.of[0]));
     }
     lane_push(&a, &item[3], &ready);
     ready_remove(&ready, &a); /* the only one */
-    assert_null(ready_take(&ready));
+    assert_null(ready_take(&ready.of[0]));
     ready_add(&ready, &a);
-    assert_ptr_equal(ready_take(&ready), &a);
+    assert_ptr_equal(ready_take(&ready.of[0]), &a);
+}
+
+/* A lane is in its class's list. */
+static void ready_add__goes_by_the_class(void **state)
+{
+    (void)state;
+    b.lane_class = 1;
+    assert_false(ready_any(&ready));
+    lane_push(&b, &item[0], &ready);
+    assert_true(ready_any(&ready));
+    lane_push(&a, &item[1], &ready);
+    assert_ptr_equal(ready_take(&ready.of[1]), &b);
+    assert_null(ready_take(&ready.of[1]));
+    assert_true(ready_any(&ready));
+    assert_ptr_equal(ready_take(&ready.of[0]), &a);
+    assert_false(ready_any(&ready));
+    ready_add(&ready, &b);
+    ready_remove(&ready, &b);
+    assert_false(ready_any(&ready));
 }
 
 int main(void)
@@ -114,6 +133,7 @@ int main(void)
         cmocka_unit_test_setup(lane_push__onto_a_lane_that_is_being_run_makes_it_ready_again, setup),
         cmocka_unit_test_setup(lane_pop__gives_tasks_in_order_and_counts, setup),
         cmocka_unit_test_setup(ready_list__keeps_the_order_of_lanes, setup),
+        cmocka_unit_test_setup(ready_add__goes_by_the_class, setup),
         cmocka_unit_test_setup(ready_remove__leaves_the_others_in_order, setup),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
