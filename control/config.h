@@ -7,6 +7,7 @@
 #include "chi/task.h"
 
 enum config_idle { CONFIG_IDLE_ADAPTIVE, CONFIG_IDLE_BUSY };
+enum config_lanes { CONFIG_LANES_ROUND_ROBIN, CONFIG_LANES_BY_HASH, CONFIG_LANES_LOAD };
 enum config_hugepages { CONFIG_HUGE_AUTO, CONFIG_HUGE_OFF, CONFIG_HUGE_2M, CONFIG_HUGE_1G };
 enum { CONFIG_WORKERS_MAX = 64, CONFIG_PORTS_MAX = 8, CONFIG_PEERS_MAX = 1024, CONFIG_POOLS_MAX = 256, CONFIG_NAME_MAX = 31, CONFIG_PEER_IPS = 4 };
 
@@ -30,7 +31,7 @@ struct config_pool {
 };
 struct config {
     struct { uint32_t id; const char *name; } node;            /* id 1..65535; name: letters, digits, - and _ */
-    struct { uint32_t *cores; unsigned count; enum config_idle idle; } workers; /* cores that exist, each once */
+    struct { uint32_t *cores; unsigned count; enum config_idle idle; enum config_lanes lanes; } workers; /* cores that exist, each once */
     struct { enum config_hugepages hugepages; uint64_t size; } memory; /* size: 64M..; suffixes K M G */
     struct config_port *ports;
     unsigned ports_count; /* may be 0: a node on its own */

@@ -72,6 +72,7 @@ static int build_workers(struct check *k)
     const struct raw_workers *w = &k->raw->workers;
     struct config *c = k->out;
     c->workers.idle = (enum config_idle)w->idle;
+    c->workers.lanes = (enum config_lanes)w->lanes;
     c->workers.cores = calloc(w->cores_count, sizeof(*c->workers.cores));
     if (!c->workers.cores)
         return -ENOMEM;

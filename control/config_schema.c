@@ -17,6 +17,8 @@ enum { WANT_BYTES = 384, PATH_BYTES = 128 };
 #define NUMBER_OPT(key, s, m) CYAML_FIELD_UINT_PTR(key, PTR | OPT, s, m)
 #define COUNT(a) (sizeof(a) / sizeof((a)[0]))
 
+static const cyaml_strval_t lanes_words[] = {
+    {"round_robin", CONFIG_LANES_ROUND_ROBIN}, {"by_hash", CONFIG_LANES_BY_HASH}, {"load", CONFIG_LANES_LOAD}};
 static const cyaml_strval_t idle_words[] = {{"adaptive", CONFIG_IDLE_ADAPTIVE}, {"busy", CONFIG_IDLE_BUSY}};
 static const cyaml_strval_t huge_words[] = {
     {"auto", CONFIG_HUGE_AUTO}, {"off", CONFIG_HUGE_OFF}, {"2M", CONFIG_HUGE_2M}, {"1G", CONFIG_HUGE_1G}};
@@ -29,6 +31,7 @@ static const cyaml_schema_field_t node_fields[] = {
 static const cyaml_schema_value_t core_entry = {CYAML_VALUE_UINT(CYAML_FLAG_DEFAULT, uint64_t)};
 static const cyaml_schema_field_t workers_fields[] = {
     CYAML_FIELD_SEQUENCE("cores", PTR, struct raw_workers, cores, &core_entry, 1, CONFIG_WORKERS_MAX),
+    CYAML_FIELD_ENUM("lanes", CYAML_FLAG_STRICT | OPT, struct raw_workers, lanes, lanes_words, COUNT(lanes_words)),
     CYAML_FIELD_ENUM("idle", CYAML_FLAG_STRICT | OPT, struct raw_workers, idle, idle_words, COUNT(idle_words)),
     CYAML_FIELD_END,
 };

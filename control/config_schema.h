@@ -28,7 +28,7 @@ struct raw_node {
 struct raw_workers {
     uint64_t *cores;
     unsigned cores_count;
-    int idle;
+    int idle, lanes;
 };
 struct raw_memory {
     int hugepages;

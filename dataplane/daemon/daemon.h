@@ -27,7 +27,7 @@ struct daemon {
     struct net *net;
     struct runtime *rt;
     struct event_base *base;
-    struct event *signals[2], *reaper, *ports_watch;
+    struct event *signals[2], *reaper, *ports_watch, *balancer;
     struct rpc *rpc;
     struct client *clients, *leaving; /* leaving: gone, but tasks of theirs are out */
     uint32_t client_count;
@@ -64,6 +64,8 @@ bool has_transport(const struct daemon *d, struct rpc_error *err);
 extern const struct rpc_param lane_move_params[];
 json_t *lane_list(void *daemon, json_t *params, struct rpc_error *err);
 json_t *lane_move(void *daemon, json_t *params, struct rpc_error *err);
+json_t *lane_figures(const struct daemon *d); /* of the moves by load, for stats */
+CHI_MUST_CHECK int lanes_balance_start(struct daemon *d); /* where the configuration says so.  0 or -ENOMEM */
 /* cluster.c: which nodes there are, and how chictl changes that */
 extern const struct rpc_param peer_add_params[], peer_name_params[];
 json_t *peer_add(void *daemon, json_t *params, struct rpc_error *err);

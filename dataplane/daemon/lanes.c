@@ -95,3 +95,29 @@ json_t *lane_move(void *daemon, json_t *params, struct rpc_error *err)
         return rpc_fail(err, RPC_FAILED, "no memory, or a worker has not answered for long; the lane stays");
     }
 }
+
+/* --- by load */
+
+json_t *lane_figures(const struct daemon *d)
+{
+    return json_pack("{s:o, s:o, s:o}", "looks", json_number(d->rt->balance_looks), "moves", json_number(d->rt->balance_moves), "failed",
+                     json_number(d->rt->balance_failed));
+}
+
+static void on_balance(evutil_socket_t fd, short what, void *arg)
+{
+    struct daemon *d = arg;
+    (void)fd;
+    (void)what;
+    int rc = runtime_balance(d->rt, net_now_ns());
+    (void)rc; /* counted there; the next look tries again */
+}
+
+int lanes_balance_start(struct daemon *d)
+{
+    const struct timeval each = {0, BALANCE_MS * 1000};
+    if (d->config->workers.lanes != CONFIG_LANES_LOAD || d->rt->workers == 1)
+        return 0;
+    d->balancer = event_new(d->base, -1, EV_PERSIST, on_balance, d);
+    return !d->balancer || event_add(d->balancer, &each) ? -ENOMEM : 0;
+}

@@ -105,7 +105,7 @@ static json_t *stats_call(void *ctx, json_t *params, struct rpc_error *err)
         }
         json_object_set_new(drops, chi_drop_name((enum chi_drop)r), json_number(sum));
     }
-    return json_pack("{s:o, s:o}", "workers", totals, "drops", drops);
+    return json_pack("{s:o, s:o, s:o}", "workers", totals, "lanes", lane_figures(d), "drops", drops);
 }
 
 static json_t *stop_call(void *ctx, json_t *params, struct rpc_error *err)

@@ -86,6 +86,7 @@ static int start_runtime(struct daemon *d, char *err)
         .workers = c->workers.count,
         .cores = c->workers.cores,
         .busy = c->workers.idle == CONFIG_IDLE_BUSY,
+        .lanes_by_hash = c->workers.lanes == CONFIG_LANES_BY_HASH,
         .tasks = c->limits.tasks,
         .stacks = c->limits.stacks,
         .neighborhood = c->limits.neighborhood,
@@ -219,6 +220,8 @@ static void stop_control(struct daemon *d)
         event_free(d->reaper);
     if (d->ports_watch)
         event_free(d->ports_watch);
+    if (d->balancer)
+        event_free(d->balancer);
     if (d->base)
         event_base_free(d->base);
     d->base = NULL;
@@ -229,7 +232,8 @@ static void stop_control(struct daemon *d)
 static int start_workers(struct daemon *d, char *err)
 {
     int rc = runtime_start(d->rt, err);
-    return rc ? rc : ports_watch_start(d);
+    rc = rc ? rc : ports_watch_start(d);
+    return rc ? rc : lanes_balance_start(d);
 }
 
 static void stop_workers(struct daemon *d)

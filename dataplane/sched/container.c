@@ -3,6 +3,18 @@
 
 #include "sched.h"
 
+/* In turn "this worker's lane" is lane number worker; of queues that are fixed always. */
+static uint32_t first_owner(const struct chi_container *c, uint32_t queue, uint32_t lane, bool fixed)
+{
+    const struct sched *s = c->sched;
+    if (fixed || !s->lanes_by_hash)
+        return lane % s->workers;
+    uint64_t h = ((uint64_t)c->pool->id.major << 32 | c->pool->id.minor) * UINT64_C(0x9e3779b97f4a7c15) + ((uint64_t)queue << 32 | lane);
+    h = (h ^ h >> 33) * UINT64_C(0xff51afd7ed558ccd);
+    h = (h ^ h >> 33) * UINT64_C(0xc4ceb9fe1a85ec53);
+    return (uint32_t)((h ^ h >> 33) % s->workers);
+}
+
 enum chi_status chi_container_create_queue(struct chi_container *c, uint32_t queue, uint32_t lanes)
 {
     return chi_container_create_queue_as(c, queue, &(struct chi_queue_options){.lanes = lanes});
@@ -17,8 +29,7 @@ enum chi_status chi_container_create_queue_as(struct chi_container *c, uint32_t 
     if (!l)
         return CHI_STATUS_NO_MEMORY;
     for (uint32_t i = 0; i < lanes; i++) {
-        /* Lane i of each queue goes to worker i modulo workers: "this worker's lane" is lane number worker. */
-        lane_init(&l[i], c, i % c->sched->workers);
+        lane_init(&l[i], c, first_owner(c, queue, i, o->fixed));
         l[i].queue = queue;
         l[i].number = i;
         l[i].fixed = o->fixed;

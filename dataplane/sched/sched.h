@@ -71,6 +71,7 @@ struct sched {
     struct sched_module *loaded, **loaded_tail;
     uint32_t *nodes; /* of the configured cluster, ascending: they have the containers of each pool, whoever comes and goes */
     uint32_t node_count, node_id, workers;
+    bool lanes_by_hash; /* where lanes that are not fixed begin; else lane k of a queue on worker k modulo workers */
     struct sched_known *known; /* RCU pointer */
     struct sched_pool *remote_queue; /* the pool that tasks leave through; NULL: none */
 };

@@ -66,6 +66,9 @@ void move_begin(void *worker, void *arg);
 struct lane_move *move_make(struct runtime *rt, struct chi_lane *lane, uint32_t to);
 void move_reap(struct runtime *rt, bool all); /* all: the workers have ended */
 
+/* balance.c */
+void balance_free(struct balance *b); /* NULL is allowed */
+
 /* stream.c */
 void stream_item(struct worker *w, struct task *t);      /* RING_WAIT came */
 void stream_call_back(struct worker *w, struct task *t); /* the worker that runs it: what it waited for is there, or does not come */

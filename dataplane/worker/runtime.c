@@ -83,6 +83,7 @@ int runtime_create(const struct runtime_options *o, struct runtime **out, char *
     rt->call_limit_ns = WORKER_CALL_LIMIT_MS * UINT64_C(1000000);
     rt->net = o->net;
     int rc = sched_init(&rt->sched, o->node_id, o->nodes, o->node_count, o->workers);
+    rt->sched.lanes_by_hash = o->lanes_by_hash;
     if (rc)
         snprintf(err, SCHED_ERROR_BYTES, "out of memory for the tables of pools");
     for (uint32_t i = 0; i < rt->workers && !rc; i++)
@@ -183,6 +184,7 @@ void runtime_destroy(struct runtime *rt)
     background_destroy(rt->background); /* before the modules whose code it runs */
     sched_fini(&rt->sched);
     move_reap(rt, true);
+    balance_free(rt->balance);
     for (uint32_t i = 0; i < rt->workers; i++)
         destroy_worker(rt->worker[i]);
     free(rt);

@@ -24,6 +24,7 @@ struct runtime_options {
     uint32_t node_id, workers;
     const uint32_t *cores;    /* one a worker */
     bool busy;                /* never sleeps */
+    bool lanes_by_hash;       /* lanes begin on a worker by hash, not in turn */
     uint32_t tasks;           /* records a worker */
     uint32_t stacks;          /* of tasks that wait, a worker; 0: none can */
     size_t stack_bytes;       /* of each; the drivers of the ports run on them too */
@@ -140,6 +141,8 @@ struct runtime {
     struct worker *worker[WORKERS_MAX];
     uint32_t workers;
     uint64_t call_limit_ns; /* how long worker_call waits */
+    struct balance *balance; /* of the lanes' load; NULL until it is looked at */
+    uint64_t balance_looks, balance_moves, balance_failed; /* at the load; moves that were begun; that could not */
     struct lane_move *moves; /* of lanes, begun and not reaped */
     bool stopping; /* atomic: end what is open */
     bool ended;    /* atomic: leave the loop */
@@ -170,6 +173,11 @@ CHI_MUST_CHECK int runtime_settle(struct runtime *rt);
 CHI_MUST_CHECK int runtime_lane_move(struct runtime *rt, struct chi_lane *lane, uint32_t to);
 /* The same, but it may be on its way still when this returns 0.  -EALREADY: it is there. */
 CHI_MUST_CHECK int runtime_lane_send(struct runtime *rt, struct chi_lane *lane, uint32_t to);
+
+/* Looks at the time that lanes took since the last look, and begins the moves that lane/balance.h decides for; one that moved rests for BALANCE_RESTS
+ * looks.  To be called each BALANCE_MS.  0; -ENOMEM, or as runtime_lane_send: what is left is for the next look. */
+enum { BALANCE_MS = 100, BALANCE_RESTS = 10 };
+CHI_MUST_CHECK int runtime_balance(struct runtime *rt, uint64_t now_ns);
 
 /* A node that tasks may go to from now on; pools keep the containers they have.  drain: new tasks to it end with DRAINING, open
  * ones go on.  remove: those end (xfer_peer_remove), and it is forgotten.  Pre: there is a transport.  0; -ENOSPC beyond peers_max,

@@ -191,6 +191,36 @@ static void lanes__what_cannot_move_says_why(void **state)
     node_refuses(&one, "lane.move", "{\"pool\": \"echo\", \"lane\": 0}", "worker");
 }
 
+/* A node that moves lanes by load, and one whose lanes begin by hash. */
+static bool has_looked(void *node)
+{
+    json_t *s = node_call(node, "stats");
+    bool holds = json_integer_value(json_object_get(json_object_get(s, "lanes"), "looks")) > 3;
+    json_decref(s);
+    return holds;
+}
+static void lanes__by_load_and_by_hash(void **state)
+{
+    struct node n[2];
+    (void)state;
+    for (unsigned i = 0; i < 2; i++) {
+        node_configure(&n[i], 11 + i, &(struct node_options){.cores = "0, 1", .lanes = i ? "by_hash" : "load"});
+        node_start(&n[i]);
+        struct chi_client *c = node_connect(&n[i]);
+        for (uint64_t k = 0; k < 2000; k++) {
+            struct echo_ping t = ping_to(chi_hash(k), k);
+            assert_int_equal(chi_submit(c, &t.task), CHI_STATUS_PENDING);
+            assert_int_equal(chi_wait(c, &t.task, LONG), CHI_STATUS_OK);
+            assert_int_equal(t.value, k);
+        }
+        chi_disconnect(c);
+    }
+    until(has_looked, &n[0], "the node looks at the load");
+    assert_false(has_looked(&n[1]));
+    for (unsigned i = 0; i < 2; i++)
+        assert_int_equal(node_stop(&n[i]), 0);
+}
+
 static int setup(void **state)
 {
     folder_setup(state);
@@ -216,6 +246,7 @@ int main(void)
         cmocka_unit_test(perf__runs_from_both_workers),
         cmocka_unit_test(lanes__move_under_load),
         cmocka_unit_test(lanes__what_cannot_move_says_why),
+        cmocka_unit_test(lanes__by_load_and_by_hash),
         cmocka_unit_test(stop__the_daemons_end_well),
     };
     if (sysconf(_SC_NPROCESSORS_ONLN) < 2)

@@ -68,7 +68,7 @@ static void refused(const void *bytes, size_t n, unsigned line, const char *frag
 /* A configuration that is right, line by line; a case replaces one line, or adds after the last. */
 static const char *const good[] = {
     "node: {id: 1, name: alpha}",                                                   /* 1 */
-    "workers: {cores: [0], idle: busy}",                                            /* 2 */
+    "workers: {cores: [0], idle: busy, lanes: load}",                                            /* 2 */
     "memory: {hugepages: off, size: 128M}",                                         /* 3 */
     "ports:",                                                                       /* 4 */
     "  - {name: p0, device: \"net_ring0\", ip: 10.40.0.1/24, mtu: 9000, queues: 1}", /* 5 */
@@ -109,6 +109,7 @@ static void config_load__fills_everything(void **state)
     assert_int_equal(c->workers.count, 1);
     assert_int_equal(c->workers.cores[0], 0);
     assert_int_equal(c->workers.idle, CONFIG_IDLE_BUSY);
+    assert_int_equal(c->workers.lanes, CONFIG_LANES_LOAD);
     assert_int_equal(c->memory.hugepages, CONFIG_HUGE_OFF);
     assert_int_equal(c->memory.size, 128u << 20);
     assert_int_equal(c->ports_count, 2);
@@ -149,6 +150,7 @@ static void config_load__has_defaults(void **state)
     write_file(text, sizeof(text) - 1);
     struct config *c = load_ok(file);
     assert_int_equal(c->workers.idle, CONFIG_IDLE_ADAPTIVE);
+    assert_int_equal(c->workers.lanes, CONFIG_LANES_ROUND_ROBIN);
     assert_int_equal(c->memory.hugepages, CONFIG_HUGE_AUTO);
     assert_int_equal(c->memory.size, 256u << 20);
     assert_int_equal(c->ports_count, 0);
@@ -232,6 +234,7 @@ static const struct mistake mistakes[] = {
     {2, "workers: {cores: [1000]}", "workers.cores[0] is 1000, which this process cannot run on; cores here: 0", 0},
     {2, "workers: {cores: [0, 0]}", "workers.cores[1] is 0 again; name each core once", 0},
     {2, "workers: {cores: [1024]}", "workers.cores[0] is '1024'; right is a number from 0 to 1023", 0},
+    {2, "workers: {cores: [0], lanes: by_load}", "workers.lanes is 'by_load'; right is round_robin, by_hash or load", 0},
     {2, "workers: {cores: [0], idle: bussy}", "workers.idle is 'bussy'; right is adaptive or busy", 0},
     {2, "workers: {cores: [0], idle: 1}", "workers.idle is '1'; right is adaptive or busy", 0},
     {3, "memory: {hugepages: 4K}", "memory.hugepages is '4K'; right is auto, off, 2M or 1G", 0},

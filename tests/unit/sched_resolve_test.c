@@ -284,6 +284,17 @@ static void container__queues_and_lanes_are_dealt_to_workers(void **state)
     assert_null(chi_container_lane_by_hash(c, CHI_QUEUES_MAX, 0));
     for (uint32_t i = 0; i < 4; i++)
         assert_int_equal(chi_container_lane(c, 0, i)->owner, i % 2);
+    sched.lanes_by_hash = true;
+    assert_int_equal(chi_container_create_queue_as(c, 3, &(struct chi_queue_options){.lanes = 100, .fixed = true}), CHI_STATUS_OK);
+    assert_int_equal(chi_container_create_queue(c, 4, 100), CHI_STATUS_OK);
+    uint32_t of_0 = 0, in_turn = 0;
+    for (uint32_t i = 0; i < 100; i++) {
+        assert_int_equal(chi_container_lane(c, 3, i)->owner, i % 2); /* by hash or not */
+        of_0 += chi_container_lane(c, 4, i)->owner == 0;
+        in_turn += chi_container_lane(c, 4, i)->owner == i % 2;
+    }
+    assert_true(of_0 > 25 && of_0 < 75 && in_turn > 25 && in_turn < 75);
+    sched.lanes_by_hash = false;
     assert_int_equal(chi_container_create_queue(c, 2, SCHED_LANES_MAX), CHI_STATUS_OK);
     const struct chi_lane *last = chi_container_lane(c, 2, SCHED_LANES_MAX - 1);
     assert_true(last->queue == 2 && last->number == SCHED_LANES_MAX - 1 && last->container == c);

@@ -256,6 +256,56 @@ static void move__what_began_ends_where_it_began(void **state)
     assert_int_equal(ended, 3);
 }
 
+static void every_turn(void *worker, void *arg)
+{
+    (void)worker, (void)arg;
+}
+static void balance_and_wait(uint64_t now)
+{
+    assert_int_equal(runtime_balance(rt, now), 0);
+    while (rt->moves) { /* on its way */
+        for (uint32_t k = 0; k < WORKERS; k++)
+            assert_int_equal(worker_call(rt, k, every_turn, NULL), 0);
+        move_reap(rt, false);
+    }
+}
+
+/* runtime_balance waits for the owner to begin: so real threads turn the workers.  The figures are the test's. */
+static void runtime_balance__moves_what_takes_long(void **state)
+{
+    enum { LOOK = BALANCE_MS * 1000000 };
+    char err[SCHED_ERROR_BYTES];
+    uint64_t now = LOOK;
+    (void)state;
+    worker_enter(NULL);
+    assert_int_equal(runtime_start(rt, err), 0);
+    lane_at(0)->used_ns = lane_at(3)->used_ns = 5 * (uint64_t)LOOK; /* both of worker 0; what was before the first look counts for nothing */
+    assert_int_equal(runtime_balance(rt, now), 0);
+    for (int i = 0; i < 3; i++)
+        assert_int_equal(runtime_balance(rt, now += LOOK), 0); /* nobody is busy */
+    assert_true(rt->balance_looks == 4 && rt->balance_moves == 0);
+    for (int i = 0; i < 30; i++) {
+        lane_at(0)->used_ns += LOOK / 2;
+        lane_at(3)->used_ns += LOOK / 2;
+        chi_container_lane(box, 1, 0)->used_ns += LOOK / 10; /* fixed, of worker 0 */
+        balance_and_wait(now += LOOK);
+    }
+    assert_true(rt->balance_looks == 34 && rt->balance_failed == 0);
+    assert_int_equal(rt->balance_moves, 1); /* and back it does not go */
+    assert_true((lane_owner(lane_at(0)) == 0) != (lane_owner(lane_at(3)) == 0));
+    assert_int_equal(lane_owner(chi_container_lane(box, 1, 0)), 0);
+    /* Its worker, wherever that is, is busy with what stays: it goes on, but rests in between. */
+    uint32_t moved = lane_owner(lane_at(0)) ? 0 : 3;
+    for (int i = 0; i < BALANCE_RESTS + 2; i++) {
+        assert_int_equal(rt->balance_moves, i == 0 ? 1 : 2);
+        chi_container_lane(box, 1, lane_owner(lane_at(moved)))->used_ns += LOOK;
+        lane_at(moved)->used_ns += LOOK / 2;
+        balance_and_wait(now += LOOK);
+    }
+    assert_int_equal(rt->balance_moves, 3);
+    assert_int_equal(runtime_stop(rt, UINT64_C(10000000000)), 0);
+}
+
 /* What cannot be moved says why; a worker that does not turn is told later, and a second call hears so. */
 static void runtime_lane_move__refuses_with_a_reason(void **state)
 {
@@ -306,6 +356,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(move__takes_along_what_lies_on_the_lane, setup, teardown),
         cmocka_unit_test_setup_teardown(move__what_began_ends_where_it_began, setup, teardown),
         cmocka_unit_test_setup_teardown(lane__counts_the_time_of_its_tasks, setup, teardown),
+        cmocka_unit_test_setup_teardown(runtime_balance__moves_what_takes_long, setup, teardown),
         cmocka_unit_test_setup_teardown(runtime_lane_move__refuses_with_a_reason, setup, teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
