@@ -7,7 +7,8 @@
 
 const struct rpc_param lane_move_params[] = {
     {"pool", RPC_STRING, true, "its number or name"},
-    {"queue", RPC_INTEGER, false, "of the pool's container here; 0"},
+    {"container", RPC_INTEGER, false, "of the pool, one of this node; its first one here"},
+    {"queue", RPC_INTEGER, false, "of the container; 0"},
     {"lane", RPC_INTEGER, true, "of the queue"},
     {"worker", RPC_INTEGER, true, "where it goes"},
     {0},
@@ -43,7 +44,8 @@ json_t *lane_list(void *daemon, json_t *params, struct rpc_error *err)
     return list;
 }
 
-static struct chi_container *container_of(const struct daemon *d, const char *text)
+/* The first one of a pool. */
+static struct chi_container *first_of(const struct daemon *d, const char *text)
 {
     for (struct chi_container *c = d->rt->sched.all; c; c = c->next) {
         char pool[24];
@@ -56,14 +58,27 @@ static struct chi_container *container_of(const struct daemon *d, const char *te
 
 static json_int_t number_of(json_t *params, const char *name) { return json_integer_value(json_object_get(params, name)); }
 
+static struct chi_container *container_of(const struct daemon *d, json_t *params, struct rpc_error *err)
+{
+    const char *pool = json_string_value(json_object_get(params, "pool"));
+    struct chi_container *c = first_of(d, pool);
+    if (!c)
+        return rpc_fail(err, RPC_INVALID_PARAMS, "there is no pool '%.40s' here (chictl pool list)", pool), NULL;
+    while (c && json_object_get(params, "container") && c->id != number_of(params, "container"))
+        c = c->next_local;
+    if (!c)
+        rpc_fail(err, RPC_INVALID_PARAMS, "pool %.40s has no container %" JSON_INTEGER_FORMAT " here (chictl pool list)", pool,
+                 number_of(params, "container"));
+    return c;
+}
+
 /* The lane that the parameters name; false, and *err says which of them is wrong. */
 static bool lane_of(const struct daemon *d, json_t *params, struct chi_lane **out, struct rpc_error *err)
 {
-    const char *pool = json_string_value(json_object_get(params, "pool"));
     json_int_t queue = number_of(params, "queue"), lane = number_of(params, "lane");
-    struct chi_container *c = container_of(d, pool);
+    struct chi_container *c = container_of(d, params, err);
     if (!c)
-        return rpc_fail(err, RPC_INVALID_PARAMS, "there is no pool '%.40s' here (chictl pool list)", pool), false;
+        return false;
     if (queue < 0 || queue >= CHI_QUEUES_MAX || !c->queue[queue].count)
         return rpc_fail(err, RPC_INVALID_PARAMS, "pool %s has no queue %" JSON_INTEGER_FORMAT " (chictl lane list)", c->pool->name, queue), false;
     if (lane < 0 || lane >= c->queue[queue].count)

@@ -88,7 +88,7 @@ static json_t *call_mirror(void *ctx, json_t *params, struct rpc_error *err)
 static const struct rpc_param mirror_params[] = {{"name", RPC_STRING, true, ""}, {"device", RPC_STRING, false, ""}, {"ip", RPC_STRING, false, ""},
                                                  {"mtu", RPC_INTEGER, false, ""}, {"queues", RPC_INTEGER, false, ""},
                                                  {"pool", RPC_STRING, false, ""}, {"queue", RPC_INTEGER, false, ""},
-                                                 {"lane", RPC_INTEGER, false, ""}, {"worker", RPC_INTEGER, false, ""}, {"link", RPC_STRING, false, ""}, {"id", RPC_INTEGER, false, ""},
+                                                 {"lane", RPC_INTEGER, false, ""}, {"worker", RPC_INTEGER, false, ""}, {"container", RPC_INTEGER, false, ""}, {"link", RPC_STRING, false, ""}, {"id", RPC_INTEGER, false, ""},
                                                  {0}};
 static json_t *call_module(void *ctx, json_t *params, struct rpc_error *err)
 {
@@ -287,7 +287,7 @@ static void chictl__prints_raw_json(void **state)
     }
     json_decref(want);
     json_t *help = from_text(chictl("help --json")->out);
-    assert_int_equal(json_array_size(help), 17);
+    assert_int_equal(json_array_size(help), 19);
     json_decref(help);
 }
 

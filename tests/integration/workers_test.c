@@ -157,7 +157,7 @@ static void lanes__move_under_load(void **state)
     chictl_moves(&two, "echo", "0", "1", 0, "worker:    1");
     for (unsigned i = 0; i < MOVES; i++) {
         char params[80];
-        snprintf(params, sizeof params, "{\"pool\": \"100.0\", \"lane\": %u, \"worker\": %u}", i % 2, i / 2 % 2);
+        snprintf(params, sizeof params, "{\"pool\": \"100.0\", \"container\": 1, \"lane\": %u, \"worker\": %u}", i % 2, i / 2 % 2);
         json_t *l = node_ask(&two, "lane.move", params);
         assert_int_equal(json_integer_value(json_object_get(l, "worker")), i / 2 % 2);
         assert_string_equal(json_string_value(json_object_get(l, "moves")), "yes");
@@ -187,6 +187,7 @@ static void lanes__what_cannot_move_says_why(void **state)
     chictl_moves(&one, "echo", "0", "2", 1, "worker is 2; right is a number from 0 to 1");
     chictl_moves(&one, "echo", "0", "one", 2, "--worker is 'one'; right is a number");
     node_refuses(&one, "lane.move", "{\"pool\": \"echo\", \"queue\": 1, \"lane\": 0, \"worker\": 1}", "pool echo has no queue 1");
+    node_refuses(&one, "lane.move", "{\"pool\": \"echo\", \"container\": 1, \"lane\": 0, \"worker\": 1}", "pool echo has no container 1 here");
     node_refuses(&one, "lane.move", "{\"pool\": \"echo\", \"queue\": 99, \"lane\": 0, \"worker\": 1}", "has no queue 99");
     node_refuses(&one, "lane.move", "{\"pool\": \"echo\", \"lane\": 0}", "worker");
 }

@@ -82,7 +82,7 @@ static void lanes__move_at_random_under_load(void **state)
     uint64_t runs = 0, total = 0, taken = 0, there = 0;
     (void)state;
     struct runtime *rt = support_runtime(WORKERS, RECORDS, NULL);
-    struct chi_container *c = support_pool(rt, &steps, POOL)->local;
+    struct chi_container *c = support_pool(rt, &steps, POOL, 1)->local;
     worker_enter(NULL);
     rt->call_limit_ns = 60 * UINT64_C(1000000000);
     assert_int_equal(runtime_start(rt, err), 0);

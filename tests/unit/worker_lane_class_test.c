@@ -51,7 +51,7 @@ static int setup(void **state)
     rt = support_runtime(1, RECORDS, NULL);
     w = rt->worker[0];
     w->turn_limit_ns = UINT64_MAX; /* no clock has a say */
-    support_pool(rt, &jobs, POOL);
+    support_pool(rt, &jobs, POOL, 1);
     memset(ran, 0, sizeof ran);
     return 0;
 }

@@ -60,7 +60,7 @@ static int setup(void **state)
     (void)state;
     support_stacks = STACKS;
     rt = support_runtime(WORKERS, RECORDS, NULL);
-    box = support_pool(rt, &steps, POOL)->local;
+    box = support_pool(rt, &steps, POOL, 1)->local;
     memset(sent, 0, sizeof sent);
     memset(begun, 0, sizeof begun);
     memset(ran_on, 0, sizeof ran_on);

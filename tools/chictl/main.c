@@ -11,7 +11,8 @@
 #include "control/nearest.h"
 #include "render.h"
 
-enum { DEVICE = 1, IP = 2, MTU = 4, LINK = 8, ID = 16, NAME = 32, QUEUES = 64, POOL = 128, QUEUE = 256, LANE = 512, WORKER = 1024, VALUES = 11 };
+enum { DEVICE = 1, IP = 2, MTU = 4, LINK = 8, ID = 16, NAME = 32, QUEUES = 64, POOL = 128, QUEUE = 256, LANE = 512, WORKER = 1024, CONTAINER = 2048,
+       VALUES = 12 };
 enum { EXIT_REFUSED = 1, EXIT_USAGE = 2, EXIT_UNREACHABLE = 3, LINE_BYTES = 512 };
 #define DEFAULT_SOCKET "/run/chimaera/chimaera.sock"
 
@@ -31,7 +32,8 @@ static const struct command {
     {"mod list", "mod.list", "each module, its methods and pools", NULL, NULL, 0},
     {"mod show", "mod.show", "NAME: its methods, with their fields", "name", NULL, 0},
     {"lane list", "lane.list", "each lane: its worker, its tasks, the time that they took", NULL, NULL, 0},
-    {"lane move", "lane.move", "--pool P [--queue N] --lane N --worker N: gives one to another worker", NULL, NULL, POOL | QUEUE | LANE | WORKER},
+    {"lane move", "lane.move", "--pool P [--container N] [--queue N] --lane N --worker N: gives one to another worker", NULL, NULL,
+      POOL | CONTAINER | QUEUE | LANE | WORKER},
     {"peer list", "peer.list", "each other node: its state, round-trip time, tasks, losses", NULL,
      "node name state srtt_ns open_out open_in retransmits drops", 0},
     {"peer show", "peer.show", "all figures of one node, by its id or name", "peer", NULL, 0},
@@ -49,7 +51,8 @@ static const struct {
     const char *name;
     bool number;
 } values[VALUES] = {{"device", false}, {"ip", false}, {"mtu", true}, {"link", false}, {"id", true}, {"name", false}, {"queues", true},
-             {"pool", false},   {"queue", true}, {"lane", true}, {"worker", true}};
+             {"pool", false},   {"queue", true}, {"lane", true}, {"worker", true},
+             {"container", true}};
 
 struct arguments {
     char *socket, *value[VALUES];
@@ -290,6 +293,7 @@ int main(int argc, char **argv)
         {"name", 0, POPT_ARG_STRING, &a.value[5], 0, "of a peer", "X"},
         {"queues", 0, POPT_ARG_STRING, &a.value[6], 0, "of a port, at most one a worker (as many as its driver offers)", "N"},
         {"pool", 0, POPT_ARG_STRING, &a.value[7], 0, "of a lane: its number, like 100.0, or name", "P"},
+        {"container", 0, POPT_ARG_STRING, &a.value[11], 0, "that has a lane, of several of the pool here (the first)", "N"},
         {"queue", 0, POPT_ARG_STRING, &a.value[8], 0, "of a lane (0)", "N"},
         {"lane", 0, POPT_ARG_STRING, &a.value[9], 0, "its number in the queue", "N"},
         {"worker", 0, POPT_ARG_STRING, &a.value[10], 0, "that a lane goes to", "N"},
