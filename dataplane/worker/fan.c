@@ -216,11 +216,10 @@ static bool did_not_run(enum chi_status st)
 }
 
 /* The node to which the part went did not take it: it goes to the next one, without that node's containers. */
-static void part_refused(struct worker *w, struct fan *f, struct spread *part, uint32_t at, enum chi_status st)
+static void part_refused(struct worker *w, struct fan *f, struct spread *part, uint32_t at)
 {
     const uint32_t *ids;
     uint32_t n = spread_on(f->pool, part, part->low, &ids);
-    fill(f, at, n, st);
     if (spread_skip(f->pool, part))
         start_part(w, f, part, at + n);
 }
@@ -232,12 +231,12 @@ void fan_part_returned(struct worker *w, struct task *t, enum chi_status st, con
     uint32_t at = t->from.replica.at, n = spread_size(f->pool, &part);
     if (st == CHI_STATUS_OK)
         merge_part(w, f, t, at, n, body, length);
-    else if (!did_not_run(st))
+    else
         fill(f, at, n, st);
     drop_regions(w, t->regions, t->nregions);
     ended_free(w, t);
     if (did_not_run(st))
-        part_refused(w, f, &part, at, st);
+        part_refused(w, f, &part, at);
     leave(w, f);
 }
 
