@@ -64,6 +64,7 @@ struct config {
         uint32_t overcommit;       /* large tasks with grants at once, default 8 */
         uint32_t quantum;          /* bytes of one large task before another's turn, default 64K */
         uint32_t task_timeout_ms;  /* default 10000 */
+        uint32_t watchdog_ms;      /* default 1000 */
         uint32_t latency_weight;   /* tasks of latency lanes to one of throughput lanes, default 4 */
         uint32_t stacks;           /* of tasks that wait, a worker, default 256 */
         uint32_t stack_bytes;      /* of each, default 128K */

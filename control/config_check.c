@@ -388,6 +388,7 @@ static void build_scalars(struct check *k)
     c->limits.peer_silence_ms = or_default(r->limits.peer_silence_ms, 1000);
     c->limits.pto_us = or_default(r->limits.pto_us, 200);
     c->limits.task_timeout_ms = or_default(r->limits.task_timeout_ms, 10000);
+    c->limits.watchdog_ms = or_default(r->limits.watchdog_ms, 1000);
     c->limits.ack_every = or_default(r->limits.ack_every, 8);
     c->limits.ack_delay_us = or_default(r->limits.ack_delay_us, 25);
     c->limits.unasked = (uint32_t)size_or(r->limits.unasked, 64 << 10);

@@ -89,6 +89,7 @@ static const cyaml_schema_field_t limits_fields[] = {
     NUMBER_OPT("peer_silence_ms", struct raw_limits, peer_silence_ms),
     NUMBER_OPT("pto_us", struct raw_limits, pto_us),
     NUMBER_OPT("task_timeout_ms", struct raw_limits, task_timeout_ms),
+    NUMBER_OPT("watchdog_ms", struct raw_limits, watchdog_ms),
     NUMBER_OPT("ack_every", struct raw_limits, ack_every),
     NUMBER_OPT("ack_delay_us", struct raw_limits, ack_delay_us),
     STRING("peer_memory", PTR | OPT, struct raw_limits, peer_memory),

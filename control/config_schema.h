@@ -48,7 +48,7 @@ struct raw_modules {
     unsigned path_count;
 };
 struct raw_limits {
-    uint64_t *tasks, *clients, *messages, *window, *delay_target_us, *peer_silence_ms, *pto_us, *task_timeout_ms, *ack_every, *ack_delay_us, *overcommit, *peers, *stacks, *neighborhood, *background, *latency_weight;
+    uint64_t *tasks, *clients, *messages, *window, *delay_target_us, *peer_silence_ms, *pto_us, *task_timeout_ms, *ack_every, *ack_delay_us, *overcommit, *peers, *stacks, *neighborhood, *background, *latency_weight, *watchdog_ms;
     char *client_bulk, *peer_memory, *remote_memory, *unasked, *credit, *grant_window, *quantum, *stack_bytes;
 };
 struct raw_config {

@@ -68,6 +68,7 @@ static const struct config_rule rules[] = {
     {"limits.peer_silence_ms", NUMBER, 100, 600000, NULL},
     {"limits.pto_us", NUMBER, 10, 200000, NULL}, /* at most the ceiling of its back-off */
     {"limits.task_timeout_ms", NUMBER, 1, LIMIT_TASK_TIMEOUT_MS, NULL},
+    {"limits.watchdog_ms", NUMBER, 20, 3600000, NULL},
     {"limits.ack_every", NUMBER, 1, 64, NULL},
     {"limits.ack_delay_us", NUMBER, 1, 10000, NULL},
     {"limits.peer_memory", SIZE, MIB, TIB, NULL},

@@ -21,6 +21,12 @@ struct worker_use {
     uint64_t tasks_open, memory_used;
 };
 
+struct watched { /* a worker */
+    uint64_t turns, since_ns; /* how many there were, and since when no more */
+    bool holds;               /* the limit is over, and it was said */
+    char by[160];             /* what holds it */
+};
+
 struct daemon {
     const char *config_file;
     struct config *config;
@@ -35,6 +41,11 @@ struct daemon {
     unsigned peer_count;
     uint64_t incarnation; /* nanoseconds of the real-time clock at the start: rises from start to start */
     uint64_t started_ns;
+    struct event *watchdog;
+    struct watched watched[WORKERS_MAX];
+    uint64_t watchdog_looks, holds, deadlocks; /* how often it looked; a worker was held; tasks waited for each other */
+    uint64_t deadlock_seen; /* by the last look, 0: none */
+    bool deadlock_told;
     struct worker_use use[WORKERS_MAX]; /* each worker writes its own when it is asked, also after the question was given up */
 };
 
@@ -82,6 +93,9 @@ extern const struct rpc_param mod_show_params[];
 json_t *mod_list(void *daemon, json_t *params, struct rpc_error *err);
 json_t *mod_show(void *daemon, json_t *params, struct rpc_error *err);
 void modules_print(const struct sched_module *m); /* for people, to standard output */
+
+/* watchdog.c */
+CHI_MUST_CHECK int watchdog_start(struct daemon *d); /* Pre: the workers run.  0 or -errno */
 
 /* peers.c */
 json_t *peers_list(void *daemon, json_t *params, struct rpc_error *err);

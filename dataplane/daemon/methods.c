@@ -49,6 +49,7 @@ static json_t *worker_list(void *ctx, json_t *params, struct rpc_error *err)
         WORKER_STAT_LIST(WORKER_STAT_JSON)
 #undef WORKER_STAT_JSON
         json_object_set_new(o, "stack_most_bytes", json_number(fibers_deepest(&w->fibers)));
+        json_object_set_new(o, "held_by", json_string(d->watched[i].holds ? d->watched[i].by : ""));
         json_object_set_new(o, "turn_most_ns", json_number(relaxed(&w->stats.turn_most_ns)));
         add_use(o, d, i);
         json_array_append_new(list, o);
@@ -105,7 +106,8 @@ static json_t *stats_call(void *ctx, json_t *params, struct rpc_error *err)
         }
         json_object_set_new(drops, chi_drop_name((enum chi_drop)r), json_number(sum));
     }
-    return json_pack("{s:o, s:o, s:o}", "workers", totals, "lanes", lane_figures(d), "drops", drops);
+    return json_pack("{s:o, s:o, s:{s:o, s:o}, s:o}", "workers", totals, "lanes", lane_figures(d), "watchdog", "holds", json_number(d->holds),
+                     "deadlocks", json_number(d->deadlocks), "drops", drops);
 }
 
 static json_t *stop_call(void *ctx, json_t *params, struct rpc_error *err)

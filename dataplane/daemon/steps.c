@@ -218,6 +218,8 @@ static void stop_control(struct daemon *d)
             event_free(d->signals[i]);
     if (d->reaper)
         event_free(d->reaper);
+    if (d->watchdog)
+        event_free(d->watchdog);
     if (d->ports_watch)
         event_free(d->ports_watch);
     if (d->balancer)
@@ -232,6 +234,7 @@ static void stop_control(struct daemon *d)
 static int start_workers(struct daemon *d, char *err)
 {
     int rc = runtime_start(d->rt, err);
+    rc = rc ? rc : watchdog_start(d);
     rc = rc ? rc : ports_watch_start(d);
     return rc ? rc : lanes_balance_start(d);
 }

@@ -409,12 +409,41 @@ static void daemon__stopped_with_tasks_out_ends_them_in_order(void **state)
 
 static bool is_held(void *gate) { return __atomic_load_n((uint8_t *)gate + 1, __ATOMIC_ACQUIRE) != 0; }
 
+static bool backtrace_is_there(void *node) { return log_says(node, "probe.so("); }
+static bool turns_again(void *node) { return log_says(node, "worker 0 turns again"); }
+
+/* Two tasks, each with a lock that the other one wants: it is said, and they end when the daemon stops. */
+static bool deadlock_is_said(void *node) { return log_says(node, "a deadlock: tasks of 2 roots wait for each other's locks"); }
+static void daemon__names_tasks_that_wait_for_each_other(void **state)
+{
+    (void)state;
+    struct node one;
+    struct probe_where t[2];
+    node_configure(&one, 1, &(struct node_options){.modules = MODULES_OF_TESTS, .compose = with_probe, .limits = "watchdog_ms: 100"});
+    node_start(&one);
+    struct chi_client *c = node_connect(&one);
+    for (uint64_t k = 0; k < 2; k++) {
+        t[k] = (struct probe_where){.task = {.pool = {200, 0}, .query = chi_local(), .method = &probe_where_method}, .key = k, .mode = PROBE_CROSS};
+        assert_int_equal(chi_submit(c, &t[k].task), CHI_STATUS_PENDING);
+    }
+    until(deadlock_is_said, &one, "the daemon finds the deadlock");
+    json_t *s = node_call(&one, "stats");
+    assert_int_equal(json_integer_value(json_object_get(json_object_get(s, "watchdog"), "deadlocks")), 1);
+    json_decref(s);
+    assert_int_equal(node_stop(&one), 0);
+    for (int k = 0; k < 2; k++) {
+        enum chi_status st = chi_wait(c, &t[k].task, LONG);
+        assert_true(st == CHI_STATUS_SHUTDOWN || st == CHI_STATUS_DISCONNECTED);
+    }
+    chi_disconnect(c);
+}
+
 /* A module that keeps its worker: who connects meanwhile is refused in time, and when the worker turns again all is well. */
 static void client__of_a_worker_that_does_not_turn_is_refused(void **state)
 {
     (void)state;
     struct node one;
-    node_configure(&one, 1, &(struct node_options){.modules = MODULES_OF_TESTS, .compose = with_probe});
+    node_configure(&one, 1, &(struct node_options){.modules = MODULES_OF_TESTS, .compose = with_probe, .limits = "watchdog_ms: 100"});
     node_start(&one);
     struct chi_client *c = node_connect(&one), *refused = NULL;
     uint8_t *gate = chi_bulk_alloc(c, 2);
@@ -425,7 +454,11 @@ static void client__of_a_worker_that_does_not_turn_is_refused(void **state)
     assert_int_equal(chi_connect(one.socket, NULL, &refused), -ETIMEDOUT);
     json_t *list = node_call(&one, "worker.list"); /* what the worker itself must say is not known */
     assert_true(json_is_null(json_object_get(json_array_get(list, 0), "tasks_open")));
+    assert_string_equal(json_string_value(json_object_get(json_array_get(list, 0), "held_by")),
+                        "PROBE_HOLD of module probe (pool 200.0, container 0, queue 0, lane 0)");
     json_decref(list);
+    assert_true(log_says(&one, "it is held by PROBE_HOLD of module probe"));
+    until(backtrace_is_there, &one, "the backtrace of what holds the worker");
     __atomic_store_n(&gate[0], 1, __ATOMIC_RELEASE);
     assert_int_equal(chi_wait(c, &t.task, LONG), CHI_STATUS_OK);
     chi_disconnect(c);
@@ -434,6 +467,10 @@ static void client__of_a_worker_that_does_not_turn_is_refused(void **state)
     int64_t longest = json_integer_value(json_object_get(json_array_get(list, 0), "turn_most_ns"));
     json_decref(list);
     assert_true(longest > 200000000); /* a connect, and the question above, waited for it in vain */
+    until(turns_again, &one, "a line that says that the worker turns");
+    list = node_call(&one, "worker.list");
+    assert_string_equal(json_string_value(json_object_get(json_array_get(list, 0), "held_by")), "");
+    json_decref(list);
     c = node_connect(&one);
     assert_int_equal(io_check(c, chi_local(), 50000, 50000, 1), CHI_STATUS_OK);
     chi_disconnect(c);
@@ -502,6 +539,7 @@ int main(void)
         TEST(daemon__killed_ends_its_clients_tasks),
         TEST(daemon__stopped_with_tasks_out_ends_them_in_order),
         TEST(client__of_a_worker_that_does_not_turn_is_refused),
+        TEST(daemon__names_tasks_that_wait_for_each_other),
         TEST(daemon__stopped_with_a_task_that_waits_for_another_ends_both),
         TEST(daemon__stopped_with_a_task_that_never_ends_gives_it_up),
     };

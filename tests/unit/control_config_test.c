@@ -183,6 +183,7 @@ static void config_load__has_defaults(void **state)
     assert_int_equal(c->limits.peer_silence_ms, 1000);
     assert_int_equal(c->limits.pto_us, 200);
     assert_int_equal(c->limits.task_timeout_ms, 10000);
+    assert_int_equal(c->limits.watchdog_ms, 1000);
     config_free(c);
 }
 
@@ -291,6 +292,7 @@ static const struct mistake mistakes[] = {
     {18, "limits: {pto_us: 0}", "limits.pto_us is '0'", 0},
     {18, "limits: {pto_us: 200001}", "limits.pto_us is '200001'", 0},
     {18, "limits: {task_timeout_ms: 3600001}", "limits.task_timeout_ms is '3600001'", 0},
+    {18, "limits: {watchdog_ms: 19}", "limits.watchdog_ms is '19'; right is a number from 20 to 3600000", 0},
     {18, "limits: {client_bulk: 1K}", "limits.client_bulk is '1K'; right is a size from 1M to 1T", 0},
     {18, "limits: {ack_every: 0}", "limits.ack_every is '0'; right is a number from 1 to 64", 0},
     {18, "limits: {ack_every: 65}", "limits.ack_every is '65'", 0},

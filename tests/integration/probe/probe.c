@@ -130,6 +130,22 @@ static enum chi_status count_locked(struct probe_where *t, struct chi_rctx *r)
     return st;
 }
 
+static struct chi_mutex crossed[2];
+
+static enum chi_status take_both(struct chi_mutex *first, struct chi_mutex *second, struct chi_rctx *r)
+{
+    enum chi_status st = chi_mutex_lock(r, first);
+    if (st != CHI_STATUS_OK)
+        return st;
+    st = chi_sleep_us(r, 50000);
+    if (st == CHI_STATUS_OK)
+        st = chi_mutex_lock(r, second);
+    if (st == CHI_STATUS_OK)
+        chi_mutex_unlock(r, second);
+    chi_mutex_unlock(r, first);
+    return st;
+}
+
 static enum chi_status run_where(struct chi_container *c, struct probe_where *t, struct chi_rctx *r)
 {
     if (t->mode == PROBE_PARK)
@@ -138,6 +154,8 @@ static enum chi_status run_where(struct chi_container *c, struct probe_where *t,
         return wait_for_subtask(t, r);
     if (t->mode == PROBE_STAY)
         return stay_and_wait(c, t, r);
+    if (t->mode == PROBE_CROSS)
+        return take_both(&crossed[t->key % 2], &crossed[(t->key + 1) % 2], r);
     if (t->mode == PROBE_COUNT)
         return count_locked(t, r);
     t->node = chi_container_node(c);

@@ -15,6 +15,7 @@ enum probe_mode {
     PROBE_PARK,         /* run parks, and nobody ends it */
     PROBE_WAIT,         /* run parks, asks node `key` by a subtask, and ends with its answer */
     PROBE_STAY,         /* run asks node `key` and its own by four subtasks, waits for them, and ends with the first one's answer */
+    PROBE_CROSS,        /* takes lock `key` of two, sleeps 50 ms, and takes the other one */
     PROBE_COUNT,        /* `node`: how many tasks did so on this node, counted in the background under a lock */
 };
 
