@@ -46,6 +46,7 @@ struct daemon {
     uint64_t watchdog_looks, holds, deadlocks; /* how often it looked; a worker was held; tasks waited for each other */
     uint64_t deadlock_seen; /* by the last look, 0: none */
     bool deadlock_told;
+    bool failed; /* a step's end found a bug: so does the exit status say */
     struct worker_use use[WORKERS_MAX]; /* each worker writes its own when it is asked, also after the question was given up */
 };
 

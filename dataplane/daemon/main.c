@@ -56,7 +56,7 @@ static int run(struct daemon *d)
     }
     while (done-- > 0)
         daemon_steps[done].stop(d);
-    return rc ? EXIT_FAILURE : EXIT_SUCCESS;
+    return rc || d->failed ? EXIT_FAILURE : EXIT_SUCCESS;
 }
 
 static int check_only(const char *file)

@@ -245,6 +245,8 @@ static void stop_workers(struct daemon *d)
     if (left)
         fprintf(stderr, "chimaerad: %u task%s did not end within %d ms and %s dropped\n", left, left == 1 ? "" : "s", STOP_LIMIT_MS,
                 left == 1 ? "was" : "were");
+    if (!runtime_books_closed(d->rt, stderr))
+        d->failed = true;
 }
 
 const struct step daemon_steps[] = {

@@ -27,6 +27,7 @@ int task_pools_init(struct task_pools *p, uint32_t tasks)
 
     void *memory = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     *p = (struct task_pools){.memory = memory == MAP_FAILED ? NULL : memory, .memory_bytes = bytes};
+    LEDGER(ledger_init(&p->ledger));
     if (!p->memory)
         return -ENOMEM;
     madvise(p->memory, bytes, MADV_HUGEPAGE); /* fewer TLB misses where the kernel has them; else no harm */

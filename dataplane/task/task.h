@@ -10,6 +10,7 @@
 #include "chi/chimod.h"
 #include "ipc/ipc.h"
 #include "lane/lane.h"
+#include "task/ledger.h"
 #include "xfer/xfer.h"
 
 struct worker;
@@ -64,6 +65,9 @@ struct task {
             uint64_t root; /* the task that it was submitted for in the end: a number that no other one in this daemon gets */
         };
     };
+#ifdef CHI_LEDGER
+    struct ledger_entry entry;
+#endif
 } __attribute__((aligned(CHI_CACHE_LINE)));
 
 static inline struct chi_task *task_public(struct task *t) { return (struct chi_task *)(t + 1); }
@@ -83,6 +87,9 @@ struct task_pools {
     void *memory;
     size_t memory_bytes;
     uint32_t out; /* records in use */
+#ifdef CHI_LEDGER
+    struct ledger ledger;
+#endif
 };
 
 /* Bodies that the pools of a worker hold: `tasks` small ones, a quarter of middle and a 64th of large ones, and lists of
@@ -107,6 +114,7 @@ CHI_INLINE struct task *task_try_get(struct task_pools *p, size_t body_bytes)
     t->state = TASK_NEW;
     t->size_class = (uint8_t)c;
     p->out++;
+    LEDGER(ledger_take(&p->ledger, &t->entry));
     return t;
 }
 /* Zeroes the body, of `bytes` bytes as task_try_get got them, or more of it; returns it. */
@@ -123,6 +131,7 @@ struct chi_ar_region *task_regions_get(struct task_pools *p, struct task *t);
 static inline void task_put(struct task_pools *p, struct task *t)
 {
     CHI_ASSERT(t->state != TASK_FREE && !t->extra);
+    LEDGER(ledger_give_back(&p->ledger, &t->entry));
     if (t->regions)
         pool_put(&p->regions, t->regions);
     t->state = TASK_FREE;

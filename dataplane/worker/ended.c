@@ -192,6 +192,7 @@ unsigned ended_callbacks(struct worker *w)
             continue;
         }
         chi_done_fn done = t->from.module.done;
+        LEDGER(ledger_return(&w->tasks.ledger, &t->entry));
         t->state = TASK_NEW; /* the callback owns it: it deletes it or submits it again */
         let_go_and_stay(t);
         done(&w->rctx, task_public(t), t->from.module.arg);
@@ -303,6 +304,7 @@ void worker_returned_st(struct worker *w, struct task *t, enum chi_status st, co
     CHI_ASSERT(w == worker_current());
     CHI_ASSERT(t->home == w && t->state == TASK_AWAY);
     t->state = TASK_ENDED;
+    LEDGER(ledger_end(&t->entry, st));
     t->wait.waits = false; /* it was in `out` */
     if (t->extra) {
         buddy_put(w->memory, t->extra, t->extra_bytes);

@@ -317,6 +317,7 @@ enum chi_status fan_begin(struct worker *w, struct task *whole, const struct sch
     struct fan *k = keep(w, &f);
     if (!k || !merge_begin(w, k))
         return CHI_STATUS_NO_MEMORY;
+    books_accept(w, whole);
     whole->state = TASK_SPREAD;
     whole->fan = k;
     w->stats.spreads++;

@@ -212,6 +212,7 @@ static void finish_module(struct worker *w, struct fan *f)
         r->count = most;
     fan_free(w, f);
     t->state = TASK_ENDED;
+    LEDGER(ledger_end(&t->entry, task_public(t)->status));
     ended_module(w, t);
 }
 
@@ -232,6 +233,7 @@ static void finish_client(struct worker *w, struct fan *f)
     const struct ipc_replicas r = {f->part.first, most};
     ipc_complete_many_st(t->from.client.channel, rq, st, w->scratch, n + 2 * most, r);
     fan_free(w, f);
+    LEDGER(ledger_end(&t->entry, st));
     ended_free(w, t);
 }
 
@@ -255,6 +257,7 @@ static void finish_remote(struct worker *w, struct fan *f)
     }
     fan_free(w, f);
     t->state = TASK_ANSWERED;
+    LEDGER(ledger_end(&t->entry, a.status));
     xfer_answer(w->xfer, in, &a, w->rctx.now_ns);
 }
 

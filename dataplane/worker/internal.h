@@ -12,6 +12,19 @@ static inline const struct sched_pool *worker_pool(struct worker *w, struct chi_
     return w->pool;
 }
 
+/* For a task from outside, or a part of one: it is on its way, and must end. */
+static inline void books_accept(struct worker *w, struct task *t)
+{
+    (void)w, (void)t;
+    LEDGER(t->origin == TASK_MODULE ? (void)0 : ledger_accept(&w->tasks.ledger, &t->entry, w->rctx.now_ns, 0, NULL));
+}
+/* A module submits it. */
+static inline void books_submit(struct worker *w, struct task *t, const void *caller)
+{
+    (void)w, (void)t, (void)caller;
+    LEDGER(ledger_accept(&w->tasks.ledger, &t->entry, w->rctx.now_ns, w->task ? w->task->entry.number * WORKERS_MAX + w->task->home->index : 0, caller));
+}
+
 /* route.c */
 void route_send(struct worker *w, uint32_t to, struct task *t);             /* to another worker: queued, waiting or ended; or a mark */
 /* A queued task that came from this worker or another one, for a lane that this one does not own, or not yet. */
@@ -20,6 +33,7 @@ void route_elsewhere(struct worker *w, uint32_t from, struct task *t);
 static inline void route_push(struct worker *w, struct task *t, struct chi_lane *lane)
 {
     CHI_ASSERT(t->state == TASK_NEW);
+    books_accept(w, t);
     t->state = TASK_QUEUED;
     t->lane = lane;
     if (CHI_LIKELY(lane_owner(lane) == w->index))
@@ -90,6 +104,7 @@ static inline void ended_here(struct worker *w, struct task *t, enum chi_status 
 {
     task_public(t)->status = st;
     t->state = TASK_ENDED;
+    LEDGER(ledger_end(&t->entry, st));
     if (CHI_LIKELY(t->home == w))
         ended_finish(w, t);
     else

@@ -60,6 +60,7 @@ void chi_task_submit(struct chi_rctx *r, struct chi_task *task, chi_done_fn done
     task->status = CHI_STATUS_PENDING;
     if (CHI_UNLIKELY(task->replicas))
         task->replicas->count = 0;
+    books_submit(w, t, __builtin_return_address(0));
     w->stats.tasks_module++;
 
     const struct sched_pool *pool = worker_pool(w, task->pool);

@@ -153,6 +153,7 @@ bool wait_task_ended(struct worker *w, struct task *t)
     if (by == &nobody)
         return false;
     t->from.module.arg = NULL;
+    LEDGER(ledger_return(&w->tasks.ledger, &t->entry));
     t->state = TASK_NEW; /* the caller's again */
     if (by != &not_yet && --by->missing == 0)
         tell(w, by->fiber);

@@ -5,6 +5,7 @@
  * nor locks; its pools have their full size before it starts. */
 #pragma once
 #include <pthread.h>
+#include <stdio.h>
 
 #include "base/buddy.h"
 #include "base/trace.h"
@@ -156,6 +157,9 @@ CHI_MUST_CHECK int runtime_create(const struct runtime_options *o, struct runtim
 CHI_MUST_CHECK int runtime_start(struct runtime *rt, char *err);
 /* Ends all tasks that are out with SHUTDOWN, then the workers.  Returns how many tasks did not end within the time. */
 uint32_t runtime_stop(struct runtime *rt, uint64_t limit_ns);
+/* What the ledger says (task/ledger.h): false, when a task was lost or ended twice by the runtime.  Prints each task that is open, and what does not
+ * add up.  Tasks that modules have are runtime_stop's to count.  True without CHI_LEDGER.  Pre: stopped, and not destroyed. */
+CHI_MUST_CHECK bool runtime_books_closed(const struct runtime *rt, FILE *out);
 /* Waits for calls that still block in the background, then gives all back.  Pre: stopped, or never started.  NULL is allowed. */
 void runtime_destroy(struct runtime *rt);
 
