@@ -25,7 +25,7 @@ static bool take_regions(struct worker *w, const struct fan *f, uint32_t at, uin
     for (uint32_t k = 0; k < f->head.regions; k++) {
         const struct chi_ar_region *r = &f->region[k];
         out[k] = *r;
-        if (r->flags & CHI_SLICED) {
+        if ((r->flags & CHI_SLICED) && r->size) {
             out[k].ptr = (uint8_t *)r->ptr + r->size / f->size * at;
             out[k].size = r->size / f->size * n;
         } else if (is_own_buffer(r)) {

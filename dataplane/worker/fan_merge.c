@@ -15,7 +15,8 @@ bool merge_begin(struct worker *w, struct fan *f)
 
 /* --- sliced regions */
 
-static bool goes_back(const struct chi_ar_region *r) { return (r->flags & CHI_SLICED) && (r->flags & CHI_EXPOSE); }
+/* One of nothing may be nowhere, where no address is counted on from. */
+static bool goes_back(const struct chi_ar_region *r) { return (r->flags & CHI_SLICED) && (r->flags & CHI_EXPOSE) && r->size; }
 
 void merge_nothing(const struct fan *f, uint32_t at, uint32_t n)
 {

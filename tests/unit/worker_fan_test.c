@@ -89,6 +89,8 @@ static enum chi_status monitor(struct chi_container *c, enum chi_monitor_mode mo
 static void run_share(uint32_t id, struct share *t)
 {
     uint8_t *both = t->both.ptr, *out = t->out.ptr;
+    if (!t->both.size)
+        return;
     assert_int_equal(t->both.size, SLICE);
     for (uint64_t i = 0; i < t->both.size; i++)
         both[i] = (uint8_t)(both[i] + id);
@@ -385,6 +387,20 @@ static void regions__sliced_each_has_its_own_part(void **state)
     }
 }
 
+/* Nothing is counted on from no address: the sanitizer looks. */
+static void regions__of_nothing_may_be_nowhere(void **state)
+{
+    (void)state;
+    make(3, 2, 32);
+    struct share *t = (struct share *)cluster_task(&share_method, POOL, chi_broadcast());
+    t->bad = 3;
+    assert_int_equal(cluster_run(&t->task), CHI_STATUS_MODULE);
+    expect_ran(0, 6);
+    assert_int_equal(t->both.used + t->out.used, 0);
+    chi_task_del(rctx(), &t->task);
+    cluster_end();
+}
+
 static void regions__that_nobody_can_divide_or_merge_are_refused(void **state)
 {
     uint8_t bytes[100];
@@ -457,6 +473,7 @@ int main(void)
         cmocka_unit_test(fan__to_a_node_that_knows_other_containers_ends_with_moved),
         cmocka_unit_test(regions__go_once_to_each_node_and_the_module_merges_what_comes_back),
         cmocka_unit_test(regions__sliced_each_has_its_own_part),
+        cmocka_unit_test(regions__of_nothing_may_be_nowhere),
         cmocka_unit_test(regions__that_nobody_can_divide_or_merge_are_refused),
         cmocka_unit_test(fan__takes_no_more_records_than_there_are),
         cmocka_unit_test(fan__without_a_record_or_memory_ends_with_no_memory),
