@@ -90,7 +90,9 @@ void fibers_fini(struct fibers *fs)
 
 static void made(struct fiber *f)
 {
-#if defined(FIBER_TSAN)
+#if defined(FIBER_ASAN)
+    __asan_unpoison_memory_region(f->bottom, f->bytes); /* by frames of who had it before, which ended without a return, or of another mapping here */
+#elif defined(FIBER_TSAN)
     f->shadow = __tsan_create_fiber(0);
 #endif
     (void)f;
