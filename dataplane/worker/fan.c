@@ -270,6 +270,33 @@ static enum chi_status ask_module(struct worker *w, struct fan *f, struct chi_ta
     return st == CHI_STATUS_UNSUPPORTED ? CHI_STATUS_OK : st;
 }
 
+void fan_free(struct worker *w, struct fan *f)
+{
+    for (uint32_t k = 0; k < f->head.regions; k++)
+        if (f->kept >> k & 1)
+            buddy_put(w->memory, f->region[k].ptr, f->region[k].size);
+    if (f->spare)
+        task_put(&w->tasks, f->spare);
+    buddy_put(w->memory, f, f->bytes);
+}
+
+/* What the module merges goes into the whole's regions, while replicas and parts are still to begin: those that come in too are kept as they came. */
+static bool keep_inputs(struct worker *w, struct fan *f)
+{
+    for (uint32_t k = 0; k < f->head.regions; k++) {
+        struct chi_ar_region *r = &f->region[k];
+        if (!is_own_buffer(r) || !(r->flags & CHI_WRITE))
+            continue;
+        void *p = buddy_try_get(w->memory, r->size);
+        if (!p)
+            return false;
+        memcpy(p, r->ptr, r->size);
+        r->ptr = p;
+        f->kept |= (uint16_t)(1u << k);
+    }
+    return true;
+}
+
 /* *f is complete but for its memory; the form lies in the worker's scratch. */
 static struct fan *keep(struct worker *w, const struct fan *f)
 {
@@ -283,7 +310,10 @@ static struct fan *keep(struct worker *w, const struct fan *f)
     k->form = (uint8_t *)(k + 1) + statuses;
     memcpy(k->form, w->scratch, f->form_length);
     memset(k->status, 0, statuses);
-    return k;
+    if (keep_inputs(w, k))
+        return k;
+    fan_free(w, k);
+    return NULL;
 }
 
 static void place_self(const struct worker *w, struct fan *f)

@@ -12,7 +12,8 @@ struct fan {
     const struct sched_pool *pool;
     struct spread part;
     struct form_head head; /* of the form */
-    struct chi_ar_region region[CHI_REGIONS_MAX]; /* the whole's */
+    struct chi_ar_region region[CHI_REGIONS_MAX]; /* the whole's; */
+    uint16_t kept;          /* bit k: a copy of its region k, as the module merges into that one */
     uint32_t size;          /* containers */
     uint32_t self, self_at; /* this node as a member; the place of its first container */
     uint32_t here, next;    /* containers of this node; the first of them that was not begun */
@@ -27,6 +28,8 @@ struct fan {
     uint8_t *form;
 };
 
+/* fan.c */
+void fan_free(struct worker *w, struct fan *f);
 /* fan_merge.c */
 CHI_MUST_CHECK bool merge_begin(struct worker *w, struct fan *f); /* false: no memory, and the fan is gone */
 /* Takes in the outputs of a replica that ended well, or says why not. */

@@ -9,7 +9,7 @@ bool merge_begin(struct worker *w, struct fan *f)
         return true;
     f->spare = task_try_get(&w->tasks, f->whole->method->size);
     if (!f->spare)
-        buddy_put(w->memory, f, f->bytes);
+        fan_free(w, f);
     return f->spare != NULL;
 }
 
@@ -159,13 +159,6 @@ void merge_part(struct worker *w, struct fan *f, struct task *t, uint32_t at, ui
 }
 
 /* --- the end */
-
-static void fan_free(struct worker *w, struct fan *f)
-{
-    if (f->spare)
-        task_put(&w->tasks, f->spare);
-    buddy_put(w->memory, f, f->bytes);
-}
 
 /* The outputs as they travel; none when no replica ended well. */
 static uint32_t save_outputs(struct worker *w, struct fan *f, struct chi_ar_region *regions)

@@ -2,7 +2,7 @@
 #include "worker_cluster.h"
 
 enum { CONTAINERS_MAX = 1024, SLICE = 16 };
-enum { TALLY = 1, BLOB = 2, SHARE = 3, FIXED = 4 };
+enum { TALLY = 1, BLOB = 2, SHARE = 3, FIXED = 4, PILE = 5 };
 
 /* Each adds one to its container's count; that of `bad` fails.  OUT: who it was; merged (`merges`): the sum of 1 + container. */
 struct tally {
@@ -40,6 +40,14 @@ struct fixed {
 CHI_FIELDS(fixed_fields) = {CHI_BULK_OUT(struct fixed, out)};
 CHI_METHOD_VAR(fixed_method) = CHI_METHOD(FIXED, struct fixed, fixed_fields);
 
+/* Each finds `both` as it was sent, whatever was merged into it already, and sets it to its own number: what is merged is the sum. */
+struct pile {
+    struct chi_task task;
+    struct chi_bulk both;
+};
+CHI_FIELDS(pile_fields) = {CHI_BULK_INOUT(struct pile, both)};
+CHI_METHOD_VAR(pile_method) = CHI_METHOD(PILE, struct pile, pile_fields);
+
 static const struct chi_pool_id POOL = {100, 0};
 static unsigned ran[CONTAINERS_MAX], deleted, starts;
 
@@ -54,6 +62,11 @@ static enum chi_status merge(struct chi_task *task, struct chi_rctx *r)
         const struct tally *from = (const struct tally *)replica;
         assert_int_equal(from->merges, 1);
         ((struct tally *)task)->sum += from->sum;
+        return CHI_STATUS_OK;
+    }
+    if (task->method->id == PILE) {
+        *(uint64_t *)((struct pile *)task)->both.ptr += *(const uint64_t *)((const struct pile *)replica)->both.ptr;
+        ((struct pile *)task)->both.used = sizeof(uint64_t);
         return CHI_STATUS_OK;
     }
     const struct blob *from = (const struct blob *)replica;
@@ -71,7 +84,7 @@ static enum chi_status merge(struct chi_task *task, struct chi_rctx *r)
 static enum chi_status monitor(struct chi_container *c, enum chi_monitor_mode mode, struct chi_task *task, struct chi_rctx *r)
 {
     (void)c;
-    bool merges = task->method->id == BLOB || (task->method->id == TALLY && ((struct tally *)task)->merges);
+    bool merges = task->method->id == BLOB || task->method->id == PILE || (task->method->id == TALLY && ((struct tally *)task)->merges);
     if (mode == CHI_GLOBAL_SCHEDULE) {
         task->query = chi_range(1, 3);
         return CHI_STATUS_OK;
@@ -116,6 +129,13 @@ static enum chi_status run(struct chi_container *c, struct chi_task *task, struc
         run_share(id, (struct share *)task);
         return ((struct share *)task)->bad == id ? CHI_STATUS_MODULE : CHI_STATUS_OK;
     }
+    if (task->method->id == PILE) {
+        uint64_t *both = ((struct pile *)task)->both.ptr;
+        assert_int_equal(*both, 1000000);
+        *both = id;
+        ((struct pile *)task)->both.used = sizeof *both;
+        return CHI_STATUS_OK;
+    }
     struct blob *t = (struct blob *)task;
     const uint8_t *in = t->in.ptr;
     assert_int_equal(chi_bulk_ready(r, task, &t->in), t->in.size);
@@ -131,8 +151,8 @@ static void del(struct chi_container *c, struct chi_task *task)
     (void)task;
     deleted++;
 }
-static struct chi_method *const methods[] = {&tally_method, &blob_method, &share_method, &fixed_method};
-static const struct chi_chimod tallies = {.abi = CHI_CHIMOD_ABI, .size = sizeof tallies, .name = "tallies", .methods = methods, .nmethods = 4,
+static struct chi_method *const methods[] = {&tally_method, &blob_method, &share_method, &fixed_method, &pile_method};
+static const struct chi_chimod tallies = {.abi = CHI_CHIMOD_ABI, .size = sizeof tallies, .name = "tallies", .methods = methods, .nmethods = 5,
                                           .init = init, .run = run, .monitor = monitor, .del = del};
 
 static void make(uint32_t nodes, uint32_t per_node, uint32_t neighborhood)
@@ -438,6 +458,22 @@ static void fan__takes_no_more_records_than_there_are(void **state)
     cluster_end();
 }
 
+/* The same, of what comes in and is merged into. */
+static void regions__that_are_merged_into_come_in_as_they_were_sent(void **state)
+{
+    (void)state;
+    make(2, 100, 32);
+    struct pile *t = (struct pile *)cluster_task(&pile_method, POOL, chi_broadcast());
+    t->both = (struct chi_bulk){chi_mem_get(rctx(), sizeof(uint64_t)), sizeof(uint64_t), 0};
+    *(uint64_t *)t->both.ptr = 1000000;
+    assert_int_equal(cluster_run(&t->task), CHI_STATUS_OK);
+    expect_ran(0, 200);
+    assert_int_equal(*(uint64_t *)t->both.ptr, 1000000 + 199 * 200 / 2 + 1000000); /* each node begins with what was sent */
+    chi_mem_put(rctx(), t->both.ptr, sizeof(uint64_t));
+    chi_task_del(rctx(), &t->task);
+    cluster_end();
+}
+
 static void fan__without_a_record_or_memory_ends_with_no_memory(void **state)
 {
     struct chi_task *held[100];
@@ -476,6 +512,7 @@ int main(void)
         cmocka_unit_test(regions__of_nothing_may_be_nowhere),
         cmocka_unit_test(regions__that_nobody_can_divide_or_merge_are_refused),
         cmocka_unit_test(fan__takes_no_more_records_than_there_are),
+        cmocka_unit_test(regions__that_are_merged_into_come_in_as_they_were_sent),
         cmocka_unit_test(fan__without_a_record_or_memory_ends_with_no_memory),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
