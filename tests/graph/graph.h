@@ -31,7 +31,7 @@ struct post { /* a worker, and what is on the way to it */
 struct node {
     struct runtime *rt;
     struct post post[WORKERS_OF_NODE];
-    bool stopped;
+    bool stopped, dead; /* it ended its tasks; it turns no more */
 };
 struct world {
     uint64_t seed, now_ns, digest, turns, packets, lost;
@@ -39,7 +39,7 @@ struct world {
     uint32_t nodes, per_node, containers, neighborhood, stacks, tasks, loss_ppm, delay_ns;
     uint64_t arena_bytes, turn_limit_ns, step_ns;
     bool tight;    /* few records, stacks, memory: NO_MEMORY is an end */
-    bool stops;    /* a node stops in the middle */
+    bool stops, dies; /* a node does in the middle */
     struct node node[NODES_MAX];
 };
 extern struct world world;
@@ -53,12 +53,13 @@ static inline void world_note(uint64_t v) /* into the digest */
     world.digest = (world.digest ^ v) * 0x100000001b3u;
     world.digest ^= world.digest >> 29;
 }
+static inline bool is_dead(uint32_t node) { return world.node[node - 1].dead; }
 static inline struct post *post_of(const struct worker *w) { return &world.node[w->rt->options.node_id - 1].post[w->index]; }
 
 /* --- jobs.c */
 
-enum { JOB = 1, DATA = 2, SHARE = 3 };
-extern struct chi_method job_method, data_method, share_method;
+enum { JOB = 1, DATA = 2, SHARE = 3, TEXT = 4, TEXT_MAX = 1800 };
+extern struct chi_method job_method, data_method, share_method, text_method;
 #define POOL ((struct chi_pool_id){100, 0})
 
 /* What all methods begin with.  number: in the table of jobs. */
@@ -74,6 +75,11 @@ struct data_call {
 struct share_call {
     struct call call;
     struct chi_bulk both, out; /* sliced */
+};
+
+struct text_call { /* its form is in no single packet */
+    struct call call;
+    CHI_BYTES_T(TEXT_MAX) text;
 };
 
 /* What a container does with a job. */
@@ -97,7 +103,7 @@ struct job {
     uint32_t bad, refused;  /* containers: where run fails, where the monitor does; UINT32_MAX: none */
     struct chi_replica replica[CONTAINERS_MAX];
     struct chi_replicas replicas;
-    uint64_t bytes;         /* of each region */
+    uint64_t bytes;         /* of each region, of the text */
     uint8_t *memory;        /* of its worker; NULL: none */
     uint8_t ended;
     uint32_t task_status;

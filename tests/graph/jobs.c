@@ -15,6 +15,10 @@ CHI_FIELDS(share_fields) = {CHI_IN(U64, struct share_call, call.number), CHI_OUT
                             CHI_BULK_SLICED(OUT, struct share_call, out)};
 struct chi_method share_method = CHI_METHOD(SHARE, struct share_call, share_fields);
 
+CHI_FIELDS(text_fields) = {CHI_IN(U64, struct text_call, call.number), CHI_OUT(U64, struct text_call, call.who),
+                           CHI_OUT(U64, struct text_call, call.sum), CHI_BYTES(INOUT, struct text_call, text)};
+struct chi_method text_method = CHI_METHOD(TEXT, struct text_call, text_fields);
+
 /* --- drawn */
 
 static void to_one(struct job *j, uint32_t container)
@@ -111,7 +115,13 @@ static bool draw_memory(struct job *j, struct prng *p, struct chi_rctx *r)
 static void fill_call(const struct job *j, struct chi_task *t)
 {
     uint8_t *m = j->memory;
-    ((struct call *)t)->number = j->number;
+    struct text_call *text = (struct text_call *)t;
+    text->call.number = j->number;
+    if (j->method == TEXT) {
+        text->text.len = (uint32_t)j->bytes;
+        for (uint64_t i = 0; i < j->bytes; i++)
+            text->text.data[i] = job_byte(j, i);
+    }
     if (j->method == DATA) {
         struct data_call *c = (struct data_call *)t;
         c->in = (struct chi_bulk){m, j->bytes, 0};
@@ -137,7 +147,7 @@ static struct job *job_begin(struct chi_rctx *r, uint64_t root, uint64_t seed)
 /* Its record; or it never was. */
 static struct chi_task *job_made(struct chi_rctx *r, struct job *j)
 {
-    struct chi_method *const methods[] = {NULL, &job_method, &data_method, &share_method};
+    struct chi_method *const methods[] = {NULL, &job_method, &data_method, &share_method, &text_method};
     struct chi_task *t = chi_task_new(r, methods[j->method]);
     if (!t) {
         CHECK(world.tight);
@@ -159,10 +169,12 @@ struct chi_task *job_new(struct chi_rctx *r, struct prng *p, uint64_t root, uint
         return NULL;
     struct job *j = job_begin(r, root, prng_next(p));
     uint64_t k = prng_below(p, 10);
-    j->method = k < 6 ? JOB : k < 8 ? DATA : SHARE;
+    j->method = k < 5 ? JOB : k < 7 ? DATA : k < 9 ? SHARE : TEXT;
     j->depth = (uint16_t)depth;
     draw_query(j, p);
-    if (j->method != JOB && !draw_memory(j, p, r))
+    if (j->method == TEXT)
+        j->bytes = prng_below(p, TEXT_MAX + 1);
+    else if (j->method != JOB && !draw_memory(j, p, r))
         return NULL;
     j->merges |= j->method == JOB && prng_below(p, 2);
     if (j->count && prng_below(p, 6) == 0)
@@ -207,10 +219,10 @@ void job_submit(struct chi_rctx *r, struct chi_task *t, chi_done_fn done)
 
 /* --- what may become of it */
 
-static bool some_node_stopped(void)
+static bool some_node_ended(void)
 {
     for (uint32_t k = 0; k < world.nodes; k++)
-        if (world.node[k].stopped)
+        if (world.node[k].stopped || world.node[k].dead)
             return true;
     return false;
 }
@@ -224,11 +236,11 @@ static bool is_explained(const struct job *j, uint32_t st)
         return world.tight;
     case CHI_STATUS_DEADLINE:
     case CHI_STATUS_UNREACHABLE:
-        return j->hurried || some_node_stopped();
+        return j->hurried || some_node_ended();
     case CHI_STATUS_SHUTDOWN:
     case CHI_STATUS_PEER_DOWN:
     case CHI_STATUS_PEER_RESTARTED:
-        return some_node_stopped();
+        return some_node_ended();
     default:
         return false;
     }
@@ -267,6 +279,13 @@ static void judge_share(const struct job *j, const struct share_call *c, uint32_
     }
 }
 
+static void judge_text(const struct job *j, const struct text_call *c)
+{
+    CHECK_JOB(j, c->text.len == j->bytes);
+    for (uint64_t i = 0; i < j->bytes; i++)
+        CHECK_JOB(j, c->text.data[i] == (uint8_t)(job_byte(j, i) + c->call.who));
+}
+
 static void judge_one(const struct job *j, const struct chi_task *t)
 {
     const struct call *c = (const struct call *)t;
@@ -278,6 +297,8 @@ static void judge_one(const struct job *j, const struct chi_task *t)
         judge_data(j, (const struct data_call *)t, c->sum);
     if (j->method == SHARE)
         judge_share(j, (const struct share_call *)t, j->first, 0, j->bytes, true);
+    if (j->method == TEXT)
+        judge_text(j, (const struct text_call *)t);
 }
 
 static void judge_several(const struct job *j, const struct chi_task *t)
@@ -300,6 +321,8 @@ static void judge_several(const struct job *j, const struct chi_task *t)
     CHECK_JOB(j, t->status == first_bad);
     if (j->merges)
         CHECK_JOB(j, c->sum == all);
+    if (j->method == TEXT && first_ok != UINT32_MAX)
+        judge_text(j, (const struct text_call *)t);
     if (j->method == DATA && first_ok != UINT32_MAX)
         judge_data(j, (const struct data_call *)t, all);
     if (!j->merges && first_ok != UINT32_MAX)
@@ -353,8 +376,9 @@ void jobs_end(void)
 {
     for (uint32_t i = 0; i < job_count; i++) {
         const struct job *j = &jobs[i];
-        CHECK_JOB(j, j->ended == !j->given_up);
-        for (uint32_t c = 0; c < CONTAINERS_MAX; c++)
-            CHECK_JOB(j, j->visit[c].runs ? j->visit[c].dels == 1 && j->visit[c].ended : j->visit[c].dels <= 1);
+        CHECK_JOB(j, j->ended == !j->given_up || is_dead(j->node));
+        for (uint32_t c = 0; c < world.containers; c++)
+            CHECK_JOB(j, is_dead(container_node(c)) ||
+                             (j->visit[c].runs ? j->visit[c].dels == 1 && j->visit[c].ended : j->visit[c].dels <= 1));
     }
 }

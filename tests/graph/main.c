@@ -23,7 +23,7 @@ _Noreturn void chi_panic(const char *file, int line, const char *expr) { graph_f
 static bool all_ended(void)
 {
     for (uint32_t i = 0; i < job_count; i++)
-        if (!jobs[i].ended && !jobs[i].given_up)
+        if (!jobs[i].ended && !jobs[i].given_up && !is_dead(jobs[i].node))
             return false;
     return true;
 }
@@ -31,6 +31,8 @@ static bool all_ended(void)
 static void submit_root(struct prng *p)
 {
     struct node *n = &world.node[prng_below(p, world.nodes)];
+    if (n->dead)
+        return;
     struct worker *w = n->post[prng_below(p, n->rt->workers)].w;
     worker_enter(w);
     w->rctx.now_ns = world.now_ns;

@@ -45,7 +45,9 @@ void module_begin(void)
 void module_end(void)
 {
     static const struct chi_mutex free_mutex;
-    for (int i = 0; i < CONTAINERS_MAX; i++) {
+    for (uint32_t i = 0; i < world.containers; i++) {
+        if (is_dead(container_node(i)))
+            continue;
         const struct container *c = &containers[i];
         CHECK(c->sem.count == SEM_UNITS && !c->units && !c->sem.lock.first && !c->sem.lock.asked && !c->sem.lock.calls);
         for (int k = 0; k < LOCKS; k++) {
@@ -298,6 +300,14 @@ static void fill_share(const struct job *j, struct share_call *c, uint32_t id)
     }
     c->both.used = c->out.used = bytes;
 }
+static void fill_text(const struct job *j, struct text_call *c, uint32_t id)
+{
+    CHECK_JOB(j, c->text.len == j->bytes);
+    for (uint64_t i = 0; i < j->bytes; i++) {
+        CHECK_JOB(j, c->text.data[i] == job_byte(j, i));
+        c->text.data[i] = (uint8_t)(c->text.data[i] + id);
+    }
+}
 static enum chi_status outcome(struct job *j, struct chi_task *task, uint32_t id)
 {
     struct call *c = (struct call *)task;
@@ -307,6 +317,8 @@ static enum chi_status outcome(struct job *j, struct chi_task *task, uint32_t id
         fill_data(j, (struct data_call *)task);
     if (j->method == SHARE)
         fill_share(j, (struct share_call *)task, id);
+    if (j->method == TEXT)
+        fill_text(j, (struct text_call *)task, id);
     return j->bad == id ? CHI_STATUS_MODULE : CHI_STATUS_OK;
 }
 
@@ -435,6 +447,6 @@ static void del(struct chi_container *c, struct chi_task *task)
 }
 
 static enum chi_status init(struct chi_container *c) { return chi_container_create_queue(c, 0, LANES); }
-static struct chi_method *const methods[] = {&job_method, &data_method, &share_method};
-const struct chi_chimod graph_module = {.abi = CHI_CHIMOD_ABI, .size = sizeof graph_module, .name = "graph", .methods = methods, .nmethods = 3,
+static struct chi_method *const methods[] = {&job_method, &data_method, &share_method, &text_method};
+const struct chi_chimod graph_module = {.abi = CHI_CHIMOD_ABI, .size = sizeof graph_module, .name = "graph", .methods = methods, .nmethods = 4,
                                         .init = init, .run = run, .monitor = monitor, .del = del, .poll = poll};

@@ -37,7 +37,7 @@ static void packet_send(void *ctx, const struct xfer_addr *to, struct xfer_packe
     uint32_t k = to->port - 7440u;
     world.packets++;
     world_note(x->length);
-    if (k >= rt->workers || prng_chance(&world.net, world.loss_ppm)) {
+    if (k >= rt->workers || is_dead(to->ip) || prng_chance(&world.net, world.loss_ppm)) {
         world.lost++;
         free(p);
         return;
@@ -155,8 +155,9 @@ static void draw_limits(void)
     world.neighborhood = between(0, 1) ? 32 : 2;
     world.tight = between(0, 3) == 0;
     world.stops = world.nodes > 1 && between(0, 5) == 0;
+    world.dies = world.nodes > 1 && between(0, 7) == 0;
     world.stacks = world.tight ? (uint32_t)between(0, 2) : 200;
-    world.tasks = world.tight ? 64 : 1024;
+    world.tasks = world.tight ? 64 : 2048;
     world.arena_bytes = world.tight ? 1 << 16 : 1 << 22;
     world.loss_ppm = between(0, 2) ? 0 : (uint32_t)between(1000, 200000);
     world.delay_ns = between(0, 1) ? 2000 : 100000;
@@ -199,11 +200,14 @@ void world_make(uint64_t seed, const struct chi_chimod *ops)
 
 static void stop_some_node(void)
 {
-    if (!world.stops || world.turns < 400)
+    if (!(world.stops || world.dies) || world.turns < 400)
         return;
-    world.stops = false;
     struct node *n = &world.node[prng_below(&world.draw, world.nodes)];
-    n->stopped = n->rt->stopping = true;
+    if (world.dies)
+        n->dead = true;
+    else
+        n->stopped = n->rt->stopping = true;
+    *(world.dies ? &world.dies : &world.stops) = false;
     world_note(world.now_ns);
 }
 
@@ -217,7 +221,7 @@ static void pass_time(unsigned did)
     if (idle < 6 * NODES_MAX * WORKERS_OF_NODE)
         return;
     for (uint32_t k = 0; k < world.nodes; k++)
-        for (uint32_t i = 0; i < world.node[k].rt->workers; i++) {
+        for (uint32_t i = 0; !world.node[k].dead && i < world.node[k].rt->workers; i++) {
             const struct post *p = &world.node[k].post[i];
             next = p->w->rctx.wake_ns < next ? p->w->rctx.wake_ns : next;
             next = p->first && p->first->due_ns < next ? p->first->due_ns : next;
@@ -240,6 +244,8 @@ void world_turn(void)
     struct worker *w = n->post[prng_below(&world.draw, n->rt->workers)].w;
     world.turns++;
     stop_some_node();
+    if (n->dead)
+        return;
     worker_enter(w);
     w->between = after_turn;
     if (w->loop == &w->fibers.home && world.stacks)
@@ -261,7 +267,7 @@ bool world_is_quiet(void)
 {
     for (uint32_t k = 0; k < world.nodes; k++)
         for (uint32_t i = 0; i < world.node[k].rt->workers; i++)
-            if (!worker_is_quiet(world.node[k].post[i].w))
+            if (!world.node[k].dead && !worker_is_quiet(world.node[k].post[i].w))
                 return false;
     return true;
 }
@@ -281,6 +287,8 @@ void world_end(void)
     CHECK(world_is_quiet());
     for (uint32_t k = 0; k < world.nodes; k++) {
         struct node *n = &world.node[k];
+        if (n->dead)
+            continue;
         for (uint32_t i = 0; i < n->rt->workers; i++)
             worker_end(n->post[i].w);
         CHECK(runtime_books_closed(n->rt, stderr));
