@@ -58,8 +58,8 @@ static inline struct post *post_of(const struct worker *w) { return &world.node[
 
 /* --- jobs.c */
 
-enum { JOB = 1, DATA = 2, SHARE = 3, TEXT = 4, TEXT_MAX = 1800 };
-extern struct chi_method job_method, data_method, share_method, text_method;
+enum { JOB = 1, DATA = 2, SHARE = 3, TEXT = 4, FLOW = 5, TEXT_MAX = 1800 };
+extern struct chi_method job_method, data_method, share_method, text_method, flow_method;
 #define POOL ((struct chi_pool_id){100, 0})
 
 /* What all methods begin with.  number: in the table of jobs. */
@@ -80,6 +80,11 @@ struct share_call {
 struct text_call { /* its form is in no single packet */
     struct call call;
     CHI_BYTES_T(TEXT_MAX) text;
+};
+
+struct flow_call { /* begins before its bytes are there, and gives some back before its end */
+    struct call call;
+    struct chi_bulk out, in;
 };
 
 /* What a container does with a job. */

@@ -19,6 +19,10 @@ CHI_FIELDS(text_fields) = {CHI_IN(U64, struct text_call, call.number), CHI_OUT(U
                            CHI_OUT(U64, struct text_call, call.sum), CHI_BYTES(INOUT, struct text_call, text)};
 struct chi_method text_method = CHI_METHOD(TEXT, struct text_call, text_fields);
 
+CHI_FIELDS(flow_fields) = {CHI_IN(U64, struct flow_call, call.number), CHI_OUT(U64, struct flow_call, call.who),
+                           CHI_OUT(U64, struct flow_call, call.sum), CHI_BULK_OUT(struct flow_call, out), CHI_BULK_IN_STREAM(struct flow_call, in)};
+struct chi_method flow_method = CHI_METHOD(FLOW, struct flow_call, flow_fields);
+
 /* --- drawn */
 
 static void to_one(struct job *j, uint32_t container)
@@ -92,8 +96,10 @@ static bool draw_memory(struct job *j, struct prng *p, struct chi_rctx *r)
 {
     uint32_t parts = j->fan && j->count ? j->count : 1;
     j->bytes = prng_below(p, (prng_below(p, 4) ? 300 : BULK_MAX) / parts) * parts;
+    if (j->method == FLOW)
+        j->bytes *= world.tight ? 1 : 5;
     j->merges = j->method == DATA && j->fan && prng_below(p, 2);
-    if (j->method == DATA && j->fan && j->count && !j->merges) {
+    if ((j->method == DATA || j->method == FLOW) && j->fan && j->count && !j->merges) {
         j->count = 0;
         j->must = CHI_STATUS_UNSUPPORTED; /* one buffer, and nobody merges */
     }
@@ -127,6 +133,10 @@ static void fill_call(const struct job *j, struct chi_task *t)
         c->in = (struct chi_bulk){m, j->bytes, 0};
         c->both = (struct chi_bulk){m ? m + j->bytes : NULL, j->bytes, 0};
         c->out = (struct chi_bulk){m ? m + 2 * j->bytes : NULL, j->bytes, 0};
+    } else if (j->method == FLOW) {
+        struct flow_call *c = (struct flow_call *)t;
+        c->in = (struct chi_bulk){m, j->bytes, 0};
+        c->out = (struct chi_bulk){m ? m + 2 * j->bytes : NULL, j->bytes, 0};
     } else if (j->method == SHARE) {
         struct share_call *c = (struct share_call *)t;
         c->both = (struct chi_bulk){m ? m + j->bytes : NULL, j->bytes, 0};
@@ -147,7 +157,7 @@ static struct job *job_begin(struct chi_rctx *r, uint64_t root, uint64_t seed)
 /* Its record; or it never was. */
 static struct chi_task *job_made(struct chi_rctx *r, struct job *j)
 {
-    struct chi_method *const methods[] = {NULL, &job_method, &data_method, &share_method, &text_method};
+    struct chi_method *const methods[] = {NULL, &job_method, &data_method, &share_method, &text_method, &flow_method};
     struct chi_task *t = chi_task_new(r, methods[j->method]);
     if (!t) {
         CHECK(world.tight);
@@ -168,8 +178,8 @@ struct chi_task *job_new(struct chi_rctx *r, struct prng *p, uint64_t root, uint
     if (job_count == JOBS_MAX)
         return NULL;
     struct job *j = job_begin(r, root, prng_next(p));
-    uint64_t k = prng_below(p, 10);
-    j->method = k < 5 ? JOB : k < 7 ? DATA : k < 9 ? SHARE : TEXT;
+    uint64_t k = prng_below(p, 11);
+    j->method = k < 5 ? JOB : k < 7 ? DATA : k < 9 ? SHARE : k < 10 ? TEXT : FLOW;
     j->depth = (uint16_t)depth;
     draw_query(j, p);
     if (j->method == TEXT)
@@ -286,6 +296,13 @@ static void judge_text(const struct job *j, const struct text_call *c)
         CHECK_JOB(j, c->text.data[i] == (uint8_t)(job_byte(j, i) + c->call.who));
 }
 
+static void judge_flow(const struct job *j, const struct flow_call *c)
+{
+    CHECK_JOB(j, c->out.used == j->bytes);
+    for (uint64_t i = 0; i < j->bytes; i++)
+        CHECK_JOB(j, ((const uint8_t *)c->out.ptr)[i] == (uint8_t)(job_byte(j, i) + 3));
+}
+
 static void judge_one(const struct job *j, const struct chi_task *t)
 {
     const struct call *c = (const struct call *)t;
@@ -299,6 +316,8 @@ static void judge_one(const struct job *j, const struct chi_task *t)
         judge_share(j, (const struct share_call *)t, j->first, 0, j->bytes, true);
     if (j->method == TEXT)
         judge_text(j, (const struct text_call *)t);
+    if (j->method == FLOW)
+        judge_flow(j, (const struct flow_call *)t);
 }
 
 static void judge_several(const struct job *j, const struct chi_task *t)

@@ -322,6 +322,32 @@ static enum chi_status outcome(struct job *j, struct chi_task *task, uint32_t id
     return j->bad == id ? CHI_STATUS_MODULE : CHI_STATUS_OK;
 }
 
+/* --- bytes that come while it runs.  `used` counts those that it took and gave back. */
+
+static enum chi_status flow_more(struct chi_container *c, struct chi_task *task, struct chi_rctx *r, enum chi_status st)
+{
+    struct flow_call *f = (struct flow_call *)task;
+    struct job *j = job_of(task);
+    struct post *post = post_of(r->worker);
+    uint32_t id = chi_container_id(c);
+    uint64_t ready = chi_bulk_ready(r, task, &f->in);
+    CHECK_JOB(j, worker_current() == r->worker && !post->active && !j->visit[id].ended && ready <= j->bytes);
+    world_note(j->number << 32 | ready);
+    for (; f->out.used < ready; f->out.used++) {
+        CHECK_JOB(j, ((const uint8_t *)f->in.ptr)[f->out.used] == job_byte(j, f->out.used));
+        ((uint8_t *)f->out.ptr)[f->out.used] = (uint8_t)(job_byte(j, f->out.used) + 3);
+    }
+    if (st == CHI_STATUS_OK && ready < j->bytes) {
+        CHECK_JOB(j, j->seed % 2 || chi_bulk_push(r, task, &f->out, ready) == CHI_STATUS_OK);
+        chi_bulk_wait(r, task, &f->in, ready + 1 + (j->bytes - ready) / 2, flow_more);
+        return CHI_STATUS_PENDING;
+    }
+    if (st != CHI_STATUS_OK)
+        CHECK_JOB(j, st == CHI_STATUS_DEADLINE || st == CHI_STATUS_PEER_DOWN || st == CHI_STATUS_SHUTDOWN);
+    j->visit[id].ended = true;
+    return j->bad == id ? CHI_STATUS_MODULE : CHI_STATUS_OK;
+}
+
 /* --- the module */
 
 static void begin(struct run *x, const struct task *t)
@@ -355,7 +381,10 @@ static enum chi_status run(struct chi_container *c, struct chi_task *task, struc
     else
         act(&x);
     enum chi_status st = outcome(j, task, id);
-    if (post->parked_count < PARKED_MAX && prng_below(&x.p, 10) == 0) {
+    if (j->method == FLOW) {
+        chi_bulk_wait(r, task, &((struct flow_call *)task)->in, j->bytes / 3, flow_more);
+        st = CHI_STATUS_PENDING;
+    } else if (post->parked_count < PARKED_MAX && prng_below(&x.p, 10) == 0) {
         post->parked_until[post->parked_count] = r->now_ns + prng_below(&x.p, 100000);
         post->parked[post->parked_count++] = task;
         st = CHI_STATUS_PENDING;
@@ -447,6 +476,6 @@ static void del(struct chi_container *c, struct chi_task *task)
 }
 
 static enum chi_status init(struct chi_container *c) { return chi_container_create_queue(c, 0, LANES); }
-static struct chi_method *const methods[] = {&job_method, &data_method, &share_method, &text_method};
-const struct chi_chimod graph_module = {.abi = CHI_CHIMOD_ABI, .size = sizeof graph_module, .name = "graph", .methods = methods, .nmethods = 4,
+static struct chi_method *const methods[] = {&job_method, &data_method, &share_method, &text_method, &flow_method};
+const struct chi_chimod graph_module = {.abi = CHI_CHIMOD_ABI, .size = sizeof graph_module, .name = "graph", .methods = methods, .nmethods = 5,
                                         .init = init, .run = run, .monitor = monitor, .del = del, .poll = poll};
