@@ -259,7 +259,7 @@ void world_turn(void)
 
 static bool worker_is_quiet(const struct worker *w)
 {
-    return !w->tasks.out && !w->parked && !w->ready.head && !w->ended && !w->told && !w->woken && !route_pending(w) &&
+    return !w->tasks.out && !w->parked && !ready_any(&w->ready) && !w->ended && !w->told && !w->woken && !route_pending(w) &&
            buddy_free_bytes(w->memory) == w->arena_bytes;
 }
 
