@@ -51,7 +51,7 @@ struct task {
     uint8_t origin, size_class;
     union {
         struct { struct ipc_channel *channel; struct ipc_request request; } client;
-        struct { chi_done_fn done; void *arg; } module;
+        struct { chi_done_fn done; void *arg; struct task *next, **at; } module; /* next, at: of what a run has to wait for (worker/wait.c) */
         struct { struct xfer_in *in; } remote;
         struct { struct fan *fan; uint32_t at, low, high; } replica; /* its first place in the fan; AWAY: its members */
     } from;

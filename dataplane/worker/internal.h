@@ -138,7 +138,20 @@ unsigned turn_rest(struct worker *w, unsigned did); /* what is left of a turn on
 CHI_MUST_CHECK int wait_init(struct worker *w);
 void wait_fini(struct worker *w);
 bool wait_task_ended(struct worker *w, struct task *t); /* one that was submitted without a `done`; false: nobody wants its record */
-void *wait_begin(void); /* what `arg` of one is that is submitted */
+/* One is submitted by the task that runs: that waits for it, or gives it up in the end. */
+void wait_begin(struct worker *w, struct task *t);
+void wait_never(struct task *t); /* one is submitted that nobody waits for */
+void wait_give_up(struct worker *w); /* a run is over: nobody waits for what it has not waited for */
+/* Nobody has to wait for it any more. */
+static inline void wait_settled(struct task *t)
+{
+    if (CHI_LIKELY(!t->from.module.at))
+        return;
+    *t->from.module.at = t->from.module.next;
+    if (t->from.module.next)
+        t->from.module.next->from.module.at = t->from.module.at;
+    t->from.module.at = NULL;
+}
 unsigned wait_go_on(struct worker *w);                  /* tasks whose wait is over */
 /* A task's run is over, on a stack that the worker left when the task waited: goes back, for good.  n: tasks that the stack's turn ran. */
 CHI_NORETURN void wait_leave(struct worker *w, unsigned n);

@@ -29,10 +29,11 @@ static inline void charge(struct worker *w, struct chi_lane *lane)
     w->lane_from_ns = w->clock_ns;
 }
 
-/* The end of a run that waited, or took locks.  Returns when it is to end like any other, on the stack that the worker turns on. */
+/* The end of a run that waited, took locks, or has to wait.  Returns when it is to end like any other, on the stack that the worker turns on. */
 static void unusual_end(struct worker *w, struct task *t, enum chi_status st, unsigned n)
 {
     w->unusual = false;
+    wait_give_up(w);
     if (st != CHI_STATUS_PENDING) /* else it may be gone */
         CHI_ASSERT(!t->locks && "a task ended with a lock held");
     if (w->fibers.current == w->loop)

@@ -24,6 +24,7 @@ struct chi_task *chi_task_new(struct chi_rctx *r, struct chi_method *m)
     t->method = m;
     t->home = w;
     t->origin = TASK_MODULE;
+    t->from.module.at = NULL;
     return pub;
 }
 
@@ -31,6 +32,7 @@ void chi_task_del(struct chi_rctx *r, struct chi_task *task)
 {
     struct task *t = task_of(task);
     CHI_ASSERT(t->origin == TASK_MODULE && t->state == TASK_NEW && t->home == r->worker);
+    wait_settled(t);
     task_put(&r->worker->tasks, t);
 }
 
@@ -44,19 +46,16 @@ static enum chi_status same_method(const struct sched_pool *pool, struct chi_met
     return own->hash == chi_method_hash(m) && own->size == m->size ? CHI_STATUS_OK : CHI_STATUS_SCHEMA;
 }
 
-void chi_task_submit(struct chi_rctx *r, struct chi_task *task, chi_done_fn done, void *arg)
+/* Its `done` and who waits are set. */
+CHI_INLINE void go(struct worker *w, struct task *t)
 {
-    struct worker *w = r->worker;
-    struct task *t = task_of(task);
-    CHI_ASSERT(t->origin == TASK_MODULE && t->state == TASK_NEW && t->home == w);
-    t->from.module.done = done;
-    t->from.module.arg = done ? arg : wait_begin();
+    struct chi_task *task = task_public(t);
     t->rooted = TASK_ROOT_UNKNOWN;
     if (w->task) {
         t->root = task_root(w);
         t->rooted = TASK_ROOT_INHERITED;
     }
-    t->deadline_ns = r->now_ns + (task->timeout_us ? task->timeout_us * 1000ULL : w->rt->options.task_timeout_ns);
+    t->deadline_ns = w->rctx.now_ns + (task->timeout_us ? task->timeout_us * 1000ULL : w->rt->options.task_timeout_ns);
     task->status = CHI_STATUS_PENDING;
     if (CHI_UNLIKELY(task->replicas))
         task->replicas->count = 0;
@@ -73,6 +72,30 @@ void chi_task_submit(struct chi_rctx *r, struct chi_task *task, chi_done_fn done
         t->container = NULL; /* also one whose monitor refused it: it did not run */
         ended_here(w, t, st);
     }
+}
+
+void chi_task_submit(struct chi_rctx *r, struct chi_task *task, chi_done_fn done, void *arg)
+{
+    struct task *t = task_of(task);
+    CHI_ASSERT(t->origin == TASK_MODULE && t->state == TASK_NEW && t->home == r->worker);
+    wait_settled(t);
+    t->from.module.done = done;
+    t->from.module.arg = arg;
+    if (!done)
+        wait_begin(r->worker, t);
+    go(r->worker, t);
+}
+
+void chi_task_post(struct chi_rctx *r, struct chi_task *task)
+{
+    struct task *t = task_of(task);
+    CHI_ASSERT(t->origin == TASK_MODULE && t->state == TASK_NEW && t->home == r->worker);
+    wait_settled(t);
+    t->from.module.done = NULL;
+    wait_never(t);
+    task->replicas = NULL; /* nobody looks, and what it names may go */
+    r->worker->stats.posts++;
+    go(r->worker, t);
 }
 
 void chi_complete(struct chi_rctx *r, struct chi_task *task, enum chi_status status)

@@ -18,7 +18,7 @@ struct waiter { /* on the stack of a task that waits; its subtasks name it */
 };
 /* `from.module.arg` of a task without a `done` says who waits for it.  While it is out, nothing else of it is the waiter's to look at: it may run on
  * another worker.  NULL: it is not out. */
-static struct waiter not_yet, nobody; /* out, and no wait began; out, and given up */
+static struct waiter not_yet, nobody, posted; /* out, and no wait began; out, and given up; out, and nobody was ever to wait */
 
 int wait_init(struct worker *w)
 {
@@ -64,11 +64,20 @@ enum chi_status wait_possible(const struct worker *w)
     return worker_stopping_st(w) ? CHI_STATUS_SHUTDOWN : can_wait(w) ? CHI_STATUS_OK : CHI_STATUS_NO_MEMORY;
 }
 
+/* Pre: *to is empty. */
+static void move_unwaited(struct task **to, struct task **from)
+{
+    if ((*to = *from))
+        (*to)->from.module.at = to;
+    *from = NULL;
+}
+
 void wait_park(struct worker *w)
 {
-    struct task *t = w->task;
+    struct task *t = w->task, *unwaited = NULL;
     struct chi_lane *lane = w->lane;
     CHI_ASSERT(t && t->state == TASK_RUNNING);
+    move_unwaited(&unwaited, &w->unwaited);
     w->stats.waits++;
     if (w->fibers.current == w->loop)
         w->loop = fiber_try_get(&w->fibers, loop_on, w);
@@ -81,6 +90,7 @@ void wait_park(struct worker *w)
     w->unusual = true;
     w->task = t;
     w->lane = lane;
+    move_unwaited(&w->unwaited, &unwaited);
 }
 
 void wait_tell(struct worker *w, struct worker *of, struct fiber *f)
@@ -150,7 +160,9 @@ unsigned wait_go_on(struct worker *w)
 bool wait_task_ended(struct worker *w, struct task *t)
 {
     struct waiter *by = t->from.module.arg;
-    if (by == &nobody)
+    if (by == &posted && task_public(t)->status != CHI_STATUS_OK)
+        w->stats.posts_failed++;
+    if (by == &nobody || by == &posted)
         return false;
     t->from.module.arg = NULL;
     LEDGER(ledger_return(&w->tasks.ledger, &t->entry));
@@ -160,16 +172,33 @@ bool wait_task_ended(struct worker *w, struct task *t)
     return true;
 }
 
-void *wait_begin(void) { return &not_yet; }
-
-static void give_up(struct worker *w, struct chi_task *const *tasks, unsigned n)
+void wait_begin(struct worker *w, struct task *t)
 {
-    for (unsigned i = 0; i < n; i++) {
-        struct task *t = task_of(tasks[i]);
-        if (t->from.module.arg)
-            t->from.module.arg = &nobody;
-        else
-            task_put(&w->tasks, t);
+    CHI_ASSERT(w->task && "a task without a `done` that nobody can wait for");
+    t->from.module.arg = &not_yet;
+    t->from.module.next = w->unwaited;
+    t->from.module.at = &w->unwaited;
+    if (w->unwaited)
+        w->unwaited->from.module.at = &t->from.module.next;
+    w->unwaited = t;
+    w->unusual = true;
+}
+
+void wait_never(struct task *t) { t->from.module.arg = &posted; }
+
+static void give_up(struct worker *w, struct task *t)
+{
+    if (t->from.module.arg)
+        t->from.module.arg = &nobody;
+    else
+        task_put(&w->tasks, t);
+}
+
+void wait_give_up(struct worker *w)
+{
+    for (struct task *t; (t = w->unwaited);) {
+        wait_settled(t);
+        give_up(w, t);
     }
 }
 
@@ -180,6 +209,7 @@ enum chi_status chi_task_wait(struct chi_rctx *r, struct chi_task *const *tasks,
     for (unsigned i = 0; i < n; i++) {
         struct task *t = task_of(tasks[i]);
         CHI_ASSERT(t->origin == TASK_MODULE && t->home == w && !t->from.module.done);
+        wait_settled(t);
         if (!t->from.module.arg)
             continue;
         CHI_ASSERT(t->from.module.arg == &not_yet);
@@ -189,7 +219,8 @@ enum chi_status chi_task_wait(struct chi_rctx *r, struct chi_task *const *tasks,
     if (!me.missing)
         return CHI_STATUS_OK;
     if (!can_wait(w)) {
-        give_up(w, tasks, n);
+        for (unsigned i = 0; i < n; i++)
+            give_up(w, task_of(tasks[i]));
         return CHI_STATUS_NO_MEMORY;
     }
     wait_park(w);

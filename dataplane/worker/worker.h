@@ -57,6 +57,8 @@ struct runtime_options {
     X(tasks_remote)                                                                                                    \
     X(tasks_sent)                                                                                                      \
     X(tasks_ended)                                                                                                     \
+    X(posts)        /* tasks of modules that nobody waits for */                                                       \
+    X(posts_failed) /* of them, that did not end with OK */                                                            \
     X(spreads)  /* tasks for several containers */                                                                     \
     X(replicas) /* of them, that ran here */                                                                           \
     X(handovers)                                                                                                       \
@@ -102,9 +104,10 @@ struct worker {
     struct timers sleeps;
     struct link lock_waits;  /* tasks that wait for a lock */
     uint32_t parked;         /* tasks that wait */
-    bool unusual;            /* the task that runs waited, or took a lock: its end is looked at */
+    bool unusual;            /* the task that runs waited, took a lock, or has to wait: its end is looked at */
     struct task *task;       /* that runs, or NULL, */
-    struct chi_lane *lane;   /* and the lane that it was on */
+    struct chi_lane *lane;   /* and the lane that it was on, */
+    struct task *unwaited;   /* and what it submitted without a `done` and has not waited for */
     uint64_t roots;          /* numbers given to tasks that run here */
     uint32_t latency_weight, owed; /* latency tasks that ran while throughput lanes were ready, for which those ran none yet (lanes.c) */
     uint64_t clock_ns, lane_from_ns; /* read last while lanes run; when this lane began */

@@ -115,9 +115,13 @@ CHI_API struct chi_task *chi_task_new(struct chi_rctx *r, struct chi_method *m);
 /* Gives back a task that is not submitted. */
 CHI_API void chi_task_del(struct chi_rctx *r, struct chi_task *task);
 /* Sends the task on its way.  The runtime owns it until it calls done, once, on this worker, with task->status set; the
- * callback then owns it (chi_task_del, or submit it again).  Never calls done before it returns.  NULL: chi_task_wait tells. */
+ * callback then owns it (chi_task_del, or submit it again).  Never calls done before it returns.  NULL, from `run` alone: chi_task_wait tells. */
 typedef void (*chi_done_fn)(struct chi_rctx *r, struct chi_task *task, void *arg);
 CHI_API void chi_task_submit(struct chi_rctx *r, struct chi_task *task, chi_done_fn done, void *arg);
+/* Sends the task on its way, and nobody waits: the runtime gives it back when it ended, whatever became of it, and counts it (`posts`, `posts_failed`
+ * of `chictl stats`).  From anywhere.  The caller does not touch it any more.  Memory that its regions name must stay, as nobody says how long it
+ * takes; task->replicas is not used. */
+CHI_API void chi_task_post(struct chi_rctx *r, struct chi_task *task);
 /* Ends a task whose run returned PENDING, or that run_many got. */
 CHI_API void chi_complete(struct chi_rctx *r, struct chi_task *task, enum chi_status status);
 
@@ -128,7 +132,8 @@ CHI_API void chi_complete(struct chi_rctx *r, struct chi_task *task, enum chi_st
  * A task that waits costs a stack of limits.stack_bytes, of which only what was used takes memory. */
 
 /* Waits until all n tasks have ended, which were submitted here with a `done` of NULL.  They are the caller's then, each with its status.  After
- * NO_MEMORY they are not: they go on, and are given back when they end.  A task so submitted must be waited for, once. */
+ * NO_MEMORY they are not: they go on, and are given back when they end.  The same becomes of what a run submitted so and did not wait for, when
+ * it returns. */
 CHI_API CHI_MUST_CHECK enum chi_status chi_task_wait(struct chi_rctx *r, struct chi_task *const *tasks, unsigned n);
 /* Lets others run: goes on when those ran that are ready now. */
 CHI_API CHI_MUST_CHECK enum chi_status chi_yield(struct chi_rctx *r);

@@ -158,6 +158,94 @@ static void wait__for_what_has_ended_does_not_wait(void **state)
     end();
 }
 
+/* number 1: ends without waiting for what it submitted, of which some ended, some run, some have not begun; 3: so does one that it lets run meanwhile. */
+static struct chi_task *still_out;
+static enum chi_status never_wait(struct job *t, struct chi_rctx *r)
+{
+    if (!t->number)
+        return CHI_STATUS_OK;
+    if (t->number == 2) {
+        still_out = &t->task;
+        return CHI_STATUS_PENDING;
+    }
+    struct chi_task *sub[5];
+    for (unsigned i = 0; i < 4; i++) {
+        sub[i] = job_new(r, i == 1 ? 2 : 0);
+        if (i == 2)
+            sub[i]->pool = (struct chi_pool_id){99, 0};
+        chi_task_submit(r, sub[i], NULL, NULL);
+    }
+    assert_int_equal(chi_yield(r), CHI_STATUS_OK);
+    assert_int_equal(sub[0]->status, CHI_STATUS_OK); /* looked at, and not waited for */
+    assert_int_equal(sub[1]->status, CHI_STATUS_PENDING);
+    if (t->number == 3)
+        assert_int_equal(chi_task_wait(r, &sub[3], 1), CHI_STATUS_OK);
+    if (t->number == 3)
+        chi_task_del(r, sub[3]);
+    sub[4] = job_new(r, 0); /* not begun */
+    chi_task_submit(r, sub[4], NULL, NULL);
+    chi_task_del(r, sub[2]); /* it ended: the caller's */
+    return CHI_STATUS_OK;
+}
+
+static void wait__for_nothing_gives_up(void **state)
+{
+    (void)state;
+    start(1, 4);
+    on_run = never_wait;
+    for (uint64_t n = 1; n <= 3; n += 2) {
+        root(n);
+        turn_until((unsigned)(n + 1) / 2);
+        support_turn(w);
+        assert_int_equal(w->tasks.out, 1);
+        chi_complete(&w->rctx, still_out, CHI_STATUS_OK);
+        assert_int_equal(w->tasks.out, 0);
+    }
+    root(1);
+    root(1); /* each has its own, while both are parked */
+    root(3);
+    turn_until(5);
+    support_turn(w);
+    assert_int_equal(w->tasks.out, 3); /* those that run */
+    for (uint32_t i = 0; i < w->tasks.body[0].count; i++) {
+        struct task *t = pool_at(&w->tasks.body[0], i);
+        if (t->state == TASK_RUNNING)
+            chi_complete(&w->rctx, task_public(t), CHI_STATUS_OK);
+    }
+    assert_null(w->unwaited);
+    end();
+}
+
+/* number 1: is parked while 2 takes what it submitted off its list. */
+static struct chi_task *others;
+static enum chi_status take_others(struct job *t, struct chi_rctx *r)
+{
+    if (!t->number)
+        return CHI_STATUS_OK;
+    struct chi_task *sub = job_new(r, 0);
+    chi_task_submit(r, sub, NULL, NULL);
+    if (t->number == 1) {
+        others = sub;
+        return chi_yield(r);
+    }
+    assert_int_equal(chi_task_wait(r, &others, 1), CHI_STATUS_OK);
+    chi_task_del(r, others);
+    return CHI_STATUS_OK;
+}
+
+static void wait__for_what_another_run_submitted(void **state)
+{
+    (void)state;
+    start(1, 4);
+    on_run = take_others;
+    root(1);
+    root(2);
+    turn_until(2);
+    support_turn(w);
+    assert_int_equal(w->tasks.out, 0);
+    end();
+}
+
 /* number: levels below. */
 static enum chi_status recurse(struct job *t, struct chi_rctx *r)
 {
@@ -404,6 +492,7 @@ static void create__without_memory_says_so(void **state)
 
 static struct chi_task *twice[2];
 static void wait_twice(void) { (void)!chi_task_wait(&w->rctx, twice, 2); }
+static void submit_without_done(void) { chi_task_submit(&w->rctx, twice[0], NULL, NULL); }
 static void yield_now(void) { (void)!chi_yield(&w->rctx); }
 static enum chi_status misuse(struct job *t, struct chi_rctx *r)
 {
@@ -411,7 +500,6 @@ static enum chi_status misuse(struct job *t, struct chi_rctx *r)
         twice[0] = twice[1] = job_new(r, 0);
         chi_task_submit(r, twice[0], NULL, NULL);
         assert_true(panics(wait_twice));
-        task_of(twice[0])->from.module.arg = wait_begin();
         assert_int_equal(chi_task_wait(r, twice, 1), CHI_STATUS_OK);
         chi_task_del(r, twice[0]);
     }
@@ -425,7 +513,10 @@ static void misuse__panics(void **state)
     on_run = misuse;
     root(1);
     turn_until(1);
-    assert_true(panics(yield_now)); /* no task runs */
+    twice[0] = job_new(&w->rctx, 0);
+    assert_true(panics(submit_without_done)); /* no task runs that could wait for it */
+    chi_task_del(&w->rctx, twice[0]);
+    assert_true(panics(yield_now));
     w->told = NULL;
     w->told_tail = &w->told;
     end();
@@ -436,6 +527,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(wait__ends_when_all_subtasks_have),
         cmocka_unit_test(wait__for_what_has_ended_does_not_wait),
+        cmocka_unit_test(wait__for_nothing_gives_up),
+        cmocka_unit_test(wait__for_what_another_run_submitted),
         cmocka_unit_test(wait__as_deep_as_there_are_stacks),
         cmocka_unit_test(wait__without_a_stack_is_refused),
         cmocka_unit_test(yield__lets_others_run),
