@@ -19,7 +19,7 @@ struct fan;
 enum task_origin { TASK_CLIENT = 1, TASK_MODULE, TASK_REMOTE, TASK_REPLICA };
 /* The life of a task; every transition is asserted, so that none ends twice or is lost unseen. */
 enum task_state { TASK_FREE, TASK_NEW, TASK_QUEUED, TASK_RUNNING, TASK_WAITING, TASK_AWAY, TASK_SPREAD, TASK_ENDED, TASK_ANSWERED,
-                  TASK_MARK /* none: it travels where tasks do (worker/move.c) */ };
+                  TASK_MARK /* none: it travels where tasks do (worker/move.c) */, TASK_RESTING /* periodic, between two runs */ };
 
 enum task_rooted { TASK_ROOT_UNKNOWN, TASK_ROOT_ITSELF, TASK_ROOT_INHERITED };
 

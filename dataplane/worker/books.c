@@ -5,7 +5,7 @@
 #include "internal.h"
 
 #ifdef CHI_LEDGER
-static const char *const state_name[] = {"free", "new", "queued", "running or parked", "waiting for bytes", "away", "spread", "ended", "answered", "a mark"};
+static const char *const state_name[] = {"free", "new", "queued", "running or parked", "waiting for bytes", "away", "spread", "ended", "answered", "a mark", "resting"};
 static const char *const origin_name[] = {"?", "a client's", "a module's", "another node's", "a replica"};
 
 /* Its module has it, or others of its kind: it ends when that does.  Anything else is the runtime's to end. */

@@ -174,6 +174,14 @@ static inline uint64_t task_root(struct worker *w)
     return t->root;
 }
 
+/* periodic.c */
+CHI_MUST_CHECK int periodic_init(struct worker *w);
+void periodic_fini(struct worker *w); /* also when its init failed, or never came */
+unsigned periodic_go_on(struct worker *w); /* starts what is due */
+
+/* module_api.c */
+void module_submit(struct worker *w, struct task *t); /* a module's task whose `done` and who waits are set */
+
 /* lanes.c */
 unsigned lanes_run(struct worker *w);
 /* The time since the last charge, or since lanes_run began, was this lane's.  A task that waits is charged until then, not for what it does after. */

@@ -74,6 +74,8 @@ CHI_INLINE void go(struct worker *w, struct task *t)
     }
 }
 
+void module_submit(struct worker *w, struct task *t) { go(w, t); }
+
 void chi_task_submit(struct chi_rctx *r, struct chi_task *task, chi_done_fn done, void *arg)
 {
     struct task *t = task_of(task);

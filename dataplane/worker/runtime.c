@@ -35,7 +35,7 @@ static int make_worker(struct runtime *rt, uint32_t index, char *err)
         return rc;
     }
     w->scratch = aligned_alloc(CHI_CACHE_LINE, CHI_FORM_BYTES_MAX);
-    if (!w->scratch || task_pools_init(&w->tasks, rt->options.tasks))
+    if (!w->scratch || periodic_init(w) || task_pools_init(&w->tasks, rt->options.tasks))
         return -ENOMEM;
     for (uint32_t from = 0; from <= rt->workers; from++) {
         if (from == index)
@@ -66,6 +66,7 @@ static void destroy_worker(struct worker *w)
         ring_destroy(w->in[from]);
     task_pools_fini(&w->tasks);
     wait_fini(w);
+    periodic_fini(w);
     free(w->scratch);
     free(w);
 }

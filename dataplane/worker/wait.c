@@ -4,7 +4,8 @@
  * task's, and another one turns the worker from here on: it ends the turn, and begins the next.  When the wait is over the loop switches to the
  * stack that was left; when the task's run then returns, the frames below it are of a turn that is long over, so that run_each (lanes.c) goes back
  * to the loop and never returns into them.  So a task that never waits costs a comparison.
- * Whoever ends a wait puts the fiber into `told`, from another thread into `woken`, and rings; nothing is polled but the first of the timers. */
+ * Whoever ends a wait puts the fiber into `told`, from another thread into `woken`, and rings; nothing is polled but the first of the timers.
+ * Periodic tasks (periodic.c) are looked at in the same step. */
 #include <errno.h>
 #include <stdlib.h>
 
@@ -152,7 +153,7 @@ unsigned wait_go_on(struct worker *w)
         fiber_switch(&w->fibers, f);
     }
     chi_rctx_wake_at(&w->rctx, timers_next(&w->sleeps));
-    return n;
+    return n + periodic_go_on(w);
 }
 
 /* --- what is waited for */

@@ -18,7 +18,7 @@
 #include "xfer/list.h"
 #include "xfer/timers.h"
 
-enum { WORKERS_MAX = 64, WORKER_RING_SLOTS = 1024, WORKER_LANE_BUDGET = 32, WORKER_CLIENT_BUDGET = 32, WORKER_HANDED_MAX = 256 };
+enum { WORKERS_MAX = 64, WORKER_RING_SLOTS = 1024, WORKER_LANE_BUDGET = 32, WORKER_CLIENT_BUDGET = 32, WORKER_HANDED_MAX = 256, WORKER_PERIODIC_MAX = 256 };
 enum { WORKER_CALL_LIMIT_MS = 2000, WORKER_TURN_NS = 1000000, WORKER_LATENCY_WEIGHT = 4 };
 
 struct runtime_options {
@@ -59,6 +59,8 @@ struct runtime_options {
     X(tasks_ended)                                                                                                     \
     X(posts)        /* tasks of modules that nobody waits for */                                                       \
     X(posts_failed) /* of them, that did not end with OK */                                                            \
+    X(periods)        /* runs of periodic tasks */                                                                     \
+    X(periods_missed) /* starts of them that were too late, and done with the next */                                  \
     X(spreads)  /* tasks for several containers */                                                                     \
     X(replicas) /* of them, that ran here */                                                                           \
     X(handovers)                                                                                                       \
@@ -102,8 +104,11 @@ struct worker {
     struct fiber *loop;      /* that turns.  Another one than the current: a task goes on that waited */
     struct fiber *told, **told_tail; /* tasks that go on in this turn's step or the next one's */
     struct timers sleeps;
+    struct timers due;       /* periodic tasks that rest, */
+    struct pool periodic;    /* and what is known of all of them */
+    void *periodic_memory;
     struct link lock_waits;  /* tasks that wait for a lock */
-    uint32_t parked;         /* tasks that wait */
+    uint32_t parked;         /* tasks that wait, and periodic ones */
     bool unusual;            /* the task that runs waited, took a lock, or has to wait: its end is looked at */
     struct task *task;       /* that runs, or NULL, */
     struct chi_lane *lane;   /* and the lane that it was on, */

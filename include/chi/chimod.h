@@ -125,6 +125,22 @@ CHI_API void chi_task_post(struct chi_rctx *r, struct chi_task *task);
 /* Ends a task whose run returned PENDING, or that run_many got. */
 CHI_API void chi_complete(struct chi_rctx *r, struct chi_task *task, enum chi_status status);
 
+/* --- tasks that the runtime runs again and again */
+
+/* Submits the task now, and again each period_ns (at most UINT64_MAX / 2): the n-th time n * period_ns from now, or in the first turn behind that.
+ * Never twice at once: a start that comes while it still runs, or while its worker is busy, is done when it can be; of several that are due then
+ * only the last is, and chi_periodic_missed says how many were not.  It goes on whatever its runs end with.  IN fields are as they are when a run
+ * begins, so INOUT fields as the last run left them; the query is the same each time; timeout_us is each run's.
+ * The task is the runtime's until it calls done, once, on this worker, after chi_periodic_stop, with the status of the last run (OK: there was none),
+ * or at the daemon's stop with SHUTDOWN.  The callback then owns it; done NULL: the runtime gives it back.
+ * From anywhere but init.  Returns OK; or INVALID, a period out of range, or NO_MEMORY, the worker has 256 of them: it stays the caller's. */
+CHI_API CHI_MUST_CHECK enum chi_status chi_periodic_start(struct chi_rctx *r, struct chi_task *task, uint64_t period_ns, chi_done_fn done, void *arg);
+/* It does not run again; when it runs now, it goes on to its end.  From the worker that started it, or from its own `run` on this node. Never calls
+ * done before it returns.  A second time is nothing, until done is called. */
+CHI_API void chi_periodic_stop(struct chi_rctx *r, struct chi_task *task);
+/* From its `run` on this node: how many starts just before this one were not done.  0 of other tasks, replicas, and on another node. */
+CHI_API uint64_t chi_periodic_missed(const struct chi_rctx *r, const struct chi_task *task);
+
 /* --- tasks that wait.  From `run`, or what it calls: the task keeps its stack, and its worker goes on with other tasks, of the same lane too.
  * It goes on on the same worker, between the runs of others.  A task that never waits never leaves the worker's stack.  Each returns OK, or
  *   NO_MEMORY  no stack is free (limits.stacks): nothing was waited for
