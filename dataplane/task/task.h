@@ -40,11 +40,11 @@ struct task {
     struct chi_ar_region *regions; /* CHI_REGIONS_MAX of them, or NULL */
     uint8_t *extra; /* form or body too long for a packet, in bulk memory */
     uint64_t extra_bytes;
-    uint64_t deadline_ns;
+    uint64_t deadline_ns; /* atomic while it is on a lane: not run from here on.  0: `cancelled` is set.  UINT64_MAX: its origin looks at it */
     uint32_t node; /* AWAY: where to */
     uint32_t form_length;
     uint8_t nregions;
-    uint8_t cancelled; /* atomic: why its origin waits no longer (enum chi_status); not run if it has not begun.  0: it waits */
+    uint8_t cancelled; /* atomic: why its origin waits no longer (enum chi_status).  0: it waits */
     uint8_t state;
     uint8_t rooted;    /* enum task_rooted: whose `root` it has */
     uint8_t locks;     /* that it took in its run and holds (worker/lock.c) */

@@ -241,6 +241,7 @@ CHI_INLINE enum chi_status remote_task(struct worker *w, struct xfer_in *in, con
         return st;
     t->origin = TASK_REMOTE;
     t->from.remote.in = in;
+    t->deadline_ns = UINT64_MAX;
     in->user = t;
     st = route_local(w, t, c);
     if (CHI_LIKELY(st == CHI_STATUS_OK))

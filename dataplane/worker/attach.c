@@ -33,7 +33,7 @@ int runtime_attach(struct runtime *rt, struct ipc_channel *ch)
 static void do_detach(void *worker, void *arg)
 {
     (void)worker;
-    ((struct ipc_channel *)arg)->detached = true;
+    __atomic_store_n(&((struct ipc_channel *)arg)->detached, true, __ATOMIC_RELAXED); /* read by workers that run its tasks */
 }
 
 void runtime_detach(struct runtime *rt, struct ipc_channel *ch)
@@ -47,7 +47,7 @@ static void do_remove(void *worker, void *arg)
 {
     struct worker *w = worker;
     struct ipc_channel *ch = arg;
-    ch->detached = true;
+    __atomic_store_n(&ch->detached, true, __ATOMIC_RELAXED);
     if (ch->out)
         return; /* its tasks still name its memory */
     for (struct ipc_channel **at = &w->channels; *at; at = &(*at)->next) {

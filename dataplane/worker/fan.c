@@ -240,6 +240,7 @@ void fan_part_returned(struct worker *w, struct task *t, enum chi_status st, con
     leave(w, f);
 }
 
+const struct task *fan_whole(const struct task *t) { return t->from.replica.fan->whole; }
 bool fan_is_steady(const struct task *t) { return t->from.replica.fan->whole->origin != TASK_CLIENT; }
 
 /* --- the beginning */

@@ -128,6 +128,7 @@ struct spread;
 enum chi_status fan_begin(struct worker *w, struct task *whole, const struct sched_pool *pool, const struct spread *part);
 void fan_replica_ended(struct worker *w, struct task *t);
 void fan_part_returned(struct worker *w, struct task *t, enum chi_status st, const uint8_t *body, uint32_t length); /* body: borrowed */
+const struct task *fan_whole(const struct task *t); /* that a replica is one of */
 bool fan_is_steady(const struct task *t); /* nobody writes to what a part sends */
 
 /* turn.c */
@@ -181,6 +182,9 @@ unsigned periodic_go_on(struct worker *w); /* starts what is due */
 
 /* module_api.c */
 void module_submit(struct worker *w, struct task *t); /* a module's task whose `done` and who waits are set */
+
+/* Why the origin of the task waits no longer; 0: it waits. */
+static inline enum chi_status task_cancelled(const struct task *t) { return (enum chi_status)__atomic_load_n(&t->cancelled, __ATOMIC_RELAXED); }
 
 /* lanes.c */
 unsigned lanes_run(struct worker *w);

@@ -58,8 +58,10 @@ CHI_INLINE unsigned run_each(struct worker *w, struct chi_lane *lane, unsigned m
         CHI_ASSERT(t->state == TASK_QUEUED);
         t->state = TASK_RUNNING;
         w->task = t;
-        enum chi_status st = (enum chi_status)__atomic_load_n(&t->cancelled, __ATOMIC_RELAXED);
-        if (CHI_LIKELY(!st))
+        enum chi_status st = CHI_STATUS_DEADLINE;
+        if (CHI_UNLIKELY(__atomic_load_n(&t->deadline_ns, __ATOMIC_RELAXED) <= w->rctx.now_ns))
+            st = task_cancelled(t) ? task_cancelled(t) : st;
+        else
             st = lane->container->ops->run(lane->container, task_public(t), &w->rctx);
         if (CHI_UNLIKELY(w->unusual))
             unusual_end(w, t, st, due - left + 1);

@@ -100,6 +100,20 @@ void chi_task_post(struct chi_rctx *r, struct chi_task *task)
     go(r->worker, t);
 }
 
+enum chi_status chi_task_cancelled(const struct chi_rctx *r, const struct chi_task *task)
+{
+    const struct task *t = task_of((struct chi_task *)task);
+    const struct task *whole = t->origin == TASK_REPLICA ? fan_whole(t) : t;
+    enum chi_status st = task_cancelled(whole);
+    if (st != CHI_STATUS_OK)
+        return st;
+    if (whole->origin == TASK_CLIENT && __atomic_load_n(&whole->from.client.channel->detached, __ATOMIC_RELAXED))
+        return CHI_STATUS_DISCONNECTED;
+    if (__atomic_load_n(&t->deadline_ns, __ATOMIC_RELAXED) <= net_now_ns())
+        return CHI_STATUS_DEADLINE;
+    return worker_stopping_st(r->worker) ? CHI_STATUS_SHUTDOWN : CHI_STATUS_OK;
+}
+
 void chi_complete(struct chi_rctx *r, struct chi_task *task, enum chi_status status)
 {
     struct task *t = task_of(task);

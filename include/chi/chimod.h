@@ -122,6 +122,14 @@ CHI_API void chi_task_submit(struct chi_rctx *r, struct chi_task *task, chi_done
  * of `chictl stats`).  From anywhere.  The caller does not touch it any more.  Memory that its regions name must stay, as nobody says how long it
  * takes; task->replicas is not used. */
 CHI_API void chi_task_post(struct chi_rctx *r, struct chi_task *task);
+/* Of a task that runs here, by the worker that runs it: OK, or why nobody waits for it any more, so that it may as well end; it is not ended for it.
+ *   DEADLINE         its deadline passed
+ *   DISCONNECTED     its client is gone
+ *   PEER_DOWN        as chi_bulk_wait says: the node that it came from, or it was removed
+ *   PEER_RESTARTED   the same
+ *   SHUTDOWN         this daemon stops
+ * Reads the clock.  A task that came from another node has its deadline there, from where DEADLINE comes when it passed. */
+CHI_API enum chi_status chi_task_cancelled(const struct chi_rctx *r, const struct chi_task *task);
 /* Ends a task whose run returned PENDING, or that run_many got. */
 CHI_API void chi_complete(struct chi_rctx *r, struct chi_task *task, enum chi_status status);
 

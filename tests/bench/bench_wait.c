@@ -92,7 +92,7 @@ static void worker_make(uint32_t records, uint32_t stacks)
 {
     static const uint32_t cores[] = {0}, nodes[] = {1};
     const struct runtime_options o = {.node_id = 1, .workers = 1, .cores = cores, .tasks = records, .stacks = stacks, .arena_bytes = MEMORY,
-                                      .task_timeout_ns = 1000000000, .nodes = nodes, .node_count = 1, .busy = true};
+                                      .task_timeout_ns = UINT64_C(600000000000), .nodes = nodes, .node_count = 1, .busy = true};
     static struct sched_module m = {.ops = &jobs};
     static struct chi_method *by_id[] = {NULL, &job_method};
     char err[SCHED_ERROR_BYTES];
@@ -102,6 +102,7 @@ static void worker_make(uint32_t records, uint32_t stacks)
         die(err);
     w = rt->worker[0];
     w->turn_limit_ns = UINT64_MAX;
+    w->rctx.now_ns = net_now_ns();
     w->between = home_at_the_end;
     worker_enter(w);
     snprintf(m.name, sizeof m.name, "jobs");

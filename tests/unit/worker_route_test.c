@@ -65,10 +65,12 @@ static int setup(void **state)
     static struct chi_method *by_id[] = {NULL, &step_method};
     char err[SCHED_ERROR_BYTES];
     const struct runtime_options o = {.node_id = 1, .workers = 2, .cores = cores, .tasks = 2 * TASKS, .arena_bytes = 1 << 20,
-                                      .task_timeout_ns = 1000000000, .nodes = nodes, .node_count = 1, .cluster = "test"};
+                                      .task_timeout_ns = 60000000000, .nodes = nodes, .node_count = 1, .cluster = "test"};
     (void)state;
     rcu_register_thread();
     assert_int_equal(runtime_create(&o, &rt, err), 0);
+    for (int i = 0; i < 2; i++)
+        rt->worker[i]->rctx.now_ns = net_now_ns(); /* tasks are submitted before the first turn */
     struct sched_module *m = calloc(1, sizeof *m);
     snprintf(m->name, sizeof m->name, "steps");
     m->ops = &steps;

@@ -16,7 +16,7 @@
 
 #define SUPPORT __attribute__((unused)) static
 
-enum { SUPPORT_TIMEOUT_MS = 1000, SUPPORT_ARENA = 1 << 20 };
+enum { SUPPORT_TIMEOUT_MS = 60000, SUPPORT_ARENA = 1 << 20 };
 
 static uint32_t support_stacks;     /* of the next runtime's workers, for tasks that wait */
 static uint32_t support_background; /* threads of it; the test starts them, or runtime_start */
@@ -34,6 +34,8 @@ SUPPORT struct runtime *support_runtime(uint32_t workers, uint32_t tasks, struct
     rcu_register_thread();
     assert_int_equal(runtime_create(&o, &rt, err), 0);
     worker_enter(rt->worker[0]);
+    for (uint32_t i = 0; i < workers; i++)
+        rt->worker[i]->rctx.now_ns = net_now_ns(); /* tasks are submitted before the first turn */
     return rt;
 }
 
