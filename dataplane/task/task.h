@@ -11,6 +11,7 @@
 #include "ipc/ipc.h"
 #include "lane/lane.h"
 #include "task/ledger.h"
+#include "xfer/list.h"
 #include "xfer/xfer.h"
 
 struct worker;
@@ -62,6 +63,7 @@ struct task {
                 struct task_wait wait;
                 struct fan *fan; /* SPREAD: its replicas (worker/fan.c) */
             };
+            struct link watch; /* of a module with `cancel`, from the beginning of its run on (worker/watch.c) */
             uint64_t root; /* the task that it was submitted for in the end: a number that no other one in this daemon gets */
         };
     };

@@ -32,8 +32,8 @@ int runtime_attach(struct runtime *rt, struct ipc_channel *ch)
 
 static void do_detach(void *worker, void *arg)
 {
-    (void)worker;
     __atomic_store_n(&((struct ipc_channel *)arg)->detached, true, __ATOMIC_RELAXED); /* read by workers that run its tasks */
+    watch_tell(worker);
 }
 
 void runtime_detach(struct runtime *rt, struct ipc_channel *ch)

@@ -209,6 +209,8 @@ void worker_cancelled_st(struct worker *w, struct xfer_in *in, enum chi_status w
     CHI_ASSERT(why != CHI_STATUS_OK);
     __atomic_store_n(&t->cancelled, (uint8_t)why, __ATOMIC_RELAXED); /* it may be on another worker's lane, */
     __atomic_store_n(&t->deadline_ns, 0, __ATOMIC_RELEASE);          /* which looks at this one first (lanes.c) */
+    if (!t->container || t->container->ops->cancel) /* none: its replicas may have one */
+        watch_tell(w);
     stream_cancelled(w, t);
 }
 

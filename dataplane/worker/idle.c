@@ -39,7 +39,7 @@ void idle_fini(struct worker *w)
 static bool work_came(struct worker *w)
 {
     doorbell_arm(&w->bell);
-    bool came = route_waiting(w) || wait_came(w);
+    bool came = route_waiting(w) || wait_came(w) || (w->parked && __atomic_load_n(&w->watch_now, __ATOMIC_RELAXED));
     for (struct ipc_channel *ch = w->channels; ch; ch = ch->next)
         if (!ch->detached && ipc_sleep_st(ch))
             came = true;

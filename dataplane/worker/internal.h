@@ -180,7 +180,14 @@ CHI_MUST_CHECK int periodic_init(struct worker *w);
 void periodic_fini(struct worker *w); /* also when its init failed, or never came */
 unsigned periodic_go_on(struct worker *w); /* starts what is due */
 
+/* watch.c */
+void watch_begin(struct worker *w, struct task *t); /* its run begins: of a module with `cancel` */
+void watch_end(struct worker *w, struct task *t);   /* it ended, or is told */
+void watch_tell(struct worker *w);                  /* all workers look at what they watch */
+unsigned watch_go_on(struct worker *w);
+
 /* module_api.c */
+enum chi_status task_why(const struct worker *w, const struct task *t, uint64_t now_ns); /* nobody waits for it any more; OK */
 void module_submit(struct worker *w, struct task *t); /* a module's task whose `done` and who waits are set */
 
 /* Why the origin of the task waits no longer; 0: it waits. */

@@ -36,6 +36,8 @@ static void unusual_end(struct worker *w, struct task *t, enum chi_status st, un
     wait_give_up(w);
     if (st != CHI_STATUS_PENDING) /* else it may be gone */
         CHI_ASSERT(!t->locks && "a task ended with a lock held");
+    if (st != CHI_STATUS_PENDING && t->container->ops->cancel)
+        watch_end(w, t);
     if (w->fibers.current == w->loop)
         return;
     if (st != CHI_STATUS_PENDING)
@@ -43,8 +45,14 @@ static void unusual_end(struct worker *w, struct task *t, enum chi_status st, un
     wait_leave(w, n);
 }
 
+static enum chi_status run_watched(struct worker *w, struct chi_lane *lane, struct task *t)
+{
+    watch_begin(w, t);
+    return lane->container->ops->run(lane->container, task_public(t), &w->rctx);
+}
+
 /* Pre: most is CLOCK_EACH or more. */
-CHI_INLINE unsigned run_each(struct worker *w, struct chi_lane *lane, unsigned most)
+CHI_INLINE unsigned run_tasks(struct worker *w, struct chi_lane *lane, unsigned most, bool watched)
 {
     unsigned due = CLOCK_EACH, left = CLOCK_EACH; /* tasks that will have run when the clock is read next; how many of them have not yet */
     struct lane_item *l;
@@ -61,6 +69,8 @@ CHI_INLINE unsigned run_each(struct worker *w, struct chi_lane *lane, unsigned m
         enum chi_status st = CHI_STATUS_DEADLINE;
         if (CHI_UNLIKELY(__atomic_load_n(&t->deadline_ns, __ATOMIC_RELAXED) <= w->rctx.now_ns))
             st = task_cancelled(t) ? task_cancelled(t) : st;
+        else if (watched)
+            st = run_watched(w, lane, t);
         else
             st = lane->container->ops->run(lane->container, task_public(t), &w->rctx);
         if (CHI_UNLIKELY(w->unusual))
@@ -78,6 +88,13 @@ CHI_INLINE unsigned run_each(struct worker *w, struct chi_lane *lane, unsigned m
     if (left < CLOCK_EACH) /* else it was read just now */
         w->clock_ns = net_now_ns();
     return due - left;
+}
+
+CHI_INLINE unsigned run_each(struct worker *w, struct chi_lane *lane, unsigned most)
+{
+    if (CHI_UNLIKELY(lane->container->ops->cancel))
+        return run_tasks(w, lane, most, true);
+    return run_tasks(w, lane, most, false);
 }
 
 void lanes_charge(struct worker *w, struct chi_lane *lane)

@@ -100,18 +100,22 @@ void chi_task_post(struct chi_rctx *r, struct chi_task *task)
     go(r->worker, t);
 }
 
-enum chi_status chi_task_cancelled(const struct chi_rctx *r, const struct chi_task *task)
+enum chi_status task_why(const struct worker *w, const struct task *t, uint64_t now_ns)
 {
-    const struct task *t = task_of((struct chi_task *)task);
     const struct task *whole = t->origin == TASK_REPLICA ? fan_whole(t) : t;
     enum chi_status st = task_cancelled(whole);
     if (st != CHI_STATUS_OK)
         return st;
     if (whole->origin == TASK_CLIENT && __atomic_load_n(&whole->from.client.channel->detached, __ATOMIC_RELAXED))
         return CHI_STATUS_DISCONNECTED;
-    if (__atomic_load_n(&t->deadline_ns, __ATOMIC_RELAXED) <= net_now_ns())
+    if (__atomic_load_n(&t->deadline_ns, __ATOMIC_RELAXED) <= now_ns)
         return CHI_STATUS_DEADLINE;
-    return worker_stopping_st(r->worker) ? CHI_STATUS_SHUTDOWN : CHI_STATUS_OK;
+    return worker_stopping_st(w) ? CHI_STATUS_SHUTDOWN : CHI_STATUS_OK;
+}
+
+enum chi_status chi_task_cancelled(const struct chi_rctx *r, const struct chi_task *task)
+{
+    return task_why(r->worker, task_of((struct chi_task *)task), net_now_ns());
 }
 
 void chi_complete(struct chi_rctx *r, struct chi_task *task, enum chi_status status)
@@ -119,6 +123,8 @@ void chi_complete(struct chi_rctx *r, struct chi_task *task, enum chi_status sta
     struct task *t = task_of(task);
     CHI_ASSERT((t->state == TASK_RUNNING || t->state == TASK_QUEUED) && status != CHI_STATUS_PENDING);
     CHI_ASSERT(!t->locks && "a task ended with a lock held");
+    if (t->container && t->container->ops->cancel && t->state == TASK_RUNNING)
+        watch_end(r->worker, t);
     ended_here(r->worker, t, status);
 }
 

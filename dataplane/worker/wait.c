@@ -5,7 +5,7 @@
  * stack that was left; when the task's run then returns, the frames below it are of a turn that is long over, so that run_each (lanes.c) goes back
  * to the loop and never returns into them.  So a task that never waits costs a comparison.
  * Whoever ends a wait puts the fiber into `told`, from another thread into `woken`, and rings; nothing is polled but the first of the timers.
- * Periodic tasks (periodic.c) are looked at in the same step. */
+ * Periodic tasks (periodic.c) and watched ones (watch.c) are looked at in the same step. */
 #include <errno.h>
 #include <stdlib.h>
 
@@ -25,6 +25,8 @@ int wait_init(struct worker *w)
 {
     w->told_tail = &w->told;
     list_init(&w->lock_waits);
+    list_init(&w->watched);
+    w->watch_ns = UINT64_MAX;
     uint32_t stacks = w->rt->options.stacks;
     int rc = fibers_init(&w->fibers, stacks ? stacks + 1 : 0, w->rt->options.stack_bytes); /* the loop has one too */
     w->loop = &w->fibers.home;
@@ -153,7 +155,7 @@ unsigned wait_go_on(struct worker *w)
         fiber_switch(&w->fibers, f);
     }
     chi_rctx_wake_at(&w->rctx, timers_next(&w->sleeps));
-    return n + periodic_go_on(w);
+    return n + periodic_go_on(w) + watch_go_on(w);
 }
 
 /* --- what is waited for */

@@ -1,6 +1,6 @@
 /* worker.h - a worker: one thread on one core that polls its sources, runs its lanes, and drives its transport endpoint.
  *
- * Threads: a struct worker belongs to its thread, but for `bell`, `woken` (anybody puts a fiber on top), `in` (rings: one producer each)
+ * Threads: a struct worker belongs to its thread, but for `bell`, `watch_now`, `woken` (anybody puts a fiber on top), `in` (rings: one producer each)
  * and `stats` (written by the worker, read relaxed by the control thread).  runtime_* by the control thread.  The worker neither blocks, allocates, logs
  * nor locks; its pools have their full size before it starts. */
 #pragma once
@@ -108,7 +108,10 @@ struct worker {
     struct pool periodic;    /* and what is known of all of them */
     void *periodic_memory;
     struct link lock_waits;  /* tasks that wait for a lock */
-    uint32_t parked;         /* tasks that wait, and periodic ones */
+    struct link watched;     /* tasks whose modules hear when nobody waits for them any more */
+    uint64_t watch_ns;       /* not looked at before, */
+    bool watch_now;          /* atomic: but when another worker says so */
+    uint32_t parked;         /* tasks that wait, periodic ones, and watched ones */
     bool unusual;            /* the task that runs waited, took a lock, or has to wait: its end is looked at */
     struct task *task;       /* that runs, or NULL, */
     struct chi_lane *lane;   /* and the lane that it was on, */

@@ -63,6 +63,12 @@ struct chi_chimod {
 
     /* Optional: takes up to n tasks of a lane at once in place of `run`; the module ends each with chi_complete. */
     void (*run_many)(struct chi_container *c, struct chi_task **tasks, unsigned n, struct chi_rctx *r);
+
+    /* Optional, for a module with `run`: nobody waits any more for a task that has begun and not ended; why is what chi_task_cancelled says.  Once
+     * for each task, by the worker that runs it, between other runs, within about a millisecond: so for one whose run returned PENDING, which this may
+     * end with chi_complete, and for one that waits in its run, which goes on as before.  One in chi_bulk_wait hears it there, and here
+     * only if it goes on. */
+    void (*cancel)(struct chi_container *c, struct chi_task *task, struct chi_rctx *r, enum chi_status why);
 };
 
 #define CHI_CHIMOD(table)                                                                                              \
