@@ -71,6 +71,8 @@ static void run_ended(struct chi_rctx *r, struct chi_task *task, void *arg)
 /* It rests no more, and runs no more: its callback comes, as after a run. */
 static void end_rest(struct worker *w, struct periodic *p)
 {
+    books_submit(w, p->task, NULL); /* an end of its own, which no run has */
+    LEDGER(ledger_end(&p->task->entry, CHI_STATUS_OK));
     p->task->state = TASK_ENDED;
     ended_module(w, p->task);
 }
