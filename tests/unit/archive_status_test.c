@@ -44,6 +44,7 @@ static void status_number__frozen(void **state)
                   {33, "PEER_VERSION"},
                   {34, "PEER_CLUSTER"},
                   {36, "DRAINING"},
+                  {37, "MOVED"},
                   {40, "SHUTDOWN"},
                   {41, "DISCONNECTED"},
                   {42, "TIMED_OUT"},
