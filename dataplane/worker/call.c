@@ -69,12 +69,19 @@ static void nothing(void *worker, void *arg)
     (void)arg;
 }
 
+int call_all(struct runtime *rt)
+{
+    int rc = 0;
+    for (uint32_t i = 0; i < rt->workers && !rc; i++)
+        rc = worker_call(rt, i, nothing, NULL);
+    return rc;
+}
+
 int runtime_settle(struct runtime *rt)
 {
     enum { TURNS = WORKER_RING_SLOTS / WORKER_LANE_BUDGET + 2 }; /* a call takes a turn, which takes a budget from each ring */
     int rc = 0;
     for (int turn = 0; turn < TURNS && !rc; turn++)
-        for (uint32_t i = 0; i < rt->workers && !rc; i++)
-            rc = worker_call(rt, i, nothing, NULL);
+        rc = call_all(rt);
     return rc;
 }

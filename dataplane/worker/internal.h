@@ -71,6 +71,9 @@ enum chi_status route_away(struct worker *w, struct task *t, uint32_t node);    
 /* RING_PUSH to the home worker; when its ring is full, nothing: the bytes go with the next push, or with the answer. */
 void route_push_bytes(struct worker *w, struct task *t, uint32_t region, uint64_t bytes);
 
+/* call.c.  Control thread: each worker takes a turn, one after the other; as worker_call. */
+CHI_MUST_CHECK int call_all(struct runtime *rt);
+
 /* move.c */
 void move_task(struct worker *w, uint32_t from, struct task *t); /* for a lane that comes to this worker: onto it, or held */
 void move_mark(struct worker *w, uint32_t from, struct task *t); /* RING_MARK came */

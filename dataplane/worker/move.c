@@ -156,20 +156,13 @@ int runtime_lane_send(struct runtime *rt, struct chi_lane *lane, uint32_t to)
     return rc;
 }
 
-static void nothing(void *worker, void *arg)
-{
-    (void)worker;
-    (void)arg;
-}
-
 int runtime_lane_move(struct runtime *rt, struct chi_lane *lane, uint32_t to)
 {
     uint64_t until = net_now_ns() + rt->call_limit_ns;
     int rc = runtime_lane_send(rt, lane, to);
     while (!rc && move_of(rt, lane)) {
-        for (uint32_t i = 0; i < rt->workers && !rc; i++)
-            if (worker_call(rt, i, nothing, NULL) || net_now_ns() > until) /* marks travel with the turns */
-                rc = -ETIMEDOUT;
+        if (call_all(rt) || net_now_ns() > until) /* marks travel with the turns */
+            rc = -ETIMEDOUT;
         move_reap(rt, false);
     }
     return rc == -EALREADY || (rc == -ETIMEDOUT && !move_of(rt, lane)) ? 0 : rc;
