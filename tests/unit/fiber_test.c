@@ -1,5 +1,4 @@
 /* Fibers: who runs when, what stays on a stack, how many there are, and what an overflow does. */
-#define _GNU_SOURCE
 #include <stdarg.h>
 #include <stddef.h>
 #include <setjmp.h>
@@ -7,7 +6,6 @@
 #include <cmocka.h>
 #include <signal.h>
 #include <string.h>
-#include <sys/mman.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -106,7 +104,8 @@ static void fiber__keeps_its_stack_among_many(void **state)
     fibers_fini(&fs);
 }
 
-__attribute__((noinline)) static uint64_t deep(uint64_t n)
+/* On the stack in every build: AddressSanitizer, when it looks for use after return, keeps the frames of its functions on the heap. */
+__attribute__((noinline, no_sanitize("address"))) static uint64_t deep(uint64_t n)
 {
     volatile uint8_t page[2048];
     memset((uint8_t *)page, (int)n, sizeof page);
@@ -158,7 +157,7 @@ static void uses(void *arg)
     fiber_end(&fs, &fs.home);
 }
 /* Touches the two ends of 150,000 bytes alone. */
-__attribute__((noinline)) static void leaps(void *arg)
+__attribute__((noinline, no_sanitize("address"))) static void leaps(void *arg)
 {
     volatile uint8_t hole[150000];
     hole[0] = 1;
@@ -172,8 +171,6 @@ static void deepest__is_of_all_stacks_so_far(void **state)
     (void)state;
     static uint64_t none = 0, ten = 10 * 2048, forty = 40 * 2048;
     assert_int_equal(fibers_init(&fs, 4, 256 << 10), 0);
-    /* A page that was used stays: a machine may page out what nobody looks at, and fibers_deepest does not see it then. */
-    assert_int_equal(mlock2(fs.memory, 4 * fs.stack_bytes, MLOCK_ONFAULT), 0);
     assert_int_equal(fibers_deepest(&fs), 0);
     struct fiber *a = fiber_try_get(&fs, uses, &none);
     fiber_switch(&fs, a);
