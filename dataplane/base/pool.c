@@ -24,6 +24,14 @@ void pool_init(struct pool *p, void *mem, uint32_t count, uint32_t size)
         p->stack[i] = pool_at(p, count - 1 - i); /* the first get takes object 0 */
 }
 
+uint32_t pool_touched(const struct pool *p)
+{
+    uint32_t n = 0;
+    while (n < p->free && p->stack[n] == p->base + (p->count - 1 - n) * p->size) /* as pool_init laid it, so it is free */
+        n++;
+    return p->count - n;
+}
+
 uint32_t pool_index(const struct pool *p, const void *obj)
 {
     uint64_t at = (uintptr_t)obj - (uintptr_t)p->base;

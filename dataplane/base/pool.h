@@ -27,5 +27,7 @@ static inline void pool_put(struct pool *p, void *obj)
     CHI_ASSERT(at < p->bytes && at % CHI_CACHE_LINE == 0 && p->free < p->count);
     p->stack[p->free++] = obj;
 }
+/* Objects from here on are free: they have not been out since a start where all were; a few more may be. */
+uint32_t pool_touched(const struct pool *p);
 uint32_t pool_index(const struct pool *p, const void *obj);
 void *pool_at(const struct pool *p, uint32_t index);

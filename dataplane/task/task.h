@@ -72,6 +72,10 @@ struct task {
 #endif
 } __attribute__((aligned(CHI_CACHE_LINE)));
 
+/* Another worker than the record's home, which may be looking at it (worker/census.h), or that one. */
+static inline void task_enter(struct task *t, enum task_state s) { __atomic_store_n(&t->state, (uint8_t)s, __ATOMIC_RELAXED); }
+static inline enum task_state task_state(const struct task *t) { return (enum task_state)__atomic_load_n(&t->state, __ATOMIC_RELAXED); }
+
 static inline struct chi_task *task_public(struct task *t) { return (struct chi_task *)(t + 1); }
 static inline uint8_t *task_form(struct task *t) { return t->extra ? t->extra : (uint8_t *)(t + 1); }
 static inline struct task *task_of(struct chi_task *p) { return (struct task *)p - 1; }

@@ -106,7 +106,7 @@ bool ended_keep(struct worker *w, struct task *t, const uint8_t *p, uint32_t n);
 static inline void ended_here(struct worker *w, struct task *t, enum chi_status st)
 {
     task_public(t)->status = st;
-    t->state = TASK_ENDED;
+    task_enter(t, TASK_ENDED);
     LEDGER(ledger_end(&t->entry, st));
     if (CHI_LIKELY(t->home == w))
         ended_finish(w, t);

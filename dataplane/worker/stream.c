@@ -69,7 +69,7 @@ void chi_bulk_wait(struct chi_rctx *r, struct chi_task *task, const struct chi_b
     struct worker *w = r->worker;
     struct task *t = task_of(task);
     CHI_ASSERT(t->state == TASK_RUNNING);
-    t->state = TASK_WAITING;
+    task_enter(t, TASK_WAITING);
     t->wait.bulk = b;
     t->wait.bytes = bytes < b->size ? bytes : b->size;
     t->wait.fn = fn;
@@ -86,7 +86,7 @@ void stream_call_back(struct worker *w, struct task *t)
 {
     struct chi_task *pub = task_public(t);
     enum chi_status st = is_enough(w, t) ? CHI_STATUS_OK : (enum chi_status)__atomic_load_n(&t->cancelled, __ATOMIC_RELAXED);
-    t->state = TASK_RUNNING;
+    task_enter(t, TASK_RUNNING);
     st = t->wait.fn(t->container, pub, &w->rctx, st);
     if (st != CHI_STATUS_PENDING)
         chi_complete(&w->rctx, pub, st);

@@ -70,6 +70,27 @@ static void pool_put__random_use_keeps_count(void **state)
     free(mem);
 }
 
+static void pool_touched__all_behind_are_free(void **state)
+{
+    (void)state;
+    enum { COUNT = 64, SIZE = 64 };
+    void *mem = aligned_alloc(64, pool_bytes(COUNT, SIZE));
+    struct pool p;
+    pool_init(&p, mem, COUNT, SIZE);
+    assert_int_equal(pool_touched(&p), 0);
+    void *a = pool_try_get(&p), *b = pool_try_get(&p), *c = pool_try_get(&p);
+    assert_int_equal(pool_touched(&p), 3);
+    pool_put(&p, a);
+    assert_int_equal(pool_touched(&p), 3); /* c is out */
+    pool_put(&p, c);
+    assert_true(pool_touched(&p) >= 2); /* b */
+    pool_put(&p, b);
+    while (pool_try_get(&p))
+        ;
+    assert_int_equal(pool_touched(&p), COUNT);
+    free(mem);
+}
+
 static struct pool trap;
 static uint8_t *trap_object;
 static void put_inside(void)
@@ -136,6 +157,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(pool_try_get__all_differ_then_null),
+        cmocka_unit_test(pool_touched__all_behind_are_free),
         cmocka_unit_test(pool_put__random_use_keeps_count),
         cmocka_unit_test(pool_bytes__whole_lines),
         cmocka_unit_test(pool_put__foreign_address_panics),
