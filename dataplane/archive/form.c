@@ -35,17 +35,23 @@ enum chi_drop form_regions(const uint8_t *p, size_t have, struct form_head *out)
     return CHI_DROP_NONE;
 }
 
+static bool kind_ok(uint32_t kind, uint32_t count) { return query_ok(kind, count) || kind == FORM_QUERY_SPREAD; }
+
 enum chi_drop form_decode(const uint8_t *p, size_t have, struct form_head *out)
 {
     out->regions = 0;
     if (CHI_UNLIKELY(!form_is_plain(p, have)) && form_regions(p, have, out) != CHI_DROP_NONE)
         return CHI_DROP_FORM;
-    if (!query_ok(p[10], le32_get(p + 12)) && p[10] != FORM_QUERY_SPREAD)
-        return CHI_DROP_FORM;
+    uint8_t kind = p[FORM_KIND_AT];
+    if (CHI_UNLIKELY(!kind_ok(kind, le32_get(p + 12)))) { /* it says more, or is none */
+        kind &= 15;
+        if (form_fresh(p) > FORM_FRESH_MAX || !kind_ok(kind, le32_get(p + 12)))
+            return CHI_DROP_FORM;
+    }
     out->pool.major = le32_get(p);
     out->pool.minor = le32_get(p + 4);
     out->method = le16_get(p + 8);
-    out->query.kind = p[10];
+    out->query.kind = kind;
     out->query.count = le32_get(p + 12);
     out->query.value = le64_get(p + 16);
     out->schema = le32_get(p + 24);
@@ -66,7 +72,7 @@ static inline void put_head(uint8_t *p, const struct chi_pool_id *pool, const st
     le32_put(p, pool->major);
     le32_put(p + 4, pool->minor);
     le16_put(p + 8, method);
-    p[10] = (uint8_t)q->kind;
+    p[FORM_KIND_AT] = (uint8_t)q->kind;
     p[FORM_REGIONS_AT] = (uint8_t)regions;
     le32_put(p + 12, q->count);
     le64_put(p + 16, q->value);

@@ -3,7 +3,7 @@
  *     0  u32 pool major      12 u32 query count     28 u32 timeout_us
  *     4  u32 pool minor      16 u64 query value     32 regions * 24: u64 size, u64 place, u8 flags, 7 zero bytes
  *     8  u16 method          24 u32 schema hash     .. body: what TaskOutputArchiveIN wrote
- *    10  u8 query kind       11 u8 regions
+ *    10  u4 query kind, u3 fresh, u1 zero     11 u8 regions
  *
  * `place` is the region's offset in the client's segment; on the wire it is 0.  One form serves both, so it is checked in one
  * place (form_decode) and fuzzed once.  A task whose query is resolved travels with a concrete one.
@@ -12,7 +12,7 @@
 #include "chi/archive.h"
 #include "wire/drop.h"
 
-enum { FORM_HEAD_BYTES = 32, FORM_REGION_BYTES = 24, FORM_REGIONS_AT = 11 };
+enum { FORM_HEAD_BYTES = 32, FORM_REGION_BYTES = 24, FORM_KIND_AT = 10, FORM_REGIONS_AT = 11, FORM_FRESH_MAX = 7 };
 enum { FORM_PREFIX_MAX = FORM_HEAD_BYTES + FORM_REGION_BYTES * CHI_REGIONS_MAX };
 enum { FORM_QUERY_SPREAD = 8 }; /* query kind of a part of a RANGE or BROADCAST, from node to node (sched/spread.h); count: its pool's table */
 #define FORM_NO_PLACE UINT64_MAX /* place_of: the region lies outside of the segment */
@@ -48,6 +48,11 @@ size_t form_encode(uint8_t *p, const struct form_head *h);
 
 /* Sets every region's place to 0, in the form itself: what leaves the node names no memory of it.  Pre: form_decode passed. */
 void form_clear_places(uint8_t *p, uint32_t regions);
+
+/* Between nodes: the number of the flush that the task is younger than (worker/flush.h), at most FORM_FRESH_MAX; 0: nothing is said.  Is no part of
+ * struct form_head, and written into the form itself.  Pre: it has a head. */
+static inline void form_say_fresh(uint8_t *p, uint32_t number) { p[FORM_KIND_AT] = (uint8_t)((p[FORM_KIND_AT] & 15) | number << 4); }
+static inline uint32_t form_fresh(const uint8_t *p) { return p[FORM_KIND_AT] >> 4; }
 
 /* Serialises a whole task: head, regions (places from `place_of`, or 0 when NULL), body.  regions_out (CHI_REGIONS_MAX entries)
  * gets the region list.  Returns the form's length; 0 with *status_out set to TOO_BIG (more than cap), INVALID (no method,

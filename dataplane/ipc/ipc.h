@@ -37,6 +37,7 @@ struct ipc_channel {
     struct form_head head;       /* of the form that ipc_take_st gave last */
     void *user;                  /* the owner's list */
     struct ipc_channel *next;
+    uint64_t flush_until; /* submissions behind this one are younger than the flush (worker/flush.c) */
     uint64_t tasks, rejected; /* counters */
 };
 
@@ -60,6 +61,9 @@ struct ipc_request {
  * INVALID or TOO_BIG by this call.  *got is false when the ring is empty.  A task that was taken is ended by
  * ipc_complete_st, once. */
 CHI_MUST_CHECK enum chi_drop ipc_take_st(struct ipc_channel *ch, uint8_t *scratch, struct ipc_request *out, bool *got);
+
+/* True when it has nothing for ipc_take_st. */
+bool ipc_empty_st(const struct ipc_channel *ch);
 
 /* Resolves a region of a form to our address: NULL when [place, place + size) does not lie in the client's bulk memory.
  * A size of 0 gives a valid pointer. */

@@ -22,6 +22,7 @@ enum task_origin { TASK_CLIENT = 1, TASK_MODULE, TASK_REMOTE, TASK_REPLICA };
 enum task_state { TASK_FREE, TASK_NEW, TASK_QUEUED, TASK_RUNNING, TASK_WAITING, TASK_AWAY, TASK_SPREAD, TASK_ENDED, TASK_ANSWERED,
                   TASK_MARK /* none: it travels where tasks do (worker/move.c) */, TASK_RESTING /* periodic, between two runs */ };
 
+enum task_age { TASK_FRESH, TASK_OLD, TASK_EXEMPT }; /* to a flush (worker/flush.h) */
 enum task_rooted { TASK_ROOT_UNKNOWN, TASK_ROOT_ITSELF, TASK_ROOT_INHERITED };
 
 struct task_wait { /* WAITING, in chi_bulk_wait */
@@ -50,6 +51,7 @@ struct task {
     uint8_t rooted;    /* enum task_rooted: whose `root` it has */
     uint8_t locks;     /* that it took in its run and holds (worker/lock.c) */
     uint8_t origin, size_class;
+    uint8_t age; /* atomic: enum task_age, while a flush goes on; else what the last one left, or anything but EXEMPT */
     union {
         struct { struct ipc_channel *channel; struct ipc_request request; } client;
         struct { chi_done_fn done; void *arg; struct task *next, **at; } module; /* next, at: of what a run has to wait for (worker/wait.c) */

@@ -216,6 +216,8 @@ __attribute__((noinline)) static enum chi_status remote_part(struct worker *w, s
     t->deadline_ns = deadline_of(w, h->timeout_us);
     task_public(t)->query = chi_range(part.first, part.count);
     in->user = t;
+    if (w->flushing)
+        flush_accept_remote(w, t, form);
     st = fan_begin(w, t, pool, &part);
     if (st == CHI_STATUS_OK)
         return st;
@@ -243,7 +245,9 @@ CHI_INLINE enum chi_status remote_task(struct worker *w, struct xfer_in *in, con
     t->from.remote.in = in;
     t->deadline_ns = UINT64_MAX;
     in->user = t;
-    st = route_local(w, t, c);
+    if (CHI_UNLIKELY(w->flushing))
+        flush_accept_remote(w, t, form);
+    st = route_onto(w, t, c, w->index, true);
     if (CHI_LIKELY(st == CHI_STATUS_OK))
         return st;
     in->user = NULL;

@@ -12,12 +12,13 @@ static void census_class(const struct worker *w, struct census *c)
 void census_begin(const struct worker *w, struct census *c)
 {
     c->size_class = 0;
+    c->slice = CENSUS_SLICE;
     census_class(w, c);
 }
 
 bool census_slice_st(struct worker *w, struct census *c, void (*look)(struct worker *w, struct task *t, void *arg), void *arg)
 {
-    uint32_t left = CENSUS_SLICE;
+    uint32_t left = c->slice;
     CHI_ASSERT(w == worker_current());
     while (c->size_class < TASK_CLASSES) {
         for (; c->next < c->end; c->next++) {

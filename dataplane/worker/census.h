@@ -12,6 +12,7 @@ enum { CENSUS_SLICE = 1024 }; /* records of a slice, used or not; some tens of m
 struct census {
     int size_class;
     uint32_t next, end;
+    uint32_t slice; /* CENSUS_SLICE, but for tests */
 };
 /* Home worker. */
 void census_begin(const struct worker *w, struct census *c);

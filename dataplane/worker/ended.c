@@ -195,7 +195,10 @@ unsigned ended_callbacks(struct worker *w)
         LEDGER(ledger_return(&w->tasks.ledger, &t->entry));
         t->state = TASK_NEW; /* the callback owns it: it deletes it or submits it again */
         let_go_and_stay(t);
+        if (CHI_UNLIKELY(w->flushing))
+            flush_cause(w, t);
         done(&w->rctx, task_public(t), t->from.module.arg);
+        w->old_cause = false;
     }
     return n;
 }
@@ -231,7 +234,11 @@ static size_t write_form(struct xfer_out *o, uint8_t *dst, size_t cap)
     struct chi_ar_region regions[CHI_REGIONS_MAX];
     uint32_t n;
     enum chi_status st;
-    return form_save(dst, cap, task_public(task_of_out(o)), regions, &n, NULL, NULL, &st);
+    const struct task *t = task_of_out(o);
+    size_t length = form_save(dst, cap, task_public(task_of_out(o)), regions, &n, NULL, NULL, &st);
+    if (CHI_UNLIKELY(t->home->flushing) && length)
+        form_say_fresh(dst, flush_says(t->home, t));
+    return length;
 }
 
 /* Pre: the method has a table. */
@@ -280,6 +287,8 @@ void worker_send_away_st(struct worker *w, struct task *t)
         t->out.form = task_form(t);
         t->out.form_length = t->form_length;
     }
+    if (t->out.form && st == CHI_STATUS_OK) /* what a client wrote there is not for another node */
+        form_say_fresh((uint8_t *)(uintptr_t)t->out.form, flush_says(w, t));
     if (st == CHI_STATUS_OK && worker_stopping_st(w))
         st = CHI_STATUS_SHUTDOWN;
     if (st != CHI_STATUS_OK) {

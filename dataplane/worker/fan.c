@@ -92,7 +92,7 @@ static enum chi_status start_replica(struct worker *w, struct fan *f, uint32_t i
         t->rooted = TASK_ROOT_INHERITED;
         t->root = f->whole->root;
     }
-    st = route_onto(w, t, c, id);
+    st = route_onto(w, t, c, id, false);
     if (st != CHI_STATUS_OK) {
         drop_regions(w, t->regions, t->nregions);
         task_put(&w->tasks, t);
@@ -349,6 +349,8 @@ enum chi_status fan_begin(struct worker *w, struct task *whole, const struct sch
     if (!k || !merge_begin(w, k))
         return CHI_STATUS_NO_MEMORY;
     books_accept(w, whole);
+    if (CHI_UNLIKELY(w->flushing) && whole->origin != TASK_REMOTE)
+        flush_accept(w, whole);
     whole->state = TASK_SPREAD;
     whole->fan = k;
     w->stats.spreads++;

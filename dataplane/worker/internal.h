@@ -25,15 +25,23 @@ static inline void books_submit(struct worker *w, struct task *t, const void *ca
     LEDGER(ledger_accept(&w->tasks.ledger, &t->entry, w->rctx.now_ns, w->task ? w->task->entry.number * WORKERS_MAX + w->task->home->index : 0, caller));
 }
 
+/* flush.c */
+void flush_accept(struct worker *w, struct task *t); /* its age, while a flush goes on.  Not of one that came from another node */
+void flush_accept_remote(struct worker *w, struct task *t, const uint8_t *form);
+void flush_cause(struct worker *w, const struct task *t); /* the callback that runs is this one's */
+uint32_t flush_says(const struct worker *w, const struct task *t); /* in the form of one that leaves */
+
 /* route.c */
 void route_send(struct worker *w, uint32_t to, struct task *t);             /* to another worker: queued, waiting or ended; or a mark */
 /* A queued task that came from this worker or another one, for a lane that this one does not own, or not yet. */
 void route_elsewhere(struct worker *w, uint32_t from, struct task *t);
-/* Onto a lane, here or there. */
-static inline void route_push(struct worker *w, struct task *t, struct chi_lane *lane)
+/* Onto a lane, here or there.  remote: it came from another node. */
+CHI_INLINE void route_push(struct worker *w, struct task *t, struct chi_lane *lane, bool remote)
 {
     CHI_ASSERT(t->state == TASK_NEW);
     books_accept(w, t);
+    if (!remote && CHI_UNLIKELY(w->flushing))
+        flush_accept(w, t);
     t->state = TASK_QUEUED;
     t->lane = lane;
     if (CHI_LIKELY(lane_owner(lane) == w->index))
@@ -51,7 +59,7 @@ enum chi_status route_task(struct worker *w, struct task *t, const struct sched_
 /* LOCAL_SCHEDULE: leaves the lane that the module names in the run context, NULL when it leaves it to the default.  Pre: it has a monitor. */
 enum chi_status route_ask_lane(struct worker *w, struct chi_container *c, struct chi_task *pub);
 /* Onto a lane of a container of this node; by default, and without a hash, one of worker `near` modulo the workers. */
-static inline enum chi_status route_onto(struct worker *w, struct task *t, struct chi_container *c, uint32_t near)
+CHI_INLINE enum chi_status route_onto(struct worker *w, struct task *t, struct chi_container *c, uint32_t near, bool remote)
 {
     struct chi_task *pub = task_public(t);
     struct chi_lane *lane = NULL;
@@ -62,10 +70,10 @@ static inline enum chi_status route_onto(struct worker *w, struct task *t, struc
         lane = w->rctx.lane;
     }
     t->container = c;
-    route_push(w, t, lane ? lane : sched_default_lane(c, &pub->query, near));
+    route_push(w, t, lane ? lane : sched_default_lane(c, &pub->query, near), remote);
     return CHI_STATUS_OK;
 }
-static inline enum chi_status route_local(struct worker *w, struct task *t, struct chi_container *c) { return route_onto(w, t, c, w->index); }
+static inline enum chi_status route_local(struct worker *w, struct task *t, struct chi_container *c) { return route_onto(w, t, c, w->index, false); }
 enum chi_status route_away(struct worker *w, struct task *t, uint32_t node);            /* onto the remote_queue lane */
 
 /* RING_PUSH to the home worker; when its ring is full, nothing: the bytes go with the next push, or with the answer. */

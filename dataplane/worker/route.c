@@ -186,7 +186,7 @@ enum chi_status route_away(struct worker *w, struct task *t, uint32_t node)
     if (!rq)
         return CHI_STATUS_NO_ROUTE;
     t->node = node;
-    route_push(w, t, chi_container_lane(rq->local, 0, w->index));
+    route_push(w, t, chi_container_lane(rq->local, 0, w->index), false);
     return CHI_STATUS_OK;
 }
 

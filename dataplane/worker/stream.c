@@ -87,7 +87,10 @@ void stream_call_back(struct worker *w, struct task *t)
     struct chi_task *pub = task_public(t);
     enum chi_status st = is_enough(w, t) ? CHI_STATUS_OK : (enum chi_status)__atomic_load_n(&t->cancelled, __ATOMIC_RELAXED);
     task_enter(t, TASK_RUNNING);
+    if (CHI_UNLIKELY(w->flushing))
+        flush_cause(w, t);
     st = t->wait.fn(t->container, pub, &w->rctx, st);
+    w->old_cause = false;
     if (st != CHI_STATUS_PENDING)
         chi_complete(&w->rctx, pub, st);
 }

@@ -83,6 +83,12 @@ struct chi_rctx {
     uint64_t now_ns, wake_ns;
 };
 
+struct worker_flush { /* worker/flush.h */
+    uint64_t id, old;
+    struct chi_pool_id pool;
+    bool all;
+};
+
 /* Items for another worker whose ring is full: pushed first in the next turn. */
 struct overflow {
     struct lane_item *head, **tail;
@@ -116,6 +122,9 @@ struct worker {
     struct task *task;       /* that runs, or NULL, */
     struct chi_lane *lane;   /* and the lane that it was on, */
     struct task *unwaited;   /* and what it submitted without a `done` and has not waited for */
+    uint8_t flushing;        /* enum flush_phase, */
+    bool old_cause;          /* the callback that runs is of a task that is old to it; */
+    struct worker_flush flush; /* and the rest of it */
     uint64_t roots;          /* numbers given to tasks that run here */
     uint32_t latency_weight, owed; /* latency tasks that ran while throughput lanes were ready, for which those ran none yet (lanes.c) */
     uint64_t clock_ns, lane_from_ns; /* read last while lanes run; when this lane began */

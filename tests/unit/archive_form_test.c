@@ -70,7 +70,7 @@ static void form_decode__refuses_each_field(void **state)
         unsigned at;
         uint8_t value;
     } bad[] = {
-        {10, 0},    {10, 9},   {10, 255},           /* query kind */
+        {10, 0},    {10, 9},   {10, 255},  {10, 0x70}, {10, 0x79}, {10, 0x81}, {10, 0x80}, /* query kind, fresh */
         {12, 1},                                    /* count of a query that is no range */
         {11, 17},   {11, 255},                      /* regions */
         {39, 0x80},                                 /* size above 2^63 - 1 */
@@ -95,6 +95,12 @@ static void form_decode__refuses_each_field(void **state)
     p[10] = FORM_QUERY_SPREAD;
     assert_int_equal(form_decode(p, sizeof p, &back), CHI_DROP_NONE);
     assert_true(back.query.kind == FORM_QUERY_SPREAD && back.query.count == 1);
+    for (uint32_t number = 0; number <= FORM_FRESH_MAX; number++) { /* what it says beside its query */
+        p[10] = CHI_QUERY_RANGE;
+        form_say_fresh(p, number);
+        assert_int_equal(form_decode(p, sizeof p, &back), CHI_DROP_NONE);
+        assert_true(back.query.kind == CHI_QUERY_RANGE && back.query.count == 1 && form_fresh(p) == number);
+    }
 }
 
 /* Every query kind, as many regions as there can be, the largest size. */
