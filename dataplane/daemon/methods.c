@@ -70,7 +70,7 @@ static json_t *pool_list(void *ctx, json_t *params, struct rpc_error *err)
             lanes += c->queue[q].count;
         snprintf(id, sizeof id, "%u.%u", c->pool->id.major, c->pool->id.minor);
         json_array_append_new(list, json_pack("{s:s, s:s, s:s, s:i, s:i, s:i}", "pool", id, "name", c->pool->name, "module",
-                                              c->pool->module->name, "containers", (int)c->pool->containers, "container",
+                                              c->pool->module->name, "containers", (int)c->pool->table->containers, "container",
                                               (int)c->id, "lanes", (int)lanes));
     }
     return list;

@@ -1,4 +1,4 @@
-/* pools.c - pools and their containers on this node: made before the workers run, ended after. */
+/* pools.c - pools and their containers on this node: made before the workers run or meanwhile, and taken out of sight again. */
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -14,47 +14,26 @@ static void container_free(struct chi_container *c)
     free(c);
 }
 
-static void pool_free(struct sched_pool *p)
+static int out_of_memory(const char *name, char *err)
+{
+    snprintf(err, SCHED_ERROR_BYTES, "pool %s: out of memory", name);
+    return -ENOMEM;
+}
+
+void sched_pool_free(struct sched_pool *p)
 {
     if (!p)
         return;
-    free(p->node_of);
-    free(p->order);
-    free(p->members);
+    sched_table_free(p->table);
     free(p);
-}
-
-/* Container k lives on node k / per_node of the cluster, so that those of a node follow each other. */
-static struct sched_pool *make_pool(struct sched *s, struct sched_module *m, struct chi_pool_id id, const char *name, uint32_t per_node)
-{
-    struct sched_pool *p = calloc(1, sizeof *p);
-    uint32_t n = s->node_count * per_node;
-    if (!p)
-        return NULL;
-    snprintf(p->name, sizeof p->name, "%s", name);
-    p->id = id;
-    p->module = m;
-    p->containers = n;
-    p->node_of = malloc(n * sizeof *p->node_of);
-    p->order = malloc(n * sizeof *p->order);
-    p->members = malloc(s->node_count * sizeof *p->members);
-    if (!p->node_of || !p->order || !p->members) {
-        pool_free(p);
-        return NULL;
-    }
-    for (uint32_t k = 0; k < n; k++)
-        p->node_of[k] = s->nodes[k / per_node];
-    spread_table(p);
-    return p;
 }
 
 /* A container that began; NULL with a line in err. */
 static struct chi_container *make_container(struct sched *s, struct sched_pool *p, uint32_t id, int *rc, char *err)
 {
     struct chi_container *c = calloc(1, sizeof *c);
-    *rc = -ENOMEM;
     if (!c) {
-        snprintf(err, SCHED_ERROR_BYTES, "pool %s: out of memory", p->name);
+        *rc = out_of_memory(p->name, err);
         return NULL;
     }
     c->pool = p;
@@ -80,13 +59,28 @@ static void end_container(struct chi_container *c)
     container_free(c);
 }
 
-/* All containers of this node, the first one being p->local; the others follow by next_local. */
-static int make_containers(struct sched *s, struct sched_pool *p, char *err)
+void sched_containers_end(struct chi_container *first)
 {
-    struct chi_container **tail = &p->local, *c, *next;
+    struct chi_container *reversed = NULL, *c, *next;
+    for (c = first; c; c = next) {
+        next = c->next_local;
+        c->next_local = reversed;
+        reversed = c;
+    }
+    for (c = reversed; c; c = next) {
+        next = c->next_local;
+        end_container(c);
+    }
+}
+
+/* Those of this node from `from` on, by next_local, begun and not to be found yet. */
+static int make_containers(struct sched *s, struct sched_pool *p, const struct sched_table *t, uint32_t from, struct chi_container **out, char *err)
+{
+    struct chi_container **tail = out, *c;
     int rc = 0;
-    for (uint32_t k = 0; k < p->containers && !rc; k++) {
-        if (p->node_of[k] != s->node_id)
+    *out = NULL;
+    for (uint32_t k = from; k < t->containers && !rc; k++) {
+        if (t->node_of[k] != s->node_id)
             continue;
         c = make_container(s, p, k, &rc, err);
         if (c) {
@@ -95,70 +89,191 @@ static int make_containers(struct sched *s, struct sched_pool *p, char *err)
             tail = &c->next_local;
         }
     }
-    for (c = rc ? p->local : NULL; c; c = next) {
-        next = c->next_local;
-        end_container(c);
-    }
+    if (rc)
+        sched_containers_end(*out);
     return rc;
 }
 
-int sched_compose(struct sched *s, const char *module, struct chi_pool_id id, const char *name, uint32_t per_node, char *err)
+/* They can be found from here on. */
+static void show_containers(struct sched *s, struct sched_pool *p, struct chi_container *first)
 {
-    struct sched_module *m = sched_module_find(s, module);
-    CHI_ASSERT(m && per_node); /* loaded before, by the same start step */
-    if (sched_pool_find(s, id)) {
-        snprintf(err, SCHED_ERROR_BYTES, "pool %u.%u (%s) is there already", id.major, id.minor, name);
+    struct chi_container **at = &p->local;
+    for (struct chi_container *c = first; c; c = c->next_local) {
+        *s->all_tail = c;
+        s->all_tail = &c->next;
+        if (c->ops->poll || c->ops->flush) {
+            __atomic_store_n(s->polled_tail, c, __ATOMIC_RELEASE);
+            s->polled_tail = &c->next_polled;
+        }
+        sched_container_add(s, c);
+    }
+    while (*at)
+        at = &(*at)->next_local;
+    __atomic_store_n(at, first, __ATOMIC_RELEASE);
+}
+
+/* What a container is reached by, but for next_local.  Who walks the polled ones may stand on it still, and goes on from there. */
+static void hide_container(struct sched *s, struct chi_container *c)
+{
+    struct chi_container **at = &s->all;
+    cds_lfht_del(s->containers, &c->node);
+    while (*at != c)
+        at = &(*at)->next;
+    *at = c->next;
+    if (!*at)
+        s->all_tail = at;
+    if (!c->ops->poll && !c->ops->flush)
+        return;
+    for (at = &s->polled; *at != c;)
+        at = &(*at)->next_polled;
+    __atomic_store_n(at, c->next_polled, __ATOMIC_RELEASE);
+    if (!*at)
+        s->polled_tail = at;
+}
+
+static int check_plan(const struct sched *s, const struct sched_plan *plan, char *err)
+{
+    if (sched_pool_find(s, plan->id)) {
+        snprintf(err, SCHED_ERROR_BYTES, "pool %u.%u (%s) is there already", plan->id.major, plan->id.minor, plan->name);
         return -EEXIST;
     }
+    if (plan->containers > SCHED_CONTAINERS_MAX) {
+        snprintf(err, SCHED_ERROR_BYTES, "pool %s: %u containers are more than %d", plan->name, plan->containers, SCHED_CONTAINERS_MAX);
+        return -E2BIG;
+    }
+    if (s->pool_count == SCHED_POOLS_MAX) {
+        snprintf(err, SCHED_ERROR_BYTES, "pool %s: there are %d pools, and no more can be", plan->name, SCHED_POOLS_MAX);
+        return -E2BIG;
+    }
+    return 0;
+}
+
+int sched_pool_make(struct sched *s, const struct sched_plan *plan, char *err)
+{
+    struct sched_module *m = sched_module_find(s, plan->module);
+    struct chi_container *first;
+    CHI_ASSERT(m && plan->containers); /* loaded before */
+    int rc = check_plan(s, plan, err);
+    if (rc)
+        return rc;
+    struct sched_pool *p = calloc(1, sizeof *p);
+    if (!p || !(p->table = sched_table_make(p, plan->version, plan->node_of, plan->containers))) {
+        sched_pool_free(p);
+        return out_of_memory(plan->name, err);
+    }
+    snprintf(p->name, sizeof p->name, "%s", plan->name);
+    p->id = plan->id;
+    p->module = m;
+    rc = make_containers(s, p, p->table, 0, &first, err);
+    if (rc) {
+        sched_pool_free(p);
+        return rc;
+    }
+    show_containers(s, p, first);
+    *s->made_tail = p;
+    s->made_tail = &p->next;
+    s->pool_count++;
+    sched_pool_add(s, p);
+    if (strcmp(m->name, "remote_queue") == 0)
+        s->remote_queue = p;
+    return 0;
+}
+
+/* Container k lives on node k / per_node of the cluster, so that those of a node follow each other. */
+int sched_compose(struct sched *s, const char *module, struct chi_pool_id id, const char *name, uint32_t per_node, char *err)
+{
+    CHI_ASSERT(per_node);
     if (per_node > SCHED_CONTAINERS_MAX / s->node_count) {
         snprintf(err, SCHED_ERROR_BYTES, "pool %s: %u containers on each of %u nodes are more than %d; lower compose[].containers", name,
                  per_node, s->node_count, SCHED_CONTAINERS_MAX);
         return -E2BIG;
     }
-    struct sched_pool *p = make_pool(s, m, id, name, per_node);
-    if (!p) {
-        snprintf(err, SCHED_ERROR_BYTES, "pool %s: out of memory", name);
-        return -ENOMEM;
+    uint32_t n = s->node_count * per_node, *node_of = malloc(n * sizeof *node_of);
+    if (!node_of)
+        return out_of_memory(name, err);
+    for (uint32_t k = 0; k < n; k++)
+        node_of[k] = s->nodes[k / per_node];
+    int rc = sched_pool_make(s, &(struct sched_plan){module, name, id, 0, n, node_of}, err);
+    free(node_of);
+    return rc;
+}
+
+/* --- changes */
+
+/* Those of this node behind the first n leave p->local; by next_local. */
+static struct chi_container *cut_local(struct sched *s, struct sched_pool *p, uint32_t n)
+{
+    struct chi_container **at = &p->local;
+    while (*at && (*at)->id < n)
+        at = &(*at)->next_local;
+    struct chi_container *gone = *at;
+    __atomic_store_n(at, NULL, __ATOMIC_RELEASE);
+    for (struct chi_container *c = gone; c; c = c->next_local)
+        hide_container(s, c);
+    return gone;
+}
+
+int sched_pool_change(struct sched *s, struct sched_pool *p, uint32_t version, const uint32_t *node_of, uint32_t containers,
+                      struct chi_container **gone_out, struct sched_table **old_out, char *err)
+{
+    struct sched_table *old = p->table;
+    const uint32_t stay = containers < old->containers ? containers : old->containers;
+    struct chi_container *more;
+    if (!stay || memcmp(old->node_of, node_of, stay * sizeof *node_of) != 0) {
+        snprintf(err, SCHED_ERROR_BYTES, "pool %s: %s", p->name, stay ? "its containers are on other nodes here" : "one container stays, at least");
+        return -EINVAL;
     }
-    int rc = make_containers(s, p, err);
+    if (containers > SCHED_CONTAINERS_MAX) {
+        snprintf(err, SCHED_ERROR_BYTES, "pool %s: %u containers are more than %d", p->name, containers, SCHED_CONTAINERS_MAX);
+        return -E2BIG;
+    }
+    struct sched_table *t = sched_table_make(p, version, node_of, containers);
+    if (!t)
+        return out_of_memory(p->name, err);
+    int rc = make_containers(s, p, t, stay, &more, err);
     if (rc) {
-        pool_free(p);
+        sched_table_free(t);
         return rc;
     }
-    for (struct chi_container *c = p->local; c; c = c->next_local) {
-        *s->all_tail = c;
-        s->all_tail = &c->next;
-        if (c->ops->poll || c->ops->flush) {
-            *s->polled_tail = c;
-            s->polled_tail = &c->next_polled;
-        }
-        sched_container_add(s, c);
-    }
-    sched_pool_add(s, p);
-    if (strcmp(module, "remote_queue") == 0)
-        s->remote_queue = p;
+    show_containers(s, p, more);
+    __atomic_store_n(&p->table, t, __ATOMIC_RELEASE);
+    *gone_out = cut_local(s, p, containers);
+    *old_out = old;
     return 0;
+}
+
+struct chi_container *sched_pool_hide(struct sched *s, struct sched_pool *p)
+{
+    struct sched_pool **at = &s->made;
+    cds_lfht_del(s->pools, &p->node);
+    while (*at != p)
+        at = &(*at)->next;
+    *at = p->next;
+    if (!*at)
+        s->made_tail = at;
+    s->pool_count--;
+    if (s->remote_queue == p)
+        s->remote_queue = NULL;
+    return cut_local(s, p, 0);
+}
+
+struct sched_pool *sched_pool_named(const struct sched *s, const char *name)
+{
+    struct sched_pool *p = s->made;
+    while (p && strcmp(p->name, name) != 0)
+        p = p->next;
+    return p;
 }
 
 void sched_pools_fini(struct sched *s)
 {
-    struct chi_container *reversed = NULL, *c, *next;
-    for (c = s->all; c; c = next) {
-        next = c->next;
-        c->next = reversed;
-        reversed = c;
-    }
-    for (c = reversed; c; c = next) {
-        struct sched_pool *p = c->pool;
-        bool last = c == p->local; /* the first one is the last to go */
-        next = c->next;
-        cds_lfht_del(s->containers, &c->node);
-        if (last)
-            cds_lfht_del(s->pools, &p->node);
+    while (s->made) {
+        struct sched_pool *p = s->made;
+        while (p->next)
+            p = p->next;
+        struct chi_container *c = sched_pool_hide(s, p); /* the last one that was made */
         synchronize_rcu();
-        end_container(c);
-        if (last)
-            pool_free(p);
+        sched_containers_end(c);
+        sched_pool_free(p);
     }
-    s->all = s->polled = NULL;
 }

@@ -93,6 +93,7 @@ int sched_init(struct sched *s, uint32_t node_id, const uint32_t *nodes, uint32_
     *s = (struct sched){.node_id = node_id, .node_count = node_count, .workers = workers};
     s->all_tail = &s->all;
     s->polled_tail = &s->polled;
+    s->made_tail = &s->made;
     s->loaded_tail = &s->loaded;
     s->nodes = malloc(node_count * sizeof *nodes);
     s->modules = cds_lfht_new(16, 16, 0, CDS_LFHT_AUTO_RESIZE, NULL);

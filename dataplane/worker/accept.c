@@ -193,8 +193,9 @@ unsigned accept_clients(struct worker *w)
 static struct chi_container *container_here(struct worker *w, const struct sched_pool *pool, const struct chi_query *q, enum chi_status *st)
 {
     const struct sched *s = &w->rt->sched;
-    if (CHI_LIKELY(q->kind == CHI_QUERY_PHYSICAL && q->value == s->node_id && pool->local))
-        return pool->local;
+    struct chi_container *first = sched_local(pool);
+    if (CHI_LIKELY(q->kind == CHI_QUERY_PHYSICAL && q->value == s->node_id && first))
+        return first;
     struct sched_target target;
     *st = sched_resolve(s, pool, q, &target);
     if (*st == CHI_STATUS_OK && !target.local)
@@ -206,8 +207,9 @@ static struct chi_container *container_here(struct worker *w, const struct sched
 __attribute__((noinline)) static enum chi_status remote_part(struct worker *w, struct xfer_in *in, const struct sched_pool *pool,
                                                              const struct form_head *h, const uint8_t *form, uint32_t length)
 {
+    const struct sched_table *table = sched_table(pool);
     struct spread part;
-    enum chi_status st = spread_read(pool, &h->query, w->rt->options.node_id, &part);
+    enum chi_status st = spread_read(table, &h->query, w->rt->options.node_id, &part);
     struct task *t = st == CHI_STATUS_OK ? load_task(w, pool, h, form, length, in->regions, &st) : NULL;
     if (!t)
         return st;
@@ -218,7 +220,7 @@ __attribute__((noinline)) static enum chi_status remote_part(struct worker *w, s
     in->user = t;
     if (w->flushing)
         flush_accept_remote(w, t, form);
-    st = fan_begin(w, t, pool, &part);
+    st = fan_begin(w, t, table, &part);
     if (st == CHI_STATUS_OK)
         return st;
     in->user = NULL;

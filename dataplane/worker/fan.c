@@ -146,7 +146,7 @@ static void part_form(const struct worker *w, const struct fan *f, const struct 
 {
     struct form_head h = f->head;
     uint64_t now = w->rctx.now_ns, left = f->whole->deadline_ns > now ? (f->whole->deadline_ns - now) / 1000 : 0;
-    h.query = spread_query(f->pool, part);
+    h.query = spread_query(f->table, part);
     h.timeout_us = left > UINT32_MAX ? UINT32_MAX : left ? (uint32_t)left : 1;
     for (uint32_t k = 0; k < h.regions; k++)
         h.region[k] = (struct form_region){.size = t->regions[k].size, .flags = t->regions[k].flags};
@@ -175,7 +175,7 @@ static enum chi_status send_part(struct worker *w, struct fan *f, const struct s
     t->from.replica.low = part->low;
     t->from.replica.high = part->high;
     t->deadline_ns = f->whole->deadline_ns;
-    enum chi_status st = route_away(w, t, f->pool->members[part->low].node);
+    enum chi_status st = route_away(w, t, f->table->members[part->low].node);
     if (st != CHI_STATUS_OK) {
         drop_regions(w, t->regions, t->nregions);
         task_put(&w->tasks, t);
@@ -187,7 +187,7 @@ static enum chi_status send_part(struct worker *w, struct fan *f, const struct s
 
 static void start_part(struct worker *w, struct fan *f, const struct spread *part, uint32_t at)
 {
-    uint32_t n = spread_size(f->pool, part);
+    uint32_t n = spread_size(f->table, part);
     enum chi_status st = send_part(w, f, part, at, n);
     if (st != CHI_STATUS_OK)
         fill(f, at, n, st);
@@ -196,14 +196,14 @@ static void start_part(struct worker *w, struct fan *f, const struct spread *par
 static void start_parts(struct worker *w, struct fan *f)
 {
     struct spread part[FAN_PARTS_MAX];
-    uint32_t n = spread_split(f->pool, &f->part, f->self, w->rt->options.neighborhood, part), at = 0, low = f->part.low;
+    uint32_t n = spread_split(f->table, &f->part, f->self, w->rt->options.neighborhood, part), at = 0, low = f->part.low;
     for (uint32_t i = 0; i < n; i++) {
         struct spread before = f->part;
         before.low = low; /* members that none of the parts has: this node */
         before.high = part[i].low;
-        at += before.high > before.low ? spread_size(f->pool, &before) : 0;
+        at += before.high > before.low ? spread_size(f->table, &before) : 0;
         start_part(w, f, &part[i], at);
-        at += spread_size(f->pool, &part[i]);
+        at += spread_size(f->table, &part[i]);
         low = part[i].high;
     }
 }
@@ -219,8 +219,8 @@ static bool did_not_run(enum chi_status st)
 static void part_refused(struct worker *w, struct fan *f, struct spread *part, uint32_t at)
 {
     const uint32_t *ids;
-    uint32_t n = spread_on(f->pool, part, part->low, &ids);
-    if (spread_skip(f->pool, part))
+    uint32_t n = spread_on(f->table, part, part->low, &ids);
+    if (spread_skip(f->table, part))
         start_part(w, f, part, at + n);
 }
 
@@ -228,7 +228,7 @@ void fan_part_returned(struct worker *w, struct task *t, enum chi_status st, con
 {
     struct fan *f = t->from.replica.fan;
     struct spread part = {f->part.first, f->part.count, t->from.replica.low, t->from.replica.high};
-    uint32_t at = t->from.replica.at, n = spread_size(f->pool, &part);
+    uint32_t at = t->from.replica.at, n = spread_size(f->table, &part);
     if (st == CHI_STATUS_OK)
         merge_part(w, f, t, at, n, body, length);
     else
@@ -245,7 +245,7 @@ bool fan_is_steady(const struct task *t) { return t->from.replica.fan->whole->or
 
 /* --- the beginning */
 
-static enum chi_status check_regions(const struct sched_pool *pool, const struct fan *f, const struct chi_method *m)
+static enum chi_status check_regions(const struct fan *f, const struct chi_method *m)
 {
     for (uint32_t k = 0; k < f->head.regions; k++) {
         const struct chi_ar_region *r = &f->region[k];
@@ -254,7 +254,7 @@ static enum chi_status check_regions(const struct sched_pool *pool, const struct
                 return CHI_STATUS_UNSUPPORTED; /* one buffer, and nobody to say what comes into it */
             continue;
         }
-        if (m->serialize_in || m->serialize_out || !pool->in_order)
+        if (m->serialize_in || m->serialize_out || !f->table->in_order)
             return CHI_STATUS_UNSUPPORTED;
         if (r->size % f->size)
             return CHI_STATUS_INVALID;
@@ -265,7 +265,7 @@ static enum chi_status check_regions(const struct sched_pool *pool, const struct
 /* Whether the module merges. */
 static enum chi_status ask_module(struct worker *w, struct fan *f, struct chi_task *pub)
 {
-    struct chi_container *c = f->pool->local;
+    struct chi_container *c = sched_local(f->pool);
     enum chi_status st = c && c->ops->monitor ? c->ops->monitor(c, CHI_REPLICA_START, pub, &w->rctx) : CHI_STATUS_UNSUPPORTED;
     f->merges = st == CHI_STATUS_OK;
     return st == CHI_STATUS_UNSUPPORTED ? CHI_STATUS_OK : st;
@@ -320,18 +320,18 @@ static struct fan *keep(struct worker *w, const struct fan *f)
 static void place_self(const struct worker *w, struct fan *f)
 {
     struct spread before = f->part;
-    f->self = spread_member(f->pool, w->rt->options.node_id);
+    f->self = spread_member(f->table, w->rt->options.node_id);
     if (f->self < f->part.low || f->self >= f->part.high)
         return;
-    f->here = spread_on(f->pool, &f->part, f->self, &f->ids);
+    f->here = spread_on(f->table, &f->part, f->self, &f->ids);
     before.high = f->self;
-    f->self_at = before.high > before.low ? spread_size(f->pool, &before) : 0;
+    f->self_at = before.high > before.low ? spread_size(f->table, &before) : 0;
 }
 
-enum chi_status fan_begin(struct worker *w, struct task *whole, const struct sched_pool *pool, const struct spread *part)
+enum chi_status fan_begin(struct worker *w, struct task *whole, const struct sched_table *table, const struct spread *part)
 {
     struct chi_task *pub = task_public(whole);
-    struct fan f = {.whole = whole, .pool = pool, .part = *part, .size = spread_size(pool, part), .out = 1};
+    struct fan f = {.whole = whole, .table = table, .pool = table->pool, .part = *part, .size = spread_size(table, part), .out = 1};
     uint32_t nregions;
     enum chi_status st = ask_module(w, &f, pub);
     f.best = f.size;
@@ -341,7 +341,7 @@ enum chi_status fan_begin(struct worker *w, struct task *whole, const struct sch
         return st;
     if (form_decode(w->scratch, f.form_length, &f.head) != CHI_DROP_NONE)
         return CHI_STATUS_INVALID; /* written by hand */
-    st = check_regions(pool, &f, whole->method);
+    st = check_regions(&f, whole->method);
     if (st != CHI_STATUS_OK)
         return st;
     place_self(w, &f);

@@ -9,7 +9,8 @@ enum { FAN_PARTS_MAX = 256 }; /* limits.neighborhood, at most */
 
 struct fan {
     struct task *whole; /* that was submitted, or came as a part; it gets the outputs */
-    const struct sched_pool *pool;
+    const struct sched_table *table; /* by which it is spread, */
+    const struct sched_pool *pool;   /* and that one's pool: both stay while the whole is SPREAD (worker/pools.c) */
     struct spread part;
     struct form_head head; /* of the form */
     struct chi_ar_region region[CHI_REGIONS_MAX]; /* the whole's; */

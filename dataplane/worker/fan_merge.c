@@ -82,7 +82,7 @@ static enum chi_status take_outputs(struct fan *f, uint32_t at, const uint8_t *b
 
 static enum chi_status ask_module(struct worker *w, struct fan *f, struct chi_task *replica)
 {
-    struct chi_container *c = f->pool->local;
+    struct chi_container *c = sched_local(f->pool);
     w->rctx.replica = replica;
     enum chi_status st = c->ops->monitor(c, CHI_REPLICA_AGG, task_public(f->whole), &w->rctx);
     w->rctx.replica = NULL;
@@ -178,7 +178,7 @@ static enum chi_status in_order(const struct fan *f, uint32_t most, void (*put)(
     enum chi_status first = CHI_STATUS_OK;
     for (uint32_t m = f->part.low; m < f->part.high; m++) {
         const uint32_t *ids;
-        uint32_t n = spread_on(f->pool, &f->part, m, &ids);
+        uint32_t n = spread_on(f->table, &f->part, m, &ids);
         for (uint32_t i = 0; i < n; i++, place++) {
             if (f->status[place] != CHI_STATUS_OK && ids[i] < worst) {
                 worst = ids[i];

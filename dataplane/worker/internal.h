@@ -136,7 +136,7 @@ struct task *accept_load(struct worker *w, const struct sched_pool *pool, const 
 struct spread;
 /* A loaded task for several containers: it ends when all replicas ended, and is SPREAD until then.  Else nothing happened to it, and why.
  * Pre: its query is RANGE or BROADCAST, its deadline is set. */
-enum chi_status fan_begin(struct worker *w, struct task *whole, const struct sched_pool *pool, const struct spread *part);
+enum chi_status fan_begin(struct worker *w, struct task *whole, const struct sched_table *table, const struct spread *part);
 void fan_replica_ended(struct worker *w, struct task *t);
 void fan_part_returned(struct worker *w, struct task *t, enum chi_status st, const uint8_t *body, uint32_t length); /* body: borrowed */
 const struct task *fan_whole(const struct task *t); /* that a replica is one of */

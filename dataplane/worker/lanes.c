@@ -183,10 +183,13 @@ unsigned lanes_run(struct worker *w)
     return n;
 }
 
+/* The first of the containers that poll or flush, the next one; acquire: one that came while this worker runs is whole. */
+static inline struct chi_container *polled(struct chi_container **at) { return __atomic_load_n(at, __ATOMIC_ACQUIRE); }
+
 unsigned lanes_poll(struct worker *w)
 {
     unsigned n = 0;
-    for (struct chi_container *c = w->rt->sched.polled; c; c = c->next_polled)
+    for (struct chi_container *c = polled(&w->rt->sched.polled); c; c = polled(&c->next_polled))
         if (c->ops->poll)
             n += c->ops->poll(c, &w->rctx);
     return n;
@@ -195,7 +198,7 @@ unsigned lanes_poll(struct worker *w)
 unsigned lanes_flush(struct worker *w)
 {
     unsigned n = 0;
-    for (struct chi_container *c = w->rt->sched.polled; c; c = c->next_polled)
+    for (struct chi_container *c = polled(&w->rt->sched.polled); c; c = polled(&c->next_polled))
         if (c->ops->flush)
             n += c->ops->flush(c, &w->rctx);
     return n;

@@ -194,7 +194,7 @@ enum chi_status route_away(struct worker *w, struct task *t, uint32_t node)
 static enum chi_status make_concrete(struct worker *w, struct task *t, const struct sched_pool *pool)
 {
     struct chi_task *pub = task_public(t);
-    struct chi_container *c = pool->local;
+    struct chi_container *c = sched_local(pool);
     if (!c)
         return CHI_STATUS_NO_CONTAINER;
     enum chi_status st = c->ops->monitor ? c->ops->monitor(c, CHI_GLOBAL_SCHEDULE, pub, &w->rctx) : CHI_STATUS_UNSUPPORTED;
@@ -206,9 +206,10 @@ static enum chi_status make_concrete(struct worker *w, struct task *t, const str
 
 static enum chi_status to_several(struct worker *w, struct task *t, const struct sched_pool *pool)
 {
+    const struct sched_table *table = sched_table(pool);
     struct spread part;
-    enum chi_status st = spread_of(pool, &task_public(t)->query, &part);
-    return st == CHI_STATUS_OK ? fan_begin(w, t, pool, &part) : st;
+    enum chi_status st = spread_of(table, &task_public(t)->query, &part);
+    return st == CHI_STATUS_OK ? fan_begin(w, t, table, &part) : st;
 }
 
 enum chi_status route_task(struct worker *w, struct task *t, const struct sched_pool *pool)

@@ -205,7 +205,7 @@ static void sched_fini__ends_containers_in_reverse(void **state)
     uint32_t i = 0;
     for (const struct chi_container *c = s.all; c; c = c->next, i++) {
         const struct sched_pool *p = sched_pool_find(&s, chi_container_pool(c));
-        assert_true(p && p->local == c && p->id.minor == i && p->containers == 3);
+        assert_true(p && p->local == c && p->id.minor == i && p->table->containers == 3);
         assert_ptr_equal(sched_container_find(&s, p->id, 1), c);
         assert_null(sched_container_find(&s, p->id, 0)); /* another node's */
         assert_string_equal(p->name, i ? "n" : "out");
@@ -248,10 +248,10 @@ static void sched_compose__several_containers_on_a_node(void **state)
     some_begun = 0;
     assert_int_equal(sched_compose(&s, "some", id, "n", 4, err), 0);
     struct sched_pool *p = sched_pool_find(&s, id);
-    assert_true(p->containers == 12 && p->member_count == 3 && p->in_order);
+    assert_true(p->table->containers == 12 && p->table->member_count == 3 && p->table->in_order);
     for (uint32_t k = 0; k < 12; k++) {
         struct chi_container *c = sched_container_find(&s, id, k);
-        assert_int_equal(p->node_of[k], 10 * (k / 4 + 1));
+        assert_int_equal(p->table->node_of[k], 10 * (k / 4 + 1));
         assert_int_equal(c != NULL, k / 4 == 1);
     }
     assert_int_equal(p->local->id, 4);

@@ -221,7 +221,7 @@ static void send(struct chi_query q, uint64_t lane, uint64_t timeout_ns)
     size_t length = form_save(form, sizeof form, &t.task, regions, &n, NULL, NULL, &st);
     if (q.kind == CHI_QUERY_BROADCAST) {
         assert_int_equal(form_decode(form, length, &h), CHI_DROP_NONE);
-        h.query = spread_query(pool, &(struct spread){0, 4, 0, 1});
+        h.query = spread_query(pool->table, &(struct spread){0, 4, 0, 1});
         form_encode(form, &h);
     }
     memset(&done, 0, sizeof done);

@@ -137,7 +137,7 @@ static void sliced__by_hand_or_without_an_order_is_refused(void **state)
     assert_int_equal(cluster_run(&h->task), CHI_STATUS_UNSUPPORTED);
     struct park *p = (struct park *)cluster_task(&park_method, POOL, chi_broadcast());
     p->all = h->all;
-    sched_pool_find(&cluster.node[0].rt->sched, POOL)->in_order = false;
+    sched_pool_find(&cluster.node[0].rt->sched, POOL)->table->in_order = false;
     assert_int_equal(cluster_run(&p->task), CHI_STATUS_UNSUPPORTED);
     assert_int_equal(runs, 0);
     chi_task_del(rctx(), &h->task);

@@ -320,7 +320,7 @@ static void fan__to_a_node_that_knows_other_containers_ends_with_moved(void **st
     struct chi_replicas to = {each, 6, 0};
     (void)state;
     make(3, 2, 32);
-    sched_pool_find(&cluster.node[1].rt->sched, POOL)->table ^= 1;
+    sched_pool_find(&cluster.node[1].rt->sched, POOL)->table->hash ^= 1;
     struct tally *t = tally(chi_broadcast(), &to);
     assert_int_equal(cluster_run(&t->task), CHI_STATUS_MOVED);
     for (uint32_t k = 0; k < 6; k++) {

@@ -85,13 +85,13 @@ static void send(struct chi_query q)
 static void part__is_run_and_answers_outputs_and_statuses(void **state)
 {
     (void)state;
-    send(spread_query(pool, &(struct spread){0, 4, 0, 1}));
+    send(spread_query(pool->table, &(struct spread){0, 4, 0, 1}));
     assert_int_equal(done.status, CHI_STATUS_OK);
     assert_int_equal(done.length, 8 + 2 * 2);
     assert_int_equal(le64_get(done.bytes), 40);
     assert_int_equal(le16_get(done.bytes + 8) + le16_get(done.bytes + 10), 0);
     assert_int_equal(runs, 2);
-    send(spread_query(pool, &(struct spread){1, 1, 0, 1}));
+    send(spread_query(pool->table, &(struct spread){1, 1, 0, 1}));
     assert_int_equal(done.length, 8 + 2);
     assert_int_equal(le64_get(done.bytes), 41);
     assert_int_equal(runs, 3);
@@ -104,10 +104,10 @@ static void part__that_is_none_runs_nothing(void **state)
         {{0, 5, 0, 1}, CHI_STATUS_NO_CONTAINER}, {{0, 0, 0, 1}, CHI_STATUS_NO_CONTAINER}};
     (void)state;
     for (unsigned i = 0; i < sizeof wrong / sizeof wrong[0]; i++) {
-        send(spread_query(pool, &wrong[i].s));
+        send(spread_query(pool->table, &wrong[i].s));
         assert_int_equal(done.status, wrong[i].st);
     }
-    struct chi_query q = spread_query(pool, &(struct spread){0, 4, 0, 1});
+    struct chi_query q = spread_query(pool->table, &(struct spread){0, 4, 0, 1});
     q.count++;
     send(q);
     assert_int_equal(done.status, CHI_STATUS_MOVED);
@@ -129,7 +129,7 @@ static void far_answers(void)
         if (ev.kind != XFER_TASK)
             continue;
         assert_int_equal(form_decode(ev.bytes, ev.length, &h), CHI_DROP_NONE);
-        assert_int_equal(spread_read(pool, &h.query, 2, &asked), CHI_STATUS_OK);
+        assert_int_equal(spread_read(pool->table, &h.query, 2, &asked), CHI_STATUS_OK);
         xfer_answer(far.x, ev.in, &(struct xfer_answer){.status = answer.st, .body = answer.bytes, .body_length = answer.length}, net_now_ns());
     }
 }
