@@ -221,7 +221,7 @@ int sched_pool_change(struct sched *s, struct sched_pool *p, uint32_t version, c
     struct chi_container *more;
     if (!stay || memcmp(old->node_of, node_of, stay * sizeof *node_of) != 0) {
         snprintf(err, SCHED_ERROR_BYTES, "pool %s: %s", p->name, stay ? "its containers are on other nodes here" : "one container stays, at least");
-        return -EINVAL;
+        return -ERANGE;
     }
     if (containers > SCHED_CONTAINERS_MAX) {
         snprintf(err, SCHED_ERROR_BYTES, "pool %s: %u containers are more than %d", p->name, containers, SCHED_CONTAINERS_MAX);

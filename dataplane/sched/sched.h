@@ -113,7 +113,7 @@ struct sched_plan { /* of a pool */
 CHI_MUST_CHECK int sched_pool_make(struct sched *s, const struct sched_plan *plan, char *err);
 /* Gives the pool another table, with more containers behind those that it has, or without the last ones.  This node's new ones are begun before they are
  * found; those that go are found no more, and are *gone_out (by next_local).  *old_out: the table that it had.  Both are the caller's, to
- * be ended and freed when no worker knows them.  0; or nothing changed, and there is a line in err: as sched_pool_make; -EINVAL also where a
+ * be ended and freed when no worker knows them.  0; or nothing changed, and there is a line in err: as sched_pool_make; -ERANGE where a
  * container that stays would be on another node, or none stays. */
 CHI_MUST_CHECK int sched_pool_change(struct sched *s, struct sched_pool *p, uint32_t version, const uint32_t *node_of, uint32_t containers,
                                      struct chi_container **gone_out, struct sched_table **old_out, char *err);

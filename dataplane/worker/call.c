@@ -63,6 +63,17 @@ int worker_call(struct runtime *rt, uint32_t index, void (*fn)(void *worker, voi
     return 0;
 }
 
+bool worker_post(struct runtime *rt, uint32_t index, void (*fn)(void *worker, void *arg), void *arg)
+{
+    struct worker *w = rt->worker[index];
+    struct ring_item it = {.kind = RING_CALL, .b = arg, .fn = fn};
+    if (!ring_try_put(w->in[rt->workers], &it))
+        return false;
+    doorbell_fence();
+    doorbell_ring(&w->bell);
+    return true;
+}
+
 static void nothing(void *worker, void *arg)
 {
     (void)worker;

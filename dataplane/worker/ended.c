@@ -16,6 +16,7 @@ static void let_go_and_stay(struct task *t)
 {
     let_go(t);
     t->container = NULL;
+    t->cancelled = 0; /* it may be submitted again, to another container than one that went */
 }
 
 static inline void free_task(struct worker *w, struct task *t)

@@ -91,6 +91,8 @@ void move_begin(void *worker, void *arg);
 struct lane_move *move_make(struct runtime *rt, struct chi_lane *lane, uint32_t to);
 void move_reap(struct runtime *rt, bool all); /* all: the workers have ended */
 
+bool move_leaves(struct runtime *rt, const void *leaves); /* a lane that leaves with it moves still */
+
 /* balance.c */
 void balance_free(struct balance *b); /* NULL is allowed */
 

@@ -103,7 +103,9 @@ void chi_task_post(struct chi_rctx *r, struct chi_task *task)
 enum chi_status task_why(const struct worker *w, const struct task *t, uint64_t now_ns)
 {
     const struct task *whole = t->origin == TASK_REPLICA ? fan_whole(t) : t;
-    enum chi_status st = task_cancelled(whole);
+    enum chi_status st = task_cancelled(t); /* its container goes */
+    if (st == CHI_STATUS_OK)
+        st = task_cancelled(whole);
     if (st != CHI_STATUS_OK)
         return st;
     if (whole->origin == TASK_CLIENT && __atomic_load_n(&whole->from.client.channel->detached, __ATOMIC_RELAXED))

@@ -128,6 +128,15 @@ void move_reap(struct runtime *rt, bool all)
     }
 }
 
+bool move_leaves(struct runtime *rt, const void *leaves)
+{
+    move_reap(rt, false);
+    const struct lane_move *m = rt->moves;
+    while (m && m->lane->container->leaves != leaves)
+        m = m->next;
+    return m != NULL;
+}
+
 static const struct lane_move *move_of(const struct runtime *rt, const struct chi_lane *lane)
 {
     const struct lane_move *m = rt->moves;

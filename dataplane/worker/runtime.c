@@ -7,7 +7,9 @@
 #include <time.h>
 
 #include "background.h"
+#include "control.h"
 #include "internal.h"
+#include "pools.h"
 
 static int make_worker(struct runtime *rt, uint32_t index, char *err)
 {
@@ -83,12 +85,15 @@ int runtime_create(const struct runtime_options *o, struct runtime **out, char *
     rt->workers = o->workers;
     rt->call_limit_ns = WORKER_CALL_LIMIT_MS * UINT64_C(1000000);
     rt->net = o->net;
+    rt->control_bell.event_fd = -1;
     int rc = sched_init(&rt->sched, o->node_id, o->nodes, o->node_count, o->workers);
     rt->sched.lanes_by_hash = o->lanes_by_hash;
     if (rc)
         snprintf(err, SCHED_ERROR_BYTES, "out of memory for the tables of pools");
     for (uint32_t i = 0; i < rt->workers && !rc; i++)
         rc = make_worker(rt, i, err);
+    if (!rc && (rc = control_init(rt)))
+        snprintf(err, SCHED_ERROR_BYTES, "no descriptor for the control thread: %s", strerror(-rc));
     if (!rc && o->background && !(rt->background = background_create(o->workers))) {
         snprintf(err, SCHED_ERROR_BYTES, "out of memory for the rings of the background threads");
         rc = -ENOMEM;
@@ -163,6 +168,7 @@ uint32_t runtime_stop(struct runtime *rt, uint64_t limit_ns)
     while (!all_quiet(rt) && net_now_ns() < until) {
         if (rt->background)
             background_refuse(rt->background);
+        runtime_control(rt, net_now_ns());
         wait_ms();
     }
     __atomic_store_n(&rt->ended, true, __ATOMIC_RELEASE);
@@ -183,9 +189,11 @@ void runtime_destroy(struct runtime *rt)
     if (!rt)
         return;
     background_destroy(rt->background); /* before the modules whose code it runs */
+    pools_fini(rt);
     sched_fini(&rt->sched);
     move_reap(rt, true);
     balance_free(rt->balance);
+    control_fini(rt);
     for (uint32_t i = 0; i < rt->workers; i++)
         destroy_worker(rt->worker[i]);
     free(rt);

@@ -42,6 +42,8 @@ struct runtime_options {
     uint32_t messages, window, pto_us, delay_target_us, peer_silence_ms, peers_max;
     uint32_t ack_every, ack_delay_us, unasked, credit, grant_window, overcommit, quantum;
     uint64_t peer_memory, remote_memory; /* of a worker */
+    const char *const *module_paths; /* of modules that pools need while the daemon runs; they stay */
+    unsigned module_path_count;
     struct net *net; /* NULL: a node without ports */
     uint16_t udp_port; /* of worker 0 */
 };
@@ -165,6 +167,10 @@ struct runtime {
     struct balance *balance; /* of the lanes' load; NULL until it is looked at */
     uint64_t balance_looks, balance_moves, balance_failed; /* at the load; moves that were begun; that could not */
     struct lane_move *moves; /* of lanes, begun and not reaped */
+    struct doorbell control_bell;        /* of the control thread (control.h), and */
+    struct control_call *control_calls;  /* atomic: what tasks call it for, the last first */
+    struct pools_end *ending;            /* what pools lost, until no worker uses it (pools.h) */
+    uint32_t pools_last;                 /* the highest minor number of POOLS_MAJOR so far */
     bool stopping; /* atomic: end what is open */
     bool ended;    /* atomic: leave the loop */
 };
@@ -186,6 +192,9 @@ void runtime_destroy(struct runtime *rt);
 /* Runs fn(worker, arg) on a worker's thread and waits for it; calls run in their order.  0; -ETIMEDOUT when the worker does not
  * turn (fn runs later: arg must stay until a later call has returned 0); -EAGAIN when its ring is full, -ENOMEM: fn does not run. */
 CHI_MUST_CHECK int worker_call(struct runtime *rt, uint32_t index, void (*fn)(void *worker, void *arg), void *arg);
+
+/* The same without waiting: fn runs when the worker turns.  False: its ring is full, and it does not run. */
+CHI_MUST_CHECK bool worker_post(struct runtime *rt, uint32_t index, void (*fn)(void *worker, void *arg), void *arg);
 
 /* Has each worker take all that is in its rings now, and begin another turn: what it found before, in tables or on its way between
  * workers, it uses no more.  0, or as worker_call. */

@@ -134,6 +134,8 @@ CHI_API void chi_task_post(struct chi_rctx *r, struct chi_task *task);
  *   PEER_DOWN        as chi_bulk_wait says: the node that it came from, or it was removed
  *   PEER_RESTARTED   the same
  *   SHUTDOWN         this daemon stops
+ *   NO_POOL          its pool is about to go: it waits for the task's end (docs/RUNTIME.md, Pools)
+ *   NO_CONTAINER     the same of its container
  * Reads the clock.  A task that came from another node has its deadline there, from where DEADLINE comes when it passed. */
 CHI_API enum chi_status chi_task_cancelled(const struct chi_rctx *r, const struct chi_task *task);
 /* Ends a task whose run returned PENDING, or that run_many got. */
@@ -190,6 +192,7 @@ CHI_API uint64_t chi_bulk_ready(struct chi_rctx *r, struct chi_task *task, const
  *   PEER_DOWN        its node closed the session, or is silent, or was removed
  *   PEER_RESTARTED   its node began another life
  *   SHUTDOWN         this daemon stops
+ *   NO_POOL          the pool goes; NO_CONTAINER: the container
  * What is there stays, and so do all buffers until the task ends; its status and outputs go nowhere.
  * What fn returns ends the task, but PENDING: the task waits again, or is ended by chi_complete.  Until fn is called the task is the
  * runtime's: to end it, to push or to wait a second time is a bug that ends the daemon.  Any number of tasks wait at once; b stays. */

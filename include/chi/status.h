@@ -32,7 +32,8 @@
     X(SHUTDOWN, 40, "the daemon is shutting down")                                                                     \
     X(DISCONNECTED, 41, "the connection to the daemon is gone; it may have run")                                       \
     X(TIMED_OUT, 42, "the wait is over; the task is still out")                                                        \
-    X(MODULE, 50, "the module reported a failure of its own")
+    X(MODULE, 50, "the module reported a failure of its own")                                                          \
+    X(NO_MODULE, 51, "the node has no such module, or cannot load it")
 
 enum chi_status {
 #define CHI_STATUS_ENUM(name, number, text) CHI_STATUS_##name = number,

@@ -48,7 +48,8 @@ static void status_number__frozen(void **state)
                   {40, "SHUTDOWN"},
                   {41, "DISCONNECTED"},
                   {42, "TIMED_OUT"},
-                  {50, "MODULE"}};
+                  {50, "MODULE"},
+                  {51, "NO_MODULE"}};
     for (unsigned i = 0; i < sizeof frozen / sizeof frozen[0]; i++)
         assert_string_equal(chi_status_name((enum chi_status)frozen[i].number), frozen[i].name);
 }

@@ -184,9 +184,9 @@ static void change__that_cannot_be_changes_nothing(void **state)
     assert_int_equal(make("plain", FIRST, "first", nodes, 2), 0);
     struct sched_pool *p = sched_pool_find(&s, FIRST);
     const struct sched_table *before = p->table;
-    assert_int_equal(sched_pool_change(&s, p, 2, other, 4, &gone, &old, err), -EINVAL);
+    assert_int_equal(sched_pool_change(&s, p, 2, other, 4, &gone, &old, err), -ERANGE);
     assert_non_null(strstr(err, "on other nodes"));
-    assert_int_equal(sched_pool_change(&s, p, 2, nodes, 0, &gone, &old, err), -EINVAL);
+    assert_int_equal(sched_pool_change(&s, p, 2, nodes, 0, &gone, &old, err), -ERANGE);
     fails_at = 3;
     assert_int_equal(sched_pool_change(&s, p, 2, nodes, 4, &gone, &old, err), -EINVAL);
     assert_int_equal(alive, 1); /* container 2 had begun */
