@@ -33,6 +33,7 @@ struct daemon {
     struct net *net;
     struct runtime *rt;
     struct event_base *base;
+    struct event *pools_called, *pools_again; /* tasks call the control thread; what they began goes on */
     struct event *signals[2], *reaper, *ports_watch, *balancer;
     struct rpc *rpc;
     struct client *clients, *leaving; /* leaving: gone, but tasks of theirs are out */
@@ -97,6 +98,13 @@ void modules_print(const struct sched_module *m); /* for people, to standard out
 
 /* watchdog.c */
 CHI_MUST_CHECK int watchdog_start(struct daemon *d); /* Pre: the workers run.  0 or -errno */
+
+/* pools.c: what chictl can ask of pools; and what the control thread does of them for tasks (worker/pools.h) */
+extern const struct rpc_param pool_show_params[];
+json_t *pool_list(void *daemon, json_t *params, struct rpc_error *err);
+json_t *pool_show(void *daemon, json_t *params, struct rpc_error *err);
+CHI_MUST_CHECK int pools_start(struct daemon *d); /* 0 or -ENOMEM */
+void pools_stop(struct daemon *d);
 
 /* peers.c */
 json_t *peers_list(void *daemon, json_t *params, struct rpc_error *err);

@@ -57,25 +57,6 @@ static json_t *worker_list(void *ctx, json_t *params, struct rpc_error *err)
     return list;
 }
 
-static json_t *pool_list(void *ctx, json_t *params, struct rpc_error *err)
-{
-    const struct daemon *d = ctx;
-    json_t *list = json_array();
-    (void)params;
-    (void)err;
-    for (const struct chi_container *c = d->rt->sched.all; c; c = c->next) {
-        char id[24];
-        uint32_t lanes = 0;
-        for (uint32_t q = 0; q < CHI_QUEUES_MAX; q++)
-            lanes += c->queue[q].count;
-        snprintf(id, sizeof id, "%u.%u", c->pool->id.major, c->pool->id.minor);
-        json_array_append_new(list, json_pack("{s:s, s:s, s:s, s:i, s:i, s:i}", "pool", id, "name", c->pool->name, "module",
-                                              c->pool->module->name, "containers", (int)c->pool->table->containers, "container",
-                                              (int)c->id, "lanes", (int)lanes));
-    }
-    return list;
-}
-
 static json_t *stats_call(void *ctx, json_t *params, struct rpc_error *err)
 {
     const struct daemon *d = ctx;
@@ -129,6 +110,7 @@ const struct rpc_method daemon_methods[] = {
     {"port.remove", "closes a port", port_remove_params, port_remove},
     {"port.set", "takes a port out and puts it back (link), or changes its MTU", port_set_params, port_set},
     {"pool.list", "each pool and its containers here", NULL, pool_list},
+    {"pool.show", "one pool: on which node each of its containers is", pool_show_params, pool_show},
     {"mod.list", "each module, its methods and pools", NULL, mod_list},
     {"mod.show", "the methods of one module, with their fields", mod_show_params, mod_show},
     {"lane.list", "each lane: its worker, its tasks, the time that they took", NULL, lane_list},

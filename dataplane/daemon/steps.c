@@ -13,7 +13,7 @@
 
 CHI_STATIC_ASSERT((int)DAEMON_ERROR_BYTES >= (int)NET_ERROR_BYTES && (int)DAEMON_ERROR_BYTES >= (int)SCHED_ERROR_BYTES, "for all");
 
-enum { STOP_LIMIT_MS = 3000, REMOTE_QUEUE_MAJOR = 2 };
+enum { STOP_LIMIT_MS = 3000, ADMIN_MAJOR = 1, REMOTE_QUEUE_MAJOR = 2 };
 enum { FILES_OF_CLIENT = 5, FILES_OF_DAEMON = 384 }; /* its socket and ipc_channel's; workers, ports, chictl and modules */
 
 /* --- configuration */
@@ -104,6 +104,8 @@ static int start_runtime(struct daemon *d, char *err)
         .overcommit = c->limits.overcommit,
         .quantum = c->limits.quantum,
         .task_timeout_ns = c->limits.task_timeout_ms * UINT64_C(1000000),
+        .module_paths = c->modules.path,
+        .module_path_count = c->modules.count,
         .nodes = nodes,
         .node_count = c->cluster.peers_count + 1,
         .cluster = c->cluster.name,
@@ -146,6 +148,8 @@ static int start_pools(struct daemon *d, char *err)
     /* The way out comes first, so that it is the last to go. */
     if (d->net)
         rc = load_and_compose(d, "remote_queue", (struct chi_pool_id){REMOTE_QUEUE_MAJOR, 0}, "remote_queue", 1, err);
+    if (!rc)
+        rc = load_and_compose(d, "admin", (struct chi_pool_id){ADMIN_MAJOR, 0}, "admin", 1, err);
     for (unsigned i = 0; i < c->compose_count && !rc; i++)
         rc = load_and_compose(d, c->compose[i].mod, c->compose[i].pool, c->compose[i].name, c->compose[i].containers, err);
     return rc;
@@ -234,6 +238,7 @@ static void stop_control(struct daemon *d)
 static int start_workers(struct daemon *d, char *err)
 {
     int rc = runtime_start(d->rt, err);
+    rc = rc ? rc : pools_start(d);
     rc = rc ? rc : watchdog_start(d);
     rc = rc ? rc : ports_watch_start(d);
     return rc ? rc : lanes_balance_start(d);
@@ -241,6 +246,7 @@ static int start_workers(struct daemon *d, char *err)
 
 static void stop_workers(struct daemon *d)
 {
+    pools_stop(d); /* runtime_stop does that from here on */
     uint32_t left = runtime_stop(d->rt, STOP_LIMIT_MS * UINT64_C(1000000));
     if (left)
         fprintf(stderr, "chimaerad: %u task%s did not end within %d ms and %s dropped\n", left, left == 1 ? "" : "s", STOP_LIMIT_MS,
