@@ -4,10 +4,11 @@ include(GNUInstallDirs)
 
 install(TARGETS chi LIBRARY DESTINATION ${CMAKE_INSTALL_LIBDIR})
 install(TARGETS chimaerad chictl chi-perf chi-demo chi-wire RUNTIME DESTINATION ${CMAKE_INSTALL_BINDIR})
-install(TARGETS chimod_echo chimod_perf chimod_remote_queue LIBRARY DESTINATION lib/chimods) # the daemon's default, from its own folder
-set_target_properties(chi-perf chi-demo PROPERTIES INSTALL_RPATH "$ORIGIN/../${CMAKE_INSTALL_LIBDIR}")
+install(TARGETS chimod_admin chimod_echo chimod_perf chimod_remote_queue LIBRARY DESTINATION lib/chimods) # the daemon's default, from its own folder
+set_target_properties(chictl chi-perf chi-demo PROPERTIES INSTALL_RPATH "$ORIGIN/../${CMAKE_INSTALL_LIBDIR}")
 
 install(DIRECTORY include/chi DESTINATION ${CMAKE_INSTALL_INCLUDEDIR} FILES_MATCHING PATTERN "*.h")
+install(FILES chimods/admin/admin.h DESTINATION ${CMAKE_INSTALL_INCLUDEDIR}/chimods/admin)
 install(FILES chimods/echo/echo.h DESTINATION ${CMAKE_INSTALL_INCLUDEDIR}/chimods/echo)
 install(FILES chimods/perf/perf.h DESTINATION ${CMAKE_INSTALL_INCLUDEDIR}/chimods/perf)
 

@@ -38,7 +38,7 @@ for name in 1a A a-b 'a b' ä ../a _a; do
     refuses 2 "is no name of a module" bash "$mod" new "$name"
 done
 refuses 2 "at most 31" bash "$mod" new abcdefghijklmnopqrstuvwxyz_12345
-for name in echo perf remote_queue chi chi_x; do
+for name in admin echo perf remote_queue chi chi_x; do
     refuses 2 "Chimaera's own" bash "$mod" new $name
 done
 refuses 2 "no such folder" bash "$mod" check "$tree/no/such/folder"

@@ -9,10 +9,11 @@
 
 #include "call.h"
 #include "control/nearest.h"
+#include "pools.h"
 #include "render.h"
 
 enum { DEVICE = 1, IP = 2, MTU = 4, LINK = 8, ID = 16, NAME = 32, QUEUES = 64, POOL = 128, QUEUE = 256, LANE = 512, WORKER = 1024, CONTAINER = 2048,
-       VALUES = 12 };
+       MODULE = 4096, CONTAINERS = 8192, NODE = 16384, VALUES = 15 };
 enum { EXIT_REFUSED = 1, EXIT_USAGE = 2, EXIT_UNREACHABLE = 3, LINE_BYTES = 512 };
 #define DEFAULT_SOCKET "/run/chimaera/chimaera.sock"
 
@@ -29,6 +30,11 @@ static const struct command {
     {"port set", "port.set", "NAME [--link up|down] [--mtu N]: changes one", "name", NULL, LINK | MTU},
     {"port remove", "port.remove", "NAME: closes one", "name", NULL, 0},
     {"pool list", "pool.list", "each pool and its containers here", NULL, NULL, 0},
+    {"pool show", "pool.show", "NAME: on which node each of its containers is", "name", NULL, 0},
+    {"pool create", "pool.create", "NAME --module M [--containers N]: makes one on all nodes, or finds it", "name", NULL, MODULE | CONTAINERS},
+    {"pool destroy", "pool.destroy", "NAME: takes one from all nodes, and ends its tasks", "name", NULL, 0},
+    {"pool expand", "pool.expand", "NAME [--containers N] [--node ID]: more containers, on each node or one", "name", NULL, CONTAINERS | NODE},
+    {"pool contract", "pool.contract", "NAME [--containers N]: the last ones go", "name", NULL, CONTAINERS},
     {"mod list", "mod.list", "each module, its methods and pools", NULL, NULL, 0},
     {"mod show", "mod.show", "NAME: its methods, with their fields", "name", NULL, 0},
     {"lane list", "lane.list", "each lane: its worker, its tasks, the time that they took", NULL, NULL, 0},
@@ -52,7 +58,7 @@ static const struct {
     bool number;
 } values[VALUES] = {{"device", false}, {"ip", false}, {"mtu", true}, {"link", false}, {"id", true}, {"name", false}, {"queues", true},
              {"pool", false},   {"queue", true}, {"lane", true}, {"worker", true},
-             {"container", true}};
+             {"container", true}, {"module", false}, {"containers", true}, {"node", true}};
 
 struct arguments {
     char *socket, *value[VALUES];
@@ -65,7 +71,7 @@ static void print_help(poptContext ctx, FILE *to)
     poptPrintHelp(ctx, to, 0);
     fprintf(to, "\nCommands:\n");
     for (unsigned i = 0; i < COMMANDS; i++)
-        fprintf(to, "  %-12s %s\n", commands[i].words, commands[i].help);
+        fprintf(to, "  %-13s %s\n", commands[i].words, commands[i].help);
     fprintf(to, "\nThe socket is that of -s, else of $CHI_SOCKET, else " DEFAULT_SOCKET ".\n"
                 "Ends with 0; 1 when the daemon refuses; 2 for a wrong command line; 3 when no daemon answers.\n");
 }
@@ -224,8 +230,8 @@ static int ask(const struct arguments *a, const struct command *command, const c
     json_t *result = NULL;
 
     const struct call_to to = {path, "daemon", "start chimaerad, or name another socket with -s"};
-    enum call_result r =
-        call_method(&to, command->method, params, (unsigned)(a->timeout_s * 1000), &result, err, sizeof(err));
+    enum call_result r = (pools_offers(command->method) ? pools_call : call_method)(&to, command->method, params, (unsigned)(a->timeout_s * 1000),
+                                                                                  &result, err, sizeof(err));
     if (r) {
         fprintf(stderr, "chictl: %s\n", err);
         return r == CALL_REFUSED ? EXIT_REFUSED : EXIT_UNREACHABLE;
@@ -297,6 +303,9 @@ int main(int argc, char **argv)
         {"queue", 0, POPT_ARG_STRING, &a.value[8], 0, "of a lane (0)", "N"},
         {"lane", 0, POPT_ARG_STRING, &a.value[9], 0, "its number in the queue", "N"},
         {"worker", 0, POPT_ARG_STRING, &a.value[10], 0, "that a lane goes to", "N"},
+        {"module", 0, POPT_ARG_STRING, &a.value[12], 0, "of a pool", "M"},
+        {"containers", 0, POPT_ARG_STRING, &a.value[13], 0, "of a pool, on each node; that come or go (1)", "N"},
+        {"node", 0, POPT_ARG_STRING, &a.value[14], 0, "that gets more containers (each)", "ID"},
         {"version", 0, POPT_ARG_NONE, &a.version, 0, "print the version and end", NULL},
         {"help", 'h', POPT_ARG_NONE, &a.help, 0, "print this help and end", NULL},
         POPT_TABLEEND,
