@@ -345,7 +345,7 @@ static void chictl__sends_arguments_as_parameters(void **state)
 static void chictl__shows_help_and_version(void **state)
 {
     (void)state;
-    assert_ran("--help", 0, "  worker list  each worker and its counters\n", "");
+    assert_ran("--help", 0, "  worker list   each worker and its counters\n", "");
     assert_ran("--help", 0, "--json", "");
     assert_ran("help", 0, "else of $CHI_SOCKET, else /run/chimaera/chimaera.sock", "");
     assert_string_equal(chictl("--version")->out, "chictl " CHI_VERSION "\n");
