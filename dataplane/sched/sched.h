@@ -66,7 +66,7 @@ struct chi_container {
     struct chi_container *next; /* all of this node, in the order of creation */
     struct chi_container *next_local;  /* of its pool; or of those that left together */
     struct chi_container *next_polled; /* RCU pointer: of those whose module polls or flushes */
-    const void *leaves; /* who ends its tasks, as it is out of sight (worker/pools.c); NULL: it is in use */
+    const void *leaves; /* atomic: who ends its tasks, as it is out of sight (worker/pools.c); NULL: it is in use */
 };
 
 /* The nodes that a PHYSICAL query may name, ascending.  Never changes: another one takes its place. */

@@ -36,7 +36,7 @@ static bool belongs(const struct task *t, const struct pools_end *e)
 {
     if (task_state(t) == TASK_SPREAD)
         return e->whole ? t->fan->pool == e->pool : t->fan->table == e->table;
-    return t->container && t->container->leaves == e;
+    return t->container && __atomic_load_n(&t->container->leaves, __ATOMIC_RELAXED) == e; /* written for another end meanwhile, perhaps */
 }
 
 /* It does not begin any more, and hears of it when it has. */
@@ -176,7 +176,7 @@ static void lanes_changed(struct runtime *rt)
 static void begin_end(struct runtime *rt, struct pools_end *e, struct pools_call *p)
 {
     for (struct chi_container *c = e->containers; c; c = c->next_local)
-        c->leaves = e;
+        __atomic_store_n(&c->leaves, e, __ATOMIC_RELAXED); /* before the looks are posted */
     if (p) {
         e->call = p;
         e->limit_ns = net_now_ns() + POOLS_END_MS * UINT64_C(1000000);
