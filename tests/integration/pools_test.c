@@ -449,6 +449,29 @@ static void pool__a_node_that_restarted_gets_it_back(void **state)
     }
 }
 
+static void pool__gets_containers_on_a_node_that_was_added(void **state)
+{
+    struct admin_pool_get t;
+    struct admin_pool_expand e;
+    (void)state;
+    struct node_options o = with_tests;
+    o.nobody = true;
+    pair_start(&one, &two, &o, &with_tests); /* node 1 knows nobody */
+    struct chi_client *c = node_connect(&one);
+    struct chi_pool_id id = must_get(c, "made", "guest", 1);
+    assert_int_equal(rows_of(&two, "made"), 0);
+    json_decref(node_ask(&one, "peer.add", "{\"id\":2,\"name\":\"node2\",\"ip\":\"10.40.0.2\"}"));
+    expect_where(c, id, chi_direct(1), CHI_STATUS_NO_CONTAINER, 0);
+    assert_int_equal(get(c, "made", "guest", 1, &t), CHI_STATUS_OK);
+    assert_int_equal(rows_of(&two, "made"), 1); /* it knows the pool, and has none of it */
+    assert_int_equal(expand(c, "made", 2, 2, &e), CHI_STATUS_OK);
+    assert_int_equal(e.count, 3);
+    expect_where(c, id, chi_direct(2), CHI_STATUS_OK, 2);
+    expect_where(c, id, chi_direct(0), CHI_STATUS_OK, 1);
+    chi_disconnect(c);
+    pair_stop(&one, &two);
+}
+
 static int pair_setup(void **state)
 {
     if (folder_setup(state))
@@ -479,6 +502,7 @@ int main(void)
 #define TEST(name) cmocka_unit_test_setup_teardown(name, folder_setup, folder_teardown)
         TEST(pool__a_node_without_the_module_is_named_and_nothing_is_left),
         TEST(pool__a_node_that_restarted_gets_it_back),
+        TEST(pool__gets_containers_on_a_node_that_was_added),
     };
     int failed = cmocka_run_group_tests_name("together", together, pair_setup, folder_teardown);
     return failed + cmocka_run_group_tests_name("alone", alone, NULL, NULL);

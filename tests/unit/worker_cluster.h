@@ -1,6 +1,7 @@
 /* worker_cluster.h - many nodes in one process, each a runtime of one worker with a transport endpoint of its own; packets wait for the receiver's turn,
  * and none is lost.  Header only. */
 #pragma once
+#include "worker/control.h"
 #include "worker_support.h"
 #include "xfer/xfer.h"
 
@@ -152,7 +153,7 @@ SUPPORT void cluster_make(uint32_t count, uint32_t per_node, uint32_t neighborho
         struct cluster_node *n = &cluster.node[k];
         const struct runtime_options o = {.node_id = k + 1, .workers = 1, .cores = cores, .tasks = tasks, .arena_bytes = SUPPORT_ARENA,
                                           .task_timeout_ns = 60000000000, .nodes = nodes, .node_count = count, .cluster = "test", .incarnation = 1,
-                                          .neighborhood = neighborhood};
+                                          .neighborhood = neighborhood, .stacks = support_stacks};
         *n = (struct cluster_node){.tail = &n->first};
         assert_int_equal(runtime_create(&o, &n->rt, err), 0);
         n->w = n->rt->worker[0];
@@ -167,7 +168,12 @@ SUPPORT void cluster_turn(void)
 {
     for (uint32_t k = 0; k < cluster.count; k++) {
         worker_enter(cluster.node[k].w);
-        worker_turn(cluster.node[k].w);
+        if (!support_stacks) {
+            worker_turn(cluster.node[k].w);
+            continue;
+        }
+        support_turn(cluster.node[k].w); /* with tasks that wait, also for the control thread */
+        (void)runtime_control(cluster.node[k].rt, net_now_ns());
     }
     worker_enter(cluster.node[0].w);
 }
