@@ -92,12 +92,13 @@ static void step__a_file_that_is_no_module_is_named(void **state)
 {
     (void)state;
     struct node n;
-    char path[160];
+    char path[160], both[400];
     snprintf(path, sizeof path, "%s/echo.so", test_dir);
     FILE *f = fopen(path, "w");
     fputs("not a shared object\n", f);
     fclose(f);
-    node_configure(&n, 1, &(struct node_options){.modules = test_dir});
+    snprintf(both, sizeof both, "%s, %s", test_dir, MODULES_DEFAULT); /* the first that has it */
+    node_configure(&n, 1, &(struct node_options){.modules = both});
     assert_int_equal(daemon_with("--config", n.config, NULL), 1);
     expect_line("pools: module echo: ");
 }
