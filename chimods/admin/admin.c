@@ -9,6 +9,7 @@
 
 struct state {
     struct chi_sem turn; /* a mutex would let in two requests of one root */
+    struct flush_state flush;
 };
 
 static enum chi_status init(struct chi_container *c)
@@ -16,9 +17,11 @@ static enum chi_status init(struct chi_container *c)
     struct state *s = calloc(1, sizeof *s);
     if (!s)
         return CHI_STATUS_NO_MEMORY;
-    s->turn.count = 1;
+    s->turn.count = s->flush.turn.count = 1;
     chi_container_set_state(c, s);
-    enum chi_status st = chi_container_create_queue(c, 0, chi_container_workers(c));
+    enum chi_status st = chi_container_create_queue(c, ADMIN_QUEUE, chi_container_workers(c));
+    if (st == CHI_STATUS_OK)
+        st = chi_container_create_queue_as(c, ADMIN_QUEUE_WORKERS, &(struct chi_queue_options){.lanes = chi_container_workers(c), .fixed = true});
     if (st != CHI_STATUS_OK)
         free(s);
     return st;
@@ -252,17 +255,32 @@ static enum chi_status pass_on(struct chi_task *task, struct chi_rctx *r, uint32
 
 static enum chi_status run(struct chi_container *c, struct chi_task *task, struct chi_rctx *r)
 {
-    if (!end_of(task))
-        return here_run(task, r);
+    const bool flush = task->method->id == ADMIN_FLUSH;
+    if (!flush && !end_of(task))
+        return here_run(c, task, r);
     enum chi_status st = chi_yield(r); /* a stack of its own: from here on it can wait */
     if (st != CHI_STATUS_OK)
         return st;
+    struct state *s = chi_container_state(c);
     uint32_t first = r->worker->rt->sched.nodes[0];
-    return first == chi_container_node(c) ? in_turn(chi_container_state(c), task, r) : pass_on(task, r, first);
+    if (first != chi_container_node(c))
+        return pass_on(task, r, first);
+    return flush ? flush_in_turn(&s->flush, task, r) : in_turn(s, task, r);
+}
+
+static enum chi_status monitor(struct chi_container *c, enum chi_monitor_mode mode, struct chi_task *task, struct chi_rctx *r)
+{
+    if (mode != CHI_LOCAL_SCHEDULE || task->method->id != ADMIN_WAVE)
+        return CHI_STATUS_UNSUPPORTED;
+    struct chi_lane *lane = flush_lane(c, task);
+    if (lane)
+        chi_rctx_set_lane(r, lane);
+    return CHI_STATUS_OK;
 }
 
 static struct chi_method *const methods[] = {&admin_pool_get_method, &admin_pool_destroy_method, &admin_pool_expand_method, &admin_pool_contract_method,
-                                             &admin_ask_method,      &admin_apply_method,        &admin_remove_method};
+                                             &admin_ask_method,      &admin_apply_method,        &admin_remove_method,
+                                             &chi_flush_method,      &admin_wave_method};
 static const struct chi_chimod admin = {
     .abi = CHI_CHIMOD_ABI,
     .size = sizeof(struct chi_chimod),
@@ -272,5 +290,6 @@ static const struct chi_chimod admin = {
     .init = init,
     .fini = fini,
     .run = run,
+    .monitor = monitor,
 };
 CHI_CHIMOD(admin)

@@ -80,7 +80,7 @@ static enum chi_status remove_pool(struct admin_remove *t, struct chi_rctx *r)
 }
 
 /* What came of it is an output: others travel with OK alone. */
-enum chi_status here_run(struct chi_task *task, struct chi_rctx *r)
+enum chi_status here_run(struct chi_container *c, struct chi_task *task, struct chi_rctx *r)
 {
     if (task_of(task)->origin == TASK_CLIENT) /* its regions may change while they are read; and it has the other methods */
         return CHI_STATUS_UNSUPPORTED;
@@ -94,6 +94,8 @@ enum chi_status here_run(struct chi_task *task, struct chi_rctx *r)
     case ADMIN_REMOVE:
         ((struct admin_remove *)task)->status = remove_pool((struct admin_remove *)task, r);
         return CHI_STATUS_OK;
+    case ADMIN_WAVE: /* its status is its own */
+        return flush_wave(c, task, r);
     default:
         return CHI_STATUS_NO_METHOD;
     }

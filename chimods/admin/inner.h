@@ -5,9 +5,12 @@
 #pragma once
 #include "admin.h"
 #include "chi/chimod.h"
+#include "chi/lock.h"
 
 enum { ADMIN_NODES_MAX = 1025, ADMIN_AT_ONCE = 32 /* tasks out to nodes */ };
-enum { ADMIN_ASK_MS = 2000, ADMIN_APPLY_MS = 5000, ADMIN_REMOVE_MS = 3000 /* more than POOLS_END_MS */ };
+enum { ADMIN_ASK_MS = 2000, ADMIN_APPLY_MS = 5000, ADMIN_REMOVE_MS = 3000 /* more than POOLS_END_MS */,
+       ADMIN_WAVE_MS = 3600000 /* the longest flush */ };
+enum { ADMIN_QUEUE = 0, ADMIN_QUEUE_WORKERS = 1 /* lane k is of worker k */ };
 
 /* ask: which pool of that name the node has. */
 struct admin_ask {
@@ -56,6 +59,21 @@ CHI_FIELDS(admin_remove_fields) = {
 };
 CHI_METHOD_VAR(admin_remove_method) = CHI_METHOD(ADMIN_REMOVE, struct admin_remove, admin_remove_fields);
 
+/* wave: of a flush (flush.c), to a node, and from there to each of its workers.  Its status is the task's.  MOVED: this flush does not go on there. */
+struct admin_wave {
+    struct chi_task task;
+    uint64_t id;            /* IN: rises from flush to flush */
+    uint32_t phase, worker; /* IN: enum flush_phase; number of the worker and 1, or 0 */
+    bool all;               /* IN: as of struct chi_flush_task */
+    uint32_t major, minor;  /* IN */
+    uint64_t open, came;    /* OUT: of COUNTING, as of struct flush_count */
+};
+CHI_FIELDS(admin_wave_fields) = {
+    CHI_IN(U64, struct admin_wave, id),     CHI_IN(U32, struct admin_wave, phase), CHI_IN(U32, struct admin_wave, worker), CHI_IN(BOOL, struct admin_wave, all),
+    CHI_IN(U32, struct admin_wave, major),  CHI_IN(U32, struct admin_wave, minor), CHI_OUT(U64, struct admin_wave, open),  CHI_OUT(U64, struct admin_wave, came),
+};
+CHI_METHOD_VAR(admin_wave_method) = CHI_METHOD(ADMIN_WAVE, struct admin_wave, admin_wave_fields);
+
 /* --- nodes.c: to all nodes, on the one that keeps the order */
 
 struct admin_node {
@@ -74,8 +92,15 @@ struct admin_job { /* a request */
     uint32_t *table; /* bulk memory of the worker, or NULL */
     uint64_t table_bytes;
     uint32_t count;
+    void *user; /* of fill and take below */
     struct admin_node node[ADMIN_NODES_MAX]; /* that this one knows, ascending */
 };
+void nodes_know(struct admin_job *j); /* fills in `node` */
+/* Has fill make a task for each of the nodes that `of` says yes to (NULL: all), some at once, and take look at it when it ended; t NULL: there was no
+ * record for it.  Returns the first status of take that is not OK, or OK. */
+enum chi_status nodes_each(struct admin_job *j, struct chi_method *m, uint32_t limit_ms, bool (*of)(const struct admin_job *, const struct admin_node *),
+                           void (*fill)(struct admin_job *j, struct chi_task *t),
+                           enum chi_status (*take)(struct admin_job *j, struct admin_node *n, struct chi_task *t));
 /* Asks all nodes for the pool job->name.  end->node: the first one that does not answer.  OK, also when none has it; INVALID: two have different ones. */
 enum chi_status nodes_ask(struct admin_job *j);
 /* job->table, of a pool that was found, with room for more containers behind those that it has.  OK, or why not. */
@@ -88,8 +113,17 @@ enum chi_status nodes_apply(struct admin_job *j, bool (*of)(const struct admin_j
 enum chi_status nodes_remove(struct admin_job *j);
 
 /* --- here.c: what is done on this node */
-enum chi_status here_run(struct chi_task *task, struct chi_rctx *r);
+enum chi_status here_run(struct chi_container *c, struct chi_task *task, struct chi_rctx *r);
 /* Copies it with a NUL; false: it is no name. */
 bool admin_name_read(const admin_name *name, char out[ADMIN_NAME_BYTES + 1]);
 void admin_name_put(admin_name *name, const char *text);
 void admin_why_put(admin_why *why, const char *text);
+
+/* --- flush.c */
+struct flush_state { /* of the node that keeps the order */
+    struct chi_sem turn;
+    uint64_t count; /* of flushes so far */
+};
+enum chi_status flush_in_turn(struct flush_state *s, struct chi_task *task, struct chi_rctx *r);
+enum chi_status flush_wave(struct chi_container *c, struct chi_task *task, struct chi_rctx *r);
+struct chi_lane *flush_lane(struct chi_container *c, const struct chi_task *task); /* of a wave; NULL: any */

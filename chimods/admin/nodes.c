@@ -30,11 +30,9 @@ static enum chi_status failed(struct admin_job *j, uint32_t node, enum chi_statu
     return st;
 }
 
-/* Has fill make a task for each of the nodes that `of` says yes to, and take look at it when it ended; t NULL: there was no record for it.  Returns the
- * first status of take that is not OK, or OK. */
-static enum chi_status each(struct admin_job *j, struct chi_method *m, uint32_t limit_ms, bool (*of)(const struct admin_job *, const struct admin_node *),
-                            void (*fill)(struct admin_job *j, struct chi_task *t),
-                            enum chi_status (*take)(struct admin_job *j, struct admin_node *n, struct chi_task *t))
+enum chi_status nodes_each(struct admin_job *j, struct chi_method *m, uint32_t limit_ms, bool (*of)(const struct admin_job *, const struct admin_node *),
+                           void (*fill)(struct admin_job *j, struct chi_task *t),
+                           enum chi_status (*take)(struct admin_job *j, struct admin_node *n, struct chi_task *t))
 {
     enum chi_status first = CHI_STATUS_OK, st;
     for (uint32_t i = 0; i < j->count;) {
@@ -124,7 +122,7 @@ static enum chi_status take_ask(struct admin_job *j, struct admin_node *n, struc
     return CHI_STATUS_OK;
 }
 
-static void know_nodes(struct admin_job *j)
+void nodes_know(struct admin_job *j)
 {
     const struct sched_known *k = rcu_dereference(j->r->worker->rt->sched.known);
     j->count = k->count < ADMIN_NODES_MAX ? k->count : ADMIN_NODES_MAX;
@@ -134,8 +132,8 @@ static void know_nodes(struct admin_job *j)
 
 enum chi_status nodes_ask(struct admin_job *j)
 {
-    know_nodes(j);
-    return each(j, &admin_ask_method, ADMIN_ASK_MS, NULL, fill_ask, take_ask);
+    nodes_know(j);
+    return nodes_each(j, &admin_ask_method, ADMIN_ASK_MS, NULL, fill_ask, take_ask);
 }
 
 static bool is_best(const struct admin_job *j, const struct admin_node *n) { return n->id == j->best; }
@@ -152,7 +150,7 @@ enum chi_status nodes_table(struct admin_job *j, uint32_t more)
 {
     if (!nodes_room(j, j->containers + more))
         return CHI_STATUS_NO_MEMORY;
-    return each(j, &admin_ask_method, ADMIN_ASK_MS, is_best, fill_ask, take_table);
+    return nodes_each(j, &admin_ask_method, ADMIN_ASK_MS, is_best, fill_ask, take_table);
 }
 
 /* --- apply, remove */
@@ -180,7 +178,7 @@ static enum chi_status take_apply(struct admin_job *j, struct admin_node *n, str
 
 enum chi_status nodes_apply(struct admin_job *j, bool (*of)(const struct admin_job *j, const struct admin_node *n))
 {
-    return each(j, &admin_apply_method, ADMIN_APPLY_MS, of, fill_apply, take_apply);
+    return nodes_each(j, &admin_apply_method, ADMIN_APPLY_MS, of, fill_apply, take_apply);
 }
 
 static void fill_remove(struct admin_job *j, struct chi_task *task)
@@ -200,4 +198,4 @@ static enum chi_status take_remove(struct admin_job *j, struct admin_node *n, st
     return failed(j, n->id, st, task && task->status == CHI_STATUS_OK ? &t->why : NULL);
 }
 
-enum chi_status nodes_remove(struct admin_job *j) { return each(j, &admin_remove_method, ADMIN_REMOVE_MS, NULL, fill_remove, take_remove); }
+enum chi_status nodes_remove(struct admin_job *j) { return nodes_each(j, &admin_remove_method, ADMIN_REMOVE_MS, NULL, fill_remove, take_remove); }

@@ -1,10 +1,11 @@
 /* flush.c - see flush.h. */
 #include "flush.h"
 
+#include "chi/flush.h"
 #include "internal.h"
 #include "wire/le.h"
 
-static const struct chi_pool_id ADMIN = {1, 0}; /* chimods/admin: it flushes */
+static const struct chi_pool_id ADMIN = {CHI_ADMIN_MAJOR, 0}; /* it flushes */
 
 static bool same(struct chi_pool_id a, struct chi_pool_id b) { return a.major == b.major && a.minor == b.minor; }
 
@@ -49,11 +50,6 @@ void flush_cause(struct worker *w, const struct task *t) { w->old_cause = age_of
 uint32_t flush_says(const struct worker *w, const struct task *t)
 {
     return w->flushing == FLUSH_COUNTING && age_of(t) == TASK_FRESH ? number_of(w->flush.id) : 0;
-}
-
-void flush_exempt(struct task *t, bool exempt)
-{
-    __atomic_store_n(&t->age, exempt ? TASK_EXEMPT : TASK_FRESH, __ATOMIC_RELAXED);
 }
 
 /* --- marking */
@@ -115,4 +111,31 @@ void flush_end_st(struct worker *w, uint64_t id)
     CHI_ASSERT(w == worker_current());
     if (w->flush.id == id)
         w->flushing = FLUSH_NONE;
+}
+
+/* --- for modules */
+
+void flush_exempt(struct task *t, bool exempt)
+{
+    __atomic_store_n(&t->age, exempt ? TASK_EXEMPT : TASK_FRESH, __ATOMIC_RELAXED);
+}
+
+enum chi_status chi_flush(struct chi_rctx *r, const struct chi_pool_id *pool, uint32_t timeout_us)
+{
+    struct task *me = r->worker->task;
+    struct chi_flush_task *f = (struct chi_flush_task *)chi_task_new(r, &chi_flush_method);
+    CHI_ASSERT(me); /* from its run */
+    if (!f)
+        return CHI_STATUS_NO_MEMORY;
+    struct chi_task *task = &f->task;
+    chi_flush_init(f, pool, timeout_us);
+    flush_exempt(me, true);
+    chi_task_submit(r, task, NULL, NULL);
+    enum chi_status st = chi_task_wait(r, &task, 1);
+    flush_exempt(me, false);
+    if (st != CHI_STATUS_OK)
+        return st;
+    st = chi_flush_status(f);
+    chi_task_del(r, task);
+    return st;
 }

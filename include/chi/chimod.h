@@ -27,6 +27,8 @@ enum chi_monitor_mode {
                               * now.  Default: the outputs of the lowest container that ended with OK */
     CHI_REPLICA_AGG = 7,     /* after OK from REPLICA_START: the replica that chi_rctx_replica gives ended with OK: merge its outputs into those of
                               * `task`.  May be several in one, merged by another node.  Any order.  Not OK: that replica's status becomes this */
+    CHI_FLUSH_WORK = 8,      /* a flush (chi/flush.h) asks what is left: PENDING: this container has work of its own that no task stands for, like bytes to
+                              * be written back, and is asked again.  OK: none.  `task` is the flush's.  Default: none */
 };
 
 struct chi_chimod {
@@ -176,6 +178,11 @@ CHI_API CHI_MUST_CHECK enum chi_status chi_sleep_us(struct chi_rctx *r, uint64_t
  * (limits.background).  OK; or fn does not run: NO_MEMORY also when 256 calls of this worker have not begun, UNSUPPORTED without threads, SHUTDOWN
  * this daemon stops, and it had not begun.  One that runs then is awaited. */
 CHI_API CHI_MUST_CHECK enum chi_status chi_offload(struct chi_rctx *r, void (*fn)(void *arg), void *arg);
+
+/* Waits until all tasks for that pool (NULL: for any, but `admin`) that were submitted before, by anybody on any node, have ended, and what these submit for
+ * it in turn; not until others have that come meanwhile.  The task that calls is not waited for; one that waits for it is (chi/flush.h).
+ * timeout_us as in struct chi_task.  OK, or as chi_flush_status says. */
+CHI_API CHI_MUST_CHECK enum chi_status chi_flush(struct chi_rctx *r, const struct chi_pool_id *pool, uint32_t timeout_us);
 
 /* --- regions that come in and go back while the task runs.  For a task that runs here, by the worker that runs it; b is a bulk field
  * of the task, with ptr and size as they were when it began.  A task of this node has its submitter's own memory: all of it is there,

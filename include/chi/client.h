@@ -51,5 +51,9 @@ CHI_API unsigned chi_poll(struct chi_client *c);
  * when the daemon goes).  Returns task->status, or TIMED_OUT when it is still out. */
 CHI_API enum chi_status chi_wait(struct chi_client *c, struct chi_task *task, int64_t timeout_ns);
 
+/* Waits until all tasks for that pool (NULL: for any) that were submitted before, by anybody on any node, have ended, and what these submit for it in turn
+ * (chi/flush.h).  Takes in completions meanwhile.  timeout_us as in struct chi_task; 0: the daemon's default.  OK, or as chi_flush_status says; or as chi_submit. */
+CHI_API CHI_MUST_CHECK enum chi_status chi_client_flush(struct chi_client *c, const struct chi_pool_id *pool, uint32_t timeout_us);
+
 CHI_END
 #endif
