@@ -15,7 +15,7 @@
 
 enum { ADMIN_MAJOR = CHI_ADMIN_MAJOR, ADMIN_NAME_BYTES = 31, ADMIN_WHY_BYTES = 200 };
 enum { ADMIN_POOL_GET = 1, ADMIN_POOL_DESTROY = 2, ADMIN_POOL_EXPAND = 3, ADMIN_POOL_CONTRACT = 4,
-       ADMIN_FLUSH = CHI_FLUSH /* chi/flush.h */, ADMIN_ASK = 16, ADMIN_APPLY = 17, ADMIN_REMOVE = 18, ADMIN_WAVE = 19 /* between nodes alone */ };
+       ADMIN_FLUSH = CHI_FLUSH /* chi/flush.h */, ADMIN_ASK = 16, ADMIN_APPLY = 17, ADMIN_REMOVE = 18, ADMIN_WAVE = 19 /* what nodes say to each other */ };
 
 typedef CHI_STR_T(ADMIN_NAME_BYTES) admin_name; /* 1..31 letters, digits, '-' and '_' */
 typedef CHI_STR_T(ADMIN_WHY_BYTES) admin_why;

@@ -82,7 +82,7 @@ static enum chi_status remove_pool(struct admin_remove *t, struct chi_rctx *r)
 /* What came of it is an output: others travel with OK alone. */
 enum chi_status here_run(struct chi_container *c, struct chi_task *task, struct chi_rctx *r)
 {
-    if (task_of(task)->origin == TASK_CLIENT) /* its regions may change while they are read; and it has the other methods */
+    if (task_of(task)->origin == TASK_CLIENT) /* its memory may change while the control thread reads it */
         return CHI_STATUS_UNSUPPORTED;
     switch (task->method->id) {
     case ADMIN_ASK:

@@ -2,7 +2,7 @@
 #define _GNU_SOURCE
 #include <pthread.h>
 
-#include "chimods/admin/admin.h"
+#include "chimods/admin/inner.h"
 #include "guest/guest.h"
 #include "harness.h"
 
@@ -137,6 +137,9 @@ static void pool__wrong_ones_are_refused(void **state)
     assert_int_equal(destroy(c, "admin", NULL), CHI_STATUS_INVALID);
     assert_int_equal(destroy(c, "remote_queue", NULL), CHI_STATUS_INVALID);
     assert_int_equal(destroy(c, "x", NULL), CHI_STATUS_NO_POOL);
+    struct admin_remove r = {.task = admin_task(&admin_remove_method), .major = 101}; /* what nodes say to each other is not for clients */
+    assert_int_equal(submit_and_wait(c, &r.task), CHI_STATUS_UNSUPPORTED);
+    assert_int_equal(rows_of(&two, "perf"), 1);
     chi_disconnect(c);
 }
 

@@ -7,7 +7,7 @@ enum { SLEEP_US = 300 };
 static const struct chi_pool_id POOL = {POOLS_MAJOR, 1}, OTHER = {POOLS_MAJOR, 2}, ADMIN = {1, 0};
 static const uint32_t HERE[] = {1, 1, 1, 1, 2, 2};
 
-enum mode { RUNS, PARKS, SLEEPS };
+enum mode { RUNS, PARKS, SLEEPS, ASKS };
 struct job {
     struct chi_task task;
     uint32_t mode, lane;
@@ -47,7 +47,7 @@ static enum chi_status run(struct chi_container *c, struct chi_task *task, struc
         while (chi_task_cancelled(r, task) == CHI_STATUS_OK)
             if (chi_sleep_us(r, SLEEP_US) != CHI_STATUS_OK)
                 return CHI_STATUS_SHUTDOWN;
-    return t->mode == SLEEPS ? chi_task_cancelled(r, task) : CHI_STATUS_OK;
+    return t->mode == SLEEPS || t->mode == ASKS ? chi_task_cancelled(r, task) : CHI_STATUS_OK;
 }
 static void cancel(struct chi_container *c, struct chi_task *task, struct chi_rctx *r, enum chi_status st)
 {
@@ -325,12 +325,13 @@ static void remove__waits_for_a_lane_that_moves(void **state)
 {
     (void)state;
     struct chi_lane *l = chi_container_lane(sched_pool_find(&rt->sched, POOL)->local, 0, 0);
-    struct lane_move *m = move_make(rt, l, 1);
-    assert_true(worker_post(rt, 0, move_begin, m));
-    worker_enter(rt->worker[0]);
-    support_turn(rt->worker[0]); /* it began, and the mark is on its way */
+    struct lane_move *m = move_make(rt, l, 1); /* it is not over, however long that takes */
     struct pools_call p = call_for(pools_remove, POOL, 0, 0);
     pools_remove(rt, &p.call);
+    for (int i = 0; i < 50; i++)
+        step();
+    assert_true(p.call.status == CHI_STATUS_PENDING && finis == 0);
+    assert_true(worker_post(rt, 0, move_begin, m));
     until_over(&p);
     assert_int_equal(p.call.status, CHI_STATUS_OK);
     assert_null(rt->moves);
@@ -357,13 +358,77 @@ static void change__keeps_the_table_of_a_task_for_several(void **state)
     while (rt->ending)
         step();
     assert_int_equal(of_status[CHI_STATUS_OK], 2);
-    submit(0, OTHER, chi_broadcast(), PARKS, 0);
+    submit(0, OTHER, chi_broadcast(), SLEEPS, 0);
     turn();
     turn();
     struct pools_call p = call_for(pools_remove, OTHER, 0, 0);
     pools_remove(rt, &p.call);
     until_over(&p);
-    assert_true(p.call.status == CHI_STATUS_OK && cancels == 4 && ended == 3);
+    assert_true(p.call.status == CHI_STATUS_OK && ended == 3);
+    assert_int_equal(of_status[CHI_STATUS_NO_POOL], 1); /* its replicas were told why */
+}
+
+/* Who is in the middle of a turn may still touch what it ran last: so one look that finds nothing is not enough. */
+static void remove__frees_nothing_before_each_worker_looked_twice(void **state)
+{
+    (void)state;
+    struct pools_call p = call_for(pools_remove, POOL, 0, 0);
+    pools_remove(rt, &p.call);
+    for (int looks = 0; looks < 2; looks++) {
+        (void)runtime_control(rt, net_now_ns()); /* asks them to */
+        assert_int_equal(finis, 0);
+        turn();
+        assert_int_equal(finis, 0);
+        (void)runtime_control(rt, net_now_ns()); /* hears of it */
+    }
+    assert_true(finis == 4 && p.call.status == CHI_STATUS_OK);
+}
+
+/* They name their pool until their end. */
+static void remove__waits_for_containers_that_left_before(void **state)
+{
+    (void)state;
+    stays = true;
+    submit(0, POOL, chi_direct(3), PARKS, 0);
+    turn();
+    struct pools_call less = call_for(pools_apply, POOL, 2, 2), p = call_for(pools_remove, POOL, 0, 0);
+    pools_apply(rt, &less.call);
+    pools_remove(rt, &p.call);
+    for (int i = 0; i < 50; i++)
+        step();
+    assert_true(p.call.status == CHI_STATUS_PENDING && less.call.status == CHI_STATUS_PENDING && finis == 0);
+    worker_enter(rt->worker[0]);
+    chi_complete(&rt->worker[0]->rctx, parked[0], CHI_STATUS_OK);
+    until_over(&p);
+    assert_true(p.call.status == CHI_STATUS_OK && less.call.status == CHI_STATUS_OK && finis == 4);
+}
+
+/* A task that was told, and that its submitter sends to another pool from its end, is like any other there. */
+static void again(struct chi_rctx *r, struct chi_task *task, void *arg)
+{
+    (void)arg;
+    of_status[task->status]++;
+    task->pool = ADMIN;
+    task->query = chi_local();
+    ((struct job *)task)->mode = ASKS;
+    chi_task_submit(r, task, done, NULL);
+}
+static void remove__leaves_no_mark_on_a_task_that_is_submitted_again(void **state)
+{
+    (void)state;
+    struct worker *w = rt->worker[0];
+    struct job *t = (struct job *)chi_task_new(&w->rctx, &job_method);
+    t->task.pool = POOL;
+    t->task.query = chi_direct(0);
+    t->mode = SLEEPS;
+    chi_task_submit(&w->rctx, &t->task, again, NULL);
+    turn();
+    struct pools_call p = call_for(pools_remove, POOL, 0, 0);
+    pools_remove(rt, &p.call);
+    until_over(&p);
+    while (!ended)
+        turn();
+    assert_true(of_status[CHI_STATUS_NO_POOL] == 1 && of_status[CHI_STATUS_OK] == 1);
 }
 
 /* A worker that is held delays the end, and nobody waits for it. */
@@ -412,6 +477,9 @@ int main(void)
         TEST(remove__waits_for_a_lane_that_moves),
         TEST(remove__goes_on_when_a_worker_does_not_turn),
         TEST(remove__at_the_stop),
+        TEST(remove__frees_nothing_before_each_worker_looked_twice),
+        TEST(remove__waits_for_containers_that_left_before),
+        TEST(remove__leaves_no_mark_on_a_task_that_is_submitted_again),
         TEST(change__the_last_containers_go_and_the_others_stay),
         TEST(change__keeps_the_table_of_a_task_for_several),
         TEST(apply__refuses_what_cannot_be),
