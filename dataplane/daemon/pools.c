@@ -60,11 +60,12 @@ json_t *pool_show(void *daemon, json_t *params, struct rpc_error *err)
 
 static void on_called(evutil_socket_t fd, short what, void *arg)
 {
-    const struct timeval again = {0, CONTROL_AGAIN_MS * 1000};
     struct daemon *d = arg;
     (void)fd;
     (void)what;
-    if (runtime_control(d->rt, net_now_ns()))
+    unsigned ms = runtime_control(d->rt, net_now_ns());
+    const struct timeval again = {ms / 1000, ms % 1000 * 1000};
+    if (ms)
         event_add(d->pools_again, &again);
 }
 

@@ -44,7 +44,7 @@ static struct control_call *take(struct runtime *rt)
     return first;
 }
 
-bool runtime_control(struct runtime *rt, uint64_t now_ns)
+unsigned runtime_control(struct runtime *rt, uint64_t now_ns)
 {
     bool stops = __atomic_load_n(&rt->stopping, __ATOMIC_RELAXED);
     doorbell_drain(&rt->control_bell);

@@ -24,8 +24,7 @@ enum chi_status control_call_st(struct worker *w, struct control_call *c);
 /* The call is gone with that, unless no task waits for it. */
 void control_end(struct control_call *c, enum chi_status st);
 
-/* Begins the calls that came, and goes on with what has not ended.  To be called when runtime_control_fd is readable, and again after CONTROL_AGAIN_MS while
- * it returns true. */
-enum { CONTROL_AGAIN_MS = 2 };
-bool runtime_control(struct runtime *rt, uint64_t now_ns);
+/* Begins the calls that came, and goes on with what has not ended.  To be called when runtime_control_fd is readable, and again after so many milliseconds
+ * as it returns, but for 0. */
+unsigned runtime_control(struct runtime *rt, uint64_t now_ns);
 int runtime_control_fd(const struct runtime *rt);

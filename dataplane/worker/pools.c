@@ -25,6 +25,7 @@ struct pools_end { /* containers and a table, or a whole pool, until nobody uses
     enum chi_status why;
     struct pools_call *call; /* that waits for it, */
     uint64_t limit_ns;       /* until then; NULL: nobody does */
+    uint64_t rest_ns;        /* no look before */
     unsigned quiet;          /* how many looks in a row found nothing */
     uint32_t found;          /* by the last one */
     struct look look[WORKERS_MAX];
@@ -94,7 +95,7 @@ static bool look_on(struct runtime *rt, struct pools_end *e)
     return all;
 }
 
-static void look_again(struct runtime *rt, struct pools_end *e)
+static void look_again(struct runtime *rt, struct pools_end *e, uint64_t now_ns)
 {
     e->found = 0;
     for (uint32_t i = 0; i < rt->workers; i++) {
@@ -102,6 +103,8 @@ static void look_again(struct runtime *rt, struct pools_end *e)
         e->look[i] = (struct look){.state = LOOK_DUE};
     }
     e->quiet = e->found ? 0 : e->quiet + 1;
+    if (e->found && !e->call)
+        e->rest_ns = now_ns + POOLS_REST_MS * UINT64_C(1000000);
 }
 
 static bool others_of(const struct runtime *rt, const struct pools_end *e)
@@ -133,12 +136,13 @@ static void give_up(struct pools_end *e, enum chi_status st)
     e->call = NULL;
 }
 
-bool pools_step(struct runtime *rt, uint64_t now_ns)
+unsigned pools_step(struct runtime *rt, uint64_t now_ns)
 {
     bool stops = __atomic_load_n(&rt->stopping, __ATOMIC_RELAXED);
+    unsigned again_ms = rt->ending ? POOLS_REST_MS : 0;
     for (struct pools_end **at = &rt->ending, *e; (e = *at);) {
-        if (look_on(rt, e))
-            look_again(rt, e);
+        if ((now_ns >= e->rest_ns || e->call) && look_on(rt, e))
+            look_again(rt, e, now_ns);
         if (e->quiet >= 2 && !move_leaves(rt, e) && !(e->whole && others_of(rt, e))) {
             *at = e->next;
             finish(e);
@@ -146,9 +150,11 @@ bool pools_step(struct runtime *rt, uint64_t now_ns)
         }
         if (e->call && (stops || now_ns >= e->limit_ns))
             give_up(e, stops ? CHI_STATUS_SHUTDOWN : CHI_STATUS_DEADLINE);
+        if (now_ns >= e->rest_ns)
+            again_ms = POOLS_STEP_MS;
         at = &e->next;
     }
-    return rt->ending != NULL;
+    return rt->ending ? again_ms : 0;
 }
 
 void pools_fini(struct runtime *rt)

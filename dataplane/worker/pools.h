@@ -37,7 +37,8 @@ void pools_remove(struct runtime *rt, struct control_call *c);
 /* The pool of plan.name: fills in plan.id, .version, .containers, hash and module, and the table where there is room for it.  `last` in any case.  OK or NO_POOL. */
 void pools_ask(struct runtime *rt, struct control_call *c);
 
-/* Goes on with what is to end.  False: nothing is. */
-bool pools_step(struct runtime *rt, uint64_t now_ns);
+/* Goes on with what is to end.  Returns when to go on, in milliseconds from now; 0: nothing is to end. */
+enum { POOLS_STEP_MS = 2, POOLS_REST_MS = 100 /* between two looks, when nobody waits for the end */ };
+unsigned pools_step(struct runtime *rt, uint64_t now_ns);
 /* Ends what is left.  Pre: no worker runs. */
 void pools_fini(struct runtime *rt);

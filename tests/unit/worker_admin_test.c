@@ -153,7 +153,7 @@ static void get__twice_by_one_root_is_one_pool(void **state)
     make(3);
     int ended = 0;
     struct worker *w = cluster.node[0].w;
-    struct task root = {.rooted = TASK_ROOT_ITSELF, .root = 77};
+    struct task root = {.rooted = TASK_ROOT_ITSELF, .root = 77, .home = w};
     w->task = &root;
     struct admin_pool_get *a = get_from(1, "one", 1, &ended), *b = get_from(1, "one", 1, &ended);
     w->task = NULL;

@@ -230,11 +230,18 @@ static void remove__does_not_wait_for_ever_and_ends_later(void **state)
     for (int i = 0; i < 20; i++)
         step();
     assert_int_equal(p.call.status, CHI_STATUS_PENDING);
-    (void)runtime_control(rt, net_now_ns() + POOLS_END_MS * UINT64_C(1000000));
+    const uint64_t late = net_now_ns() + POOLS_END_MS * UINT64_C(1000000);
+    (void)runtime_control(rt, late);
     assert_int_equal(p.call.status, CHI_STATUS_DEADLINE);
     assert_int_equal(p.tasks, 1);
     assert_non_null(strstr(p.why, "1 task did not end"));
     assert_int_equal(finis, 0);
+    unsigned busy = 0;
+    for (int i = 0; i < 200; i++) { /* nobody waits: it is looked at now and then, but the workers may sleep */
+        turn();
+        busy += runtime_control(rt, late) != POOLS_REST_MS;
+    }
+    assert_in_range(busy, 0, 4); /* the look that was under way, and one more */
     pools_remove(rt, &again.call); /* who asks again waits again */
     assert_int_equal(cancels, 1);
     worker_enter(rt->worker[0]);
