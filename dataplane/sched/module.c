@@ -5,9 +5,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "tables.h"
+#include "trust.h"
 
 static int check_method(const struct chi_method *m, const char *name, char *err)
 {
@@ -94,21 +94,59 @@ void sched_module_free(struct sched_module *m)
     free(m);
 }
 
+/* Where the links of a path lead; NULL with errno. */
+static char *real_of(const char *folder, const char *name)
+{
+    char *path = NULL;
+    if (asprintf(&path, name ? "%s/%s.so" : "%s", folder, name) < 0) {
+        errno = ENOMEM;
+        return NULL;
+    }
+    char *real = realpath(path, NULL);
+    int rc = errno;
+    free(path);
+    errno = rc;
+    return real;
+}
+
+/* The module's file in this folder, and whether it and the folder are to be trusted.  -ENOENT: it has none. */
+static int find_in(struct sched_module *m, const char *folder, char *err)
+{
+    char why[SCHED_ERROR_BYTES] = "";
+    char *where = real_of(folder, NULL);
+    free(m->path);
+    m->path = where ? real_of(folder, m->name) : NULL;
+    int rc = m->path ? 0 : -errno;
+    if (!rc)
+        rc = trust_path(where, true, why); /* it may be a link that lies there, so both */
+    if (!rc)
+        rc = trust_path(m->path, false, why);
+    free(where);
+    if (rc == -ENOENT || rc == -ENOTDIR)
+        return -ENOENT;
+    if (rc)
+        snprintf(err, SCHED_ERROR_BYTES, "module %s: %.210s", m->name, why[0] ? why : strerror(-rc));
+    return rc;
+}
+
+static bool is_name(const char *name) { return name[0] && strlen(name) <= SCHED_NAME_MAX && !strchr(name, '/'); }
+
 int sched_load(struct sched *s, const char *name, const char *const *paths, unsigned npaths, char *err)
 {
     if (sched_module_find(s, name))
         return 0;
+    if (!is_name(name)) {
+        snprintf(err, SCHED_ERROR_BYTES, "'%.40s' is no name of a module", name);
+        return -EINVAL;
+    }
     struct sched_module *m = calloc(1, sizeof *m);
     if (!m)
         return out_of_memory(name, err);
     snprintf(m->name, sizeof m->name, "%s", name);
     int rc = -ENOENT;
     for (unsigned i = 0; i < npaths && rc == -ENOENT; i++) {
-        free(m->path);
-        if (asprintf(&m->path, "%s/%s.so", paths[i], name) < 0) {
-            m->path = NULL;
-            rc = out_of_memory(name, err);
-        } else if (access(m->path, R_OK) == 0)
+        rc = find_in(m, paths[i], err);
+        if (!rc)
             rc = open_module(m, err);
     }
     if (rc == -ENOENT)

@@ -19,7 +19,7 @@ enum { SCHED_NAME_MAX = 31, SCHED_LANES_MAX = 1024, SCHED_METHOD_ID_MAX = 1023, 
 struct sched_module {
     struct cds_lfht_node node;
     char name[SCHED_NAME_MAX + 1];
-    char *path;   /* of its file */
+    char *path;   /* of its file, without links */
     void *handle; /* dlopen's */
     const struct chi_chimod *ops;
     struct chi_method **by_id; /* method_count entries, NULL: none */
@@ -94,7 +94,8 @@ CHI_MUST_CHECK int sched_init(struct sched *s, uint32_t node_id, const uint32_t 
 void sched_fini(struct sched *s);
 
 /* Loads NAME.so from the first of `paths` that has it.  A name that is loaded already is fine.  Returns 0, or -errno with a line
- * in err: -ENOENT, -ENOEXEC (not a ChiMod, another ABI, a bad method table), -ENOMEM. */
+ * in err: -ENOENT, -EPERM (others could change the file or its folders: trust.h), -ENOEXEC (not a ChiMod, another ABI, a bad method table), -EINVAL (no
+ * name), -ENOMEM. */
 CHI_MUST_CHECK int sched_load(struct sched *s, const char *name, const char *const *paths, unsigned npaths, char *err);
 
 /* Makes the pool of a loaded module, with so many containers on each node of the configured cluster, and this node's.  0 or -errno with a line in err. */

@@ -126,6 +126,38 @@ static void sched_load__finds_it_in_a_deep_folder(void **state)
     assert_int_equal(rc, 0);
 }
 
+/* A folder or a file that others can change gives no module, nor does a link to one; the next folder is not tried in its place. */
+static void sched_load__refuses_what_others_can_change(void **state)
+{
+    char folder[] = "/tmp/chi-sched-XXXXXX", file[128];
+    const char *const paths[] = {folder, SAMPLE_FOLDER};
+    (void)state;
+    assert_non_null(mkdtemp(folder));
+    snprintf(file, sizeof file, "%s/sample.so", folder);
+    assert_int_equal(symlink(SAMPLE_FOLDER "/sample.so", file), 0);
+    assert_int_equal(chmod(folder, 0777), 0);
+    int rc = sched_load(&sched, "sample", paths, 2, err);
+    chmod(folder, 0700);
+    char none[SCHED_ERROR_BYTES];
+    int healed = sched_load(&sched, "sample", paths, 2, none);
+    unlink(file);
+    rmdir(folder);
+    assert_int_equal(rc, -EPERM);
+    snprintf(file, sizeof file, "module sample: others may write to this (chmod go-w): %s", folder);
+    assert_string_equal(err, file);
+    assert_int_equal(healed, 0);
+}
+
+static void sched_load__takes_no_path_for_a_name(void **state)
+{
+    static const char *const bad[] = {"", "../sample", "/tmp/sample", "a-name-that-is-longer-than-31-byte"};
+    (void)state;
+    for (unsigned i = 0; i < sizeof bad / sizeof bad[0]; i++) {
+        assert_int_equal(sched_load(&sched, bad[i], folders, 1, err), -EINVAL);
+        assert_non_null(strstr(err, "is no name of a module"));
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -133,6 +165,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(sched_load__takes_the_ends_of_each_range, setup, teardown),
         cmocka_unit_test_setup_teardown(sched_load__refuses_what_is_no_module, setup, teardown),
         cmocka_unit_test_setup_teardown(sched_load__finds_it_in_a_deep_folder, setup, teardown),
+        cmocka_unit_test_setup_teardown(sched_load__refuses_what_others_can_change, setup, teardown),
+        cmocka_unit_test_setup_teardown(sched_load__takes_no_path_for_a_name, setup, teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
