@@ -91,7 +91,9 @@ void peers_stop(struct daemon *d);
 bool text_ok(const char *key, const char *parameter, const char *text, struct rpc_error *err);
 
 /* modules.c */
-extern const struct rpc_param mod_show_params[];
+extern const struct rpc_param mod_show_params[]; /* also of load and unload */
+json_t *mod_load(void *daemon, json_t *params, struct rpc_error *err);
+json_t *mod_unload(void *daemon, json_t *params, struct rpc_error *err);
 json_t *mod_list(void *daemon, json_t *params, struct rpc_error *err);
 json_t *mod_show(void *daemon, json_t *params, struct rpc_error *err);
 void modules_print(const struct sched_module *m); /* for people, to standard output */

@@ -113,6 +113,8 @@ const struct rpc_method daemon_methods[] = {
     {"pool.show", "one pool: on which node each of its containers is", pool_show_params, pool_show},
     {"mod.list", "each module, its methods and pools", NULL, mod_list},
     {"mod.show", "the methods of one module, with their fields", mod_show_params, mod_show},
+    {"mod.load", "loads a module: NAME.so of a folder of modules.path", mod_show_params, mod_load},
+    {"mod.unload", "closes a module that no pool is of", mod_show_params, mod_unload},
     {"lane.list", "each lane: its worker, its tasks, the time that they took", NULL, lane_list},
     {"lane.move", "gives a lane to another worker", lane_move_params, lane_move},
     {"peer.list", "each other node: state, packets, tasks, round-trip time", NULL, peers_list},

@@ -94,3 +94,30 @@ json_t *mod_show(void *daemon, json_t *params, struct rpc_error *err)
     return json_pack("{s:s, s:s, s:i, s:o, s:o}", "module", m->name, "file", m->path, "abi", (int)m->ops->abi, "pools",
                      joined(pools_of(d, m)), "methods", list);
 }
+
+json_t *mod_load(void *daemon, json_t *params, struct rpc_error *err)
+{
+    struct daemon *d = daemon;
+    const char *name = json_string_value(json_object_get(params, "name"));
+    const struct sched_module *m = d->rt->sched.loaded;
+    char why[SCHED_ERROR_BYTES];
+    while (m && strcmp(m->name, name) != 0)
+        m = m->next;
+    if (m)
+        return rpc_fail(err, RPC_FAILED, "module %s is loaded, from %.120s; mod.upgrade takes another version", name, m->path);
+    if (sched_load(&d->rt->sched, name, d->config->modules.path, d->config->modules.count, why))
+        return rpc_fail(err, RPC_FAILED, "%s", why);
+    for (m = d->rt->sched.loaded; m->next; m = m->next)
+        ;
+    return json_pack("{s:s, s:i, s:i, s:s}", "module", m->name, "abi", (int)m->ops->abi, "methods", (int)m->ops->nmethods, "file", m->path);
+}
+
+json_t *mod_unload(void *daemon, json_t *params, struct rpc_error *err)
+{
+    struct daemon *d = daemon;
+    const char *name = json_string_value(json_object_get(params, "name"));
+    char why[SCHED_ERROR_BYTES];
+    if (sched_unload(&d->rt->sched, name, why))
+        return rpc_fail(err, RPC_FAILED, "%s", why);
+    return json_pack("{s:s}", "unloaded", name);
+}

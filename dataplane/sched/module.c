@@ -158,3 +158,20 @@ int sched_load(struct sched *s, const char *name, const char *const *paths, unsi
     sched_module_add(s, m);
     return 0;
 }
+
+int sched_unload(struct sched *s, const char *name, char *err)
+{
+    struct sched_module *m = sched_module_find(s, name);
+    if (!m) {
+        snprintf(err, SCHED_ERROR_BYTES, "there is no module '%.40s'; mod.list names all", name);
+        return -ENOENT;
+    }
+    const struct sched_pool *p = sched_pool_of(s, m);
+    if (p) {
+        snprintf(err, SCHED_ERROR_BYTES, "module %s is in use: pool %u.%u (%s) is of it", name, p->id.major, p->id.minor, p->name);
+        return -EBUSY;
+    }
+    sched_module_take(s, m);
+    sched_module_end(m);
+    return 0;
+}

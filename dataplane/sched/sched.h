@@ -98,6 +98,10 @@ void sched_fini(struct sched *s);
  * name), -ENOMEM. */
 CHI_MUST_CHECK int sched_load(struct sched *s, const char *name, const char *const *paths, unsigned npaths, char *err);
 
+/* Unpublishes a module that no pool is of, waits until no worker knows it, then for calls of call_rcu, and closes its file.  0, or -errno with a line in
+ * err: -ENOENT, -EBUSY.  Pre: no task record names its code. */
+CHI_MUST_CHECK int sched_unload(struct sched *s, const char *name, char *err);
+
 /* Makes the pool of a loaded module, with so many containers on each node of the configured cluster, and this node's.  0 or -errno with a line in err. */
 CHI_MUST_CHECK int sched_compose(struct sched *s, const char *module, struct chi_pool_id id, const char *name, uint32_t per_node, char *err);
 

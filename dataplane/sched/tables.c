@@ -128,24 +128,44 @@ int sched_node_set(struct sched *s, uint32_t node, bool known)
     return 0;
 }
 
-static void fini_modules(struct sched *s)
+void sched_module_end(struct sched_module *m)
+{
+    synchronize_rcu();
+    rcu_barrier(); /* no call_rcu of the module may come after its code is gone */
+    sched_module_free(m);
+}
+
+void sched_module_take(struct sched *s, struct sched_module *m)
+{
+    struct sched_module **at = &s->loaded;
+    while (*at != m)
+        at = &(*at)->next;
+    *at = m->next;
+    if (!*at)
+        s->loaded_tail = at;
+    cds_lfht_del(s->modules, &m->node);
+}
+
+const struct sched_pool *sched_pool_of(const struct sched *s, const struct sched_module *m)
 {
     struct cds_lfht_iter it;
     struct cds_lfht_node *n;
-    for (cds_lfht_first(s->modules, &it); (n = cds_lfht_iter_get_node(&it)); cds_lfht_next(s->modules, &it)) {
-        cds_lfht_del(s->modules, n);
-        synchronize_rcu();
-        rcu_barrier(); /* no call_rcu of the module may come after its code is gone */
-        sched_module_free(caa_container_of(n, struct sched_module, node));
+    for (cds_lfht_first(s->pools, &it); (n = cds_lfht_iter_get_node(&it)); cds_lfht_next(s->pools, &it)) {
+        const struct sched_pool *p = caa_container_of(n, struct sched_pool, node);
+        if (p->module == m)
+            return p;
     }
+    return NULL;
 }
 
 void sched_fini(struct sched *s)
 {
     if (s->pools && s->containers)
         sched_pools_fini(s);
-    if (s->modules)
-        fini_modules(s);
+    for (struct sched_module *m; s->modules && (m = s->loaded);) {
+        sched_module_take(s, m);
+        sched_module_end(m);
+    }
     struct cds_lfht *tables[] = {s->modules, s->pools, s->containers};
     for (int i = 0; i < 3; i++)
         if (tables[i])

@@ -37,6 +37,8 @@ static const struct command {
     {"pool contract", "pool.contract", "NAME [--containers N]: the last ones go", "name", NULL, CONTAINERS},
     {"mod list", "mod.list", "each module, its methods and pools", NULL, NULL, 0},
     {"mod show", "mod.show", "NAME: its methods, with their fields", "name", NULL, 0},
+    {"mod load", "mod.load", "NAME: loads NAME.so of a folder of modules.path", "name", NULL, 0},
+    {"mod unload", "mod.unload", "NAME: closes one that no pool is of", "name", NULL, 0},
     {"lane list", "lane.list", "each lane: its worker, its tasks, the time that they took", NULL, NULL, 0},
     {"lane move", "lane.move", "--pool P [--container N] [--queue N] --lane N --worker N: gives one to another worker", NULL, NULL,
       POOL | CONTAINER | QUEUE | LANE | WORKER},
