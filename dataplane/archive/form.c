@@ -35,19 +35,8 @@ enum chi_drop form_regions(const uint8_t *p, size_t have, struct form_head *out)
     return CHI_DROP_NONE;
 }
 
-static bool kind_ok(uint32_t kind, uint32_t count) { return query_ok(kind, count) || kind == FORM_QUERY_SPREAD; }
-
-enum chi_drop form_decode(const uint8_t *p, size_t have, struct form_head *out)
+static inline void head_decode(const uint8_t *p, uint32_t kind, struct form_head *out)
 {
-    out->regions = 0;
-    if (CHI_UNLIKELY(!form_is_plain(p, have)) && form_regions(p, have, out) != CHI_DROP_NONE)
-        return CHI_DROP_FORM;
-    uint8_t kind = p[FORM_KIND_AT];
-    if (CHI_UNLIKELY(!kind_ok(kind, le32_get(p + 12)))) { /* it says more, or is none */
-        kind &= 15;
-        if (form_fresh(p) > FORM_FRESH_MAX || !kind_ok(kind, le32_get(p + 12)))
-            return CHI_DROP_FORM;
-    }
     out->pool.major = le32_get(p);
     out->pool.minor = le32_get(p + 4);
     out->method = le16_get(p + 8);
@@ -56,6 +45,27 @@ enum chi_drop form_decode(const uint8_t *p, size_t have, struct form_head *out)
     out->query.value = le64_get(p + 16);
     out->schema = le32_get(p + 24);
     out->timeout_us = le32_get(p + 28);
+}
+
+/* A part, or one of which more is said.  Apart, so that the usual ones do not pay for it. */
+__attribute__((noinline)) static enum chi_drop query_decode(const uint8_t *p, struct form_head *out)
+{
+    uint32_t kind = p[FORM_KIND_AT] & FORM_KIND_MASK;
+    if (!query_ok(kind, le32_get(p + 12)) && kind != FORM_QUERY_SPREAD)
+        return CHI_DROP_FORM;
+    out->waits = (p[FORM_KIND_AT] & FORM_WAITS_MASK) >> FORM_WAITS_SHIFT;
+    head_decode(p, kind, out);
+    return CHI_DROP_NONE;
+}
+
+enum chi_drop form_decode(const uint8_t *p, size_t have, struct form_head *out)
+{
+    out->regions = out->waits = 0;
+    if (CHI_UNLIKELY(!form_is_plain(p, have)) && form_regions(p, have, out) != CHI_DROP_NONE)
+        return CHI_DROP_FORM;
+    if (CHI_UNLIKELY(!query_ok(p[FORM_KIND_AT], le32_get(p + 12))))
+        return query_decode(p, out);
+    head_decode(p, p[FORM_KIND_AT], out);
     return CHI_DROP_NONE;
 }
 
@@ -83,6 +93,7 @@ static inline void put_head(uint8_t *p, const struct chi_pool_id *pool, const st
 size_t form_encode(uint8_t *p, const struct form_head *h)
 {
     put_head(p, &h->pool, &h->query, h->method, h->regions, h->schema, h->timeout_us);
+    form_set_waits(p, h->waits);
     for (uint32_t i = 0; i < h->regions; i++)
         put_region(p + form_prefix_bytes(i), h->region[i].size, h->region[i].place, h->region[i].flags);
     return form_prefix_bytes(h->regions);

@@ -23,6 +23,16 @@ enum task_state { TASK_FREE, TASK_NEW, TASK_QUEUED, TASK_RUNNING, TASK_WAITING, 
                   TASK_MARK /* none: it travels where tasks do (worker/move.c) */, TASK_RESTING /* periodic, between two runs */ };
 
 enum task_age { TASK_FRESH, TASK_OLD, TASK_EXEMPT }; /* to a flush (worker/flush.h) */
+/* Who waits for a task, as far as that is known without a look. */
+enum {
+    TASK_WAITS_RUN = 1,  /* a run of this node, with its root */
+    TASK_WAITS_FAR = 2,  /* and one of another node.  Of a task that came: that alone */
+    TASK_WAITS_BACK = 4, /* and perhaps, further up, one of this node again */
+    TASK_WAITS_DONE = 8, /* a `done`; it was submitted outside of a run */
+    TASK_WAITS_ABOVE = TASK_WAITS_FAR | TASK_WAITS_BACK, /* what its subtasks have of it */
+};
+/* How the node sees it that gets it (FORM_WAITS_). */
+static inline unsigned task_waits_sent(unsigned waits) { return (waits & (TASK_WAITS_RUN | TASK_WAITS_FAR)) << 1; }
 enum task_rooted { TASK_ROOT_UNKNOWN, TASK_ROOT_ITSELF, TASK_ROOT_INHERITED };
 
 struct task_wait { /* WAITING, in chi_bulk_wait */
@@ -47,9 +57,10 @@ struct task {
     uint32_t form_length;
     uint8_t nregions;
     uint8_t cancelled; /* atomic: why its origin waits no longer (enum chi_status).  0: it waits */
-    uint8_t state;
     uint8_t rooted;    /* enum task_rooted: whose `root` it has */
     uint8_t locks;     /* that it took in its run and holds (worker/lock.c) */
+    uint8_t waits;     /* TASK_WAITS_: who needs it to end */
+    uint8_t state;     /* atomic */
     uint8_t origin, size_class;
     uint8_t age; /* atomic: enum task_age, while a flush goes on; else what the last one left, or anything but EXEMPT */
     union {

@@ -80,6 +80,7 @@ static enum chi_status client_regions(struct worker *w, struct ipc_channel *ch, 
 static void client_origin(struct worker *w, struct task *t, struct ipc_channel *ch, const struct ipc_request *rq, uint32_t timeout_us)
 {
     t->origin = TASK_CLIENT;
+    t->waits = 0;
     t->home = w;
     t->from.client.channel = ch;
     t->from.client.request = *rq;
@@ -137,6 +138,8 @@ static enum chi_status client_load(struct worker *w, struct ipc_channel *ch, con
 static enum chi_status client_task(struct worker *w, struct ipc_channel *ch, const struct ipc_request *rq, const uint8_t *form)
 {
     const struct form_head *h = &ch->head;
+    if (CHI_UNLIKELY(h->waits)) /* a client does not say */
+        return CHI_STATUS_INVALID;
     const struct sched_pool *pool = worker_pool(w, h->pool);
     if (!pool)
         return CHI_STATUS_NO_POOL;
@@ -215,6 +218,7 @@ __attribute__((noinline)) static enum chi_status remote_part(struct worker *w, s
         return st;
     t->origin = TASK_REMOTE;
     t->from.remote.in = in;
+    t->waits = h->waits;
     t->deadline_ns = deadline_of(w, h->timeout_us);
     task_public(t)->query = chi_range(part.first, part.count);
     in->user = t;
@@ -245,6 +249,7 @@ CHI_INLINE enum chi_status remote_task(struct worker *w, struct xfer_in *in, con
         return st;
     t->origin = TASK_REMOTE;
     t->from.remote.in = in;
+    t->waits = h.waits;
     t->deadline_ns = UINT64_MAX;
     in->user = t;
     if (CHI_UNLIKELY(w->flushing))

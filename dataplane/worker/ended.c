@@ -235,9 +235,12 @@ static size_t write_form(struct xfer_out *o, uint8_t *dst, size_t cap)
     struct chi_ar_region regions[CHI_REGIONS_MAX];
     uint32_t n;
     enum chi_status st;
-    const struct task *t = task_of_out(o);
-    size_t length = form_save(dst, cap, task_public(task_of_out(o)), regions, &n, NULL, NULL, &st);
-    if (CHI_UNLIKELY(t->home->flushing) && length)
+    struct task *t = task_of_out(o);
+    size_t length = form_save(dst, cap, task_public(t), regions, &n, NULL, NULL, &st);
+    if (!length)
+        return 0;
+    form_set_waits(dst, task_waits_sent(t->waits));
+    if (CHI_UNLIKELY(t->home->flushing))
         form_say_fresh(dst, flush_says(t->home, t));
     return length;
 }
@@ -264,6 +267,7 @@ static enum chi_status prepare_form(struct worker *w, struct task *t)
     size_t n = form_save(w->scratch, CHI_FORM_BYTES_MAX, task_public(t), t->regions, &nregions, NULL, NULL, &st);
     if (!n)
         return st;
+    form_set_waits(w->scratch, task_waits_sent(t->waits));
     t->nregions = (uint8_t)nregions;
     if (n <= XFER_WRITER_MAX)
         return CHI_STATUS_OK;

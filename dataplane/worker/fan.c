@@ -88,6 +88,7 @@ static enum chi_status start_replica(struct worker *w, struct fan *f, uint32_t i
     t->from.replica.fan = f;
     t->from.replica.at = at;
     t->deadline_ns = f->whole->deadline_ns;
+    t->waits = f->whole->waits;
     if (f->whole->rooted) { /* a subtask's: they enter where it does (chi/lock.h) */
         t->rooted = TASK_ROOT_INHERITED;
         t->root = f->whole->root;
@@ -150,6 +151,7 @@ static void part_form(const struct worker *w, const struct fan *f, const struct 
     h.timeout_us = left > UINT32_MAX ? UINT32_MAX : left ? (uint32_t)left : 1;
     for (uint32_t k = 0; k < h.regions; k++)
         h.region[k] = (struct form_region){.size = t->regions[k].size, .flags = t->regions[k].flags};
+    h.waits = (uint8_t)task_waits_sent(f->whole->waits);
     size_t prefix = form_encode(task_form(t), &h);
     memcpy(task_form(t) + prefix, f->form + prefix, f->form_length - prefix);
     t->form_length = f->form_length;

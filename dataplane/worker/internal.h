@@ -201,7 +201,7 @@ unsigned watch_go_on(struct worker *w);
 
 /* module_api.c */
 enum chi_status task_why(const struct worker *w, const struct task *t, uint64_t now_ns); /* nobody waits for it any more; OK */
-void module_submit(struct worker *w, struct task *t); /* a module's task whose `done` and who waits are set */
+void module_submit(struct worker *w, struct task *t); /* a periodic task whose `done` is set */
 
 /* Why the origin of the task waits no longer; 0: it waits. */
 static inline enum chi_status task_cancelled(const struct task *t) { return (enum chi_status)__atomic_load_n(&t->cancelled, __ATOMIC_RELAXED); }

@@ -46,14 +46,17 @@ static enum chi_status same_method(const struct sched_pool *pool, struct chi_met
     return own->hash == chi_method_hash(m) && own->size == m->size ? CHI_STATUS_OK : CHI_STATUS_SCHEMA;
 }
 
-/* Its `done` and who waits are set. */
-CHI_INLINE void go(struct worker *w, struct task *t)
+/* Its `done` and who waits are set.  waited: somebody does. */
+CHI_INLINE void go(struct worker *w, struct task *t, bool waited)
 {
     struct chi_task *task = task_public(t);
     t->rooted = TASK_ROOT_UNKNOWN;
+    t->waits = waited ? TASK_WAITS_DONE : 0;
     if (w->task) {
         t->root = task_root(w);
         t->rooted = TASK_ROOT_INHERITED;
+        if (waited)
+            t->waits = (uint8_t)(TASK_WAITS_RUN | (w->task->waits & TASK_WAITS_ABOVE));
     }
     t->deadline_ns = w->rctx.now_ns + (task->timeout_us ? task->timeout_us * 1000ULL : w->rt->options.task_timeout_ns);
     task->status = CHI_STATUS_PENDING;
@@ -74,7 +77,7 @@ CHI_INLINE void go(struct worker *w, struct task *t)
     }
 }
 
-void module_submit(struct worker *w, struct task *t) { go(w, t); }
+void module_submit(struct worker *w, struct task *t) { go(w, t, false); }
 
 void chi_task_submit(struct chi_rctx *r, struct chi_task *task, chi_done_fn done, void *arg)
 {
@@ -85,7 +88,7 @@ void chi_task_submit(struct chi_rctx *r, struct chi_task *task, chi_done_fn done
     t->from.module.arg = arg;
     if (!done)
         wait_begin(r->worker, t);
-    go(r->worker, t);
+    go(r->worker, t, true);
 }
 
 void chi_task_post(struct chi_rctx *r, struct chi_task *task)
@@ -97,7 +100,7 @@ void chi_task_post(struct chi_rctx *r, struct chi_task *task)
     wait_never(t);
     task->replicas = NULL; /* nobody looks, and what it names may go */
     r->worker->stats.posts++;
-    go(r->worker, t);
+    go(r->worker, t, false);
 }
 
 enum chi_status task_why(const struct worker *w, const struct task *t, uint64_t now_ns)

@@ -70,7 +70,7 @@ static void form_decode__refuses_each_field(void **state)
         unsigned at;
         uint8_t value;
     } bad[] = {
-        {10, 0},    {10, 9},   {10, 255},  {10, 0x70}, {10, 0x79}, {10, 0x81}, {10, 0x80}, /* query kind, fresh */
+        {10, 0},    {10, 9},   {10, 255},  {10, 0x30}, {10, 0x39}, {10, 0xc0}, /* query kind */
         {12, 1},                                    /* count of a query that is no range */
         {11, 17},   {11, 255},                      /* regions */
         {39, 0x80},                                 /* size above 2^63 - 1 */
@@ -100,6 +100,33 @@ static void form_decode__refuses_each_field(void **state)
         form_say_fresh(p, number);
         assert_int_equal(form_decode(p, sizeof p, &back), CHI_DROP_NONE);
         assert_true(back.query.kind == CHI_QUERY_RANGE && back.query.count == 1 && form_fresh(p) == number);
+    }
+}
+
+/* Who waits stands beside the kind of any query, and is in no other one's way. */
+static void form_decode__tells_who_waits(void **state)
+{
+    (void)state;
+    static const uint8_t both[] = {0, FORM_WAITS_FAR, FORM_WAITS_BACK, FORM_WAITS_FAR | FORM_WAITS_BACK}, bits[] = {0, 0x40, 0x80, 0xc0};
+    struct form_head h = example(), back;
+    uint8_t p[FORM_PREFIX_MAX + 24];
+    for (unsigned i = 0; i < 4; i++) {
+        h.waits = both[i];
+        form_encode(p, &h);
+        assert_int_equal(p[10], CHI_QUERY_PHYSICAL | bits[i]);
+        assert_int_equal(form_decode(p, sizeof p, &back), CHI_DROP_NONE);
+        assert_true(back.waits == both[i] && back.query.kind == CHI_QUERY_PHYSICAL && back.query.value == h.query.value && back.method == h.method);
+        p[10] = FORM_QUERY_SPREAD | bits[i];
+        assert_int_equal(form_decode(p, sizeof p, &back), CHI_DROP_NONE);
+        assert_true(back.waits == both[i] && back.query.kind == FORM_QUERY_SPREAD);
+        p[10] = 9 | bits[i];
+        assert_int_equal(form_decode(p, sizeof p, &back), CHI_DROP_FORM);
+        p[10] = bits[i];
+        assert_int_equal(form_decode(p, sizeof p, &back), CHI_DROP_FORM);
+        h.waits = 0;
+        form_encode(p, &h);
+        form_set_waits(p, both[i]);
+        assert_int_equal(p[10], CHI_QUERY_PHYSICAL | bits[i]);
     }
 }
 
@@ -216,6 +243,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(form_encode__bytes_as_pictured),
+        cmocka_unit_test(form_decode__tells_who_waits),
         cmocka_unit_test(form_decode__every_length),
         cmocka_unit_test(form_decode__refuses_each_field),
         cmocka_unit_test(form_decode__takes_the_ends_of_each_range),
