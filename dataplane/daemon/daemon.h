@@ -11,6 +11,7 @@
 enum { DAEMON_ERROR_BYTES = 512 };
 
 struct client; /* clients.c */
+struct upgrade; /* upgrade.c */
 struct peer {  /* another node of the cluster: configured, or added later */
     uint32_t id, ip[CONFIG_PEER_IPS];
     unsigned ips;
@@ -42,6 +43,7 @@ struct daemon {
     unsigned peer_count;
     uint64_t incarnation; /* nanoseconds of the real-time clock at the start: rises from start to start */
     uint64_t started_ns;
+    struct upgrade *upgrade; /* of a module, the last one; NULL: none yet */
     struct event *watchdog;
     struct watched watched[WORKERS_MAX];
     uint64_t watchdog_looks, holds, deadlocks; /* how often it looked; a worker was held; tasks waited for each other */
@@ -97,6 +99,14 @@ json_t *mod_unload(void *daemon, json_t *params, struct rpc_error *err);
 json_t *mod_list(void *daemon, json_t *params, struct rpc_error *err);
 json_t *mod_show(void *daemon, json_t *params, struct rpc_error *err);
 void modules_print(const struct sched_module *m); /* for people, to standard output */
+
+/* upgrade.c */
+extern const struct rpc_param mod_upgrade_params[];
+json_t *mod_upgrade(void *daemon, json_t *params, struct rpc_error *err);
+json_t *mod_upgrading(void *daemon, json_t *params, struct rpc_error *err);
+bool upgrade_is_of(const struct daemon *d, const char *name); /* one of that module is not over */
+void upgrade_abandon(struct daemon *d); /* what it holds goes on.  Pre: the workers run */
+void upgrade_free(struct daemon *d);    /* Pre: the workers have ended */
 
 /* watchdog.c */
 CHI_MUST_CHECK int watchdog_start(struct daemon *d); /* Pre: the workers run.  0 or -errno */

@@ -115,6 +115,8 @@ const struct rpc_method daemon_methods[] = {
     {"mod.show", "the methods of one module, with their fields", mod_show_params, mod_show},
     {"mod.load", "loads a module: NAME.so of a folder of modules.path", mod_show_params, mod_load},
     {"mod.unload", "closes a module that no pool is of", mod_show_params, mod_unload},
+    {"mod.upgrade", "another version of a module takes the place of the one that runs; begins it", mod_upgrade_params, mod_upgrade},
+    {"mod.upgrading", "what became of the last mod.upgrade", NULL, mod_upgrading},
     {"lane.list", "each lane: its worker, its tasks, the time that they took", NULL, lane_list},
     {"lane.move", "gives a lane to another worker", lane_move_params, lane_move},
     {"peer.list", "each other node: state, packets, tasks, round-trip time", NULL, peers_list},

@@ -117,6 +117,8 @@ json_t *mod_unload(void *daemon, json_t *params, struct rpc_error *err)
     struct daemon *d = daemon;
     const char *name = json_string_value(json_object_get(params, "name"));
     char why[SCHED_ERROR_BYTES];
+    if (upgrade_is_of(d, name))
+        return rpc_fail(err, RPC_FAILED, "an upgrade of %s is not over", name);
     if (sched_unload(&d->rt->sched, name, why))
         return rpc_fail(err, RPC_FAILED, "%s", why);
     return json_pack("{s:s}", "unloaded", name);

@@ -247,12 +247,14 @@ static int start_workers(struct daemon *d, char *err)
 static void stop_workers(struct daemon *d)
 {
     pools_stop(d); /* runtime_stop does that from here on */
+    upgrade_abandon(d);
     uint32_t left = runtime_stop(d->rt, STOP_LIMIT_MS * UINT64_C(1000000));
     if (left)
         fprintf(stderr, "chimaerad: %u task%s did not end within %d ms and %s dropped\n", left, left == 1 ? "" : "s", STOP_LIMIT_MS,
                 left == 1 ? "was" : "were");
     if (!runtime_books_closed(d->rt, stderr))
         d->failed = true;
+    upgrade_free(d);
 }
 
 const struct step daemon_steps[] = {

@@ -98,6 +98,16 @@ static inline void lane_push(struct chi_lane *l, struct lane_item *it, struct re
     l->pushed++;
     ready_add(rl, l);
 }
+/* Puts one back that was taken off, as the first. */
+static inline void lane_unpop(struct chi_lane *l, struct lane_item *it, struct ready_lists *rl)
+{
+    it->next = l->head;
+    l->head = it;
+    if (!it->next)
+        l->tail = &it->next;
+    l->started--;
+    ready_add(rl, l);
+}
 /* Takes the first task, or NULL. */
 static inline struct lane_item *lane_pop(struct chi_lane *l)
 {

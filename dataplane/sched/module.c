@@ -2,9 +2,11 @@
 #define _GNU_SOURCE
 #include <dlfcn.h>
 #include <errno.h>
+#include <link.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #include "tables.h"
 #include "trust.h"
@@ -67,13 +69,48 @@ static int check_table(const struct chi_chimod *ops, const char *name, char *err
     return 0;
 }
 
+/* Where the segments of the file lie that dlopen just opened. */
+static int find_image(struct dl_phdr_info *info, size_t size, void *arg)
+{
+    struct sched_module *m = arg;
+    struct link_map *map;
+    (void)size;
+    if (dlinfo(m->handle, RTLD_DI_LINKMAP, &map) || map->l_addr != info->dlpi_addr || strcmp(map->l_name, info->dlpi_name) != 0)
+        return 0;
+    for (int i = 0; i < info->dlpi_phnum; i++) {
+        const ElfW(Phdr) *p = &info->dlpi_phdr[i];
+        const char *from = (const char *)info->dlpi_addr + p->p_vaddr, *to = from + p->p_memsz;
+        if (p->p_type != PT_LOAD)
+            continue;
+        if (!m->image || from < m->image)
+            m->image = from;
+        if (to > m->image_end)
+            m->image_end = to;
+    }
+    return 1;
+}
+
+/* dlopen gives what is loaded already for a name that it has seen, whatever lies there now: each version has another name, of the same file. */
+static void *open_version(const struct sched_module *m)
+{
+    char *name = NULL;
+    int folder = (int)(strrchr(m->path, '/') - m->path), dots = 2 * (int)(m->version % SCHED_VERSIONS);
+    if (asprintf(&name, "%.*s/%.*s%s", folder, m->path, dots, "./././././././", m->path + folder + 1) < 0)
+        return NULL;
+    void *handle = dlopen(name, RTLD_NOW | RTLD_LOCAL);
+    free(name);
+    return handle;
+}
+
 static int open_module(struct sched_module *m, char *err)
 {
-    m->handle = dlopen(m->path, RTLD_NOW | RTLD_LOCAL);
+    m->handle = open_version(m);
     if (!m->handle) {
-        snprintf(err, SCHED_ERROR_BYTES, "module %s: %s", m->name, dlerror());
+        const char *why = dlerror();
+        snprintf(err, SCHED_ERROR_BYTES, "module %s: %s", m->name, why ? why : "out of memory");
         return -ENOEXEC;
     }
+    dl_iterate_phdr(find_image, m);
     const struct chi_chimod *(*entry)(void);
     *(void **)&entry = dlsym(m->handle, "chi_chimod_entry");
     if (!entry) {
@@ -121,6 +158,11 @@ static int find_in(struct sched_module *m, const char *folder, char *err)
         rc = trust_path(where, true, why); /* it may be a link that lies there, so both */
     if (!rc)
         rc = trust_path(m->path, false, why);
+    struct stat st;
+    if (!rc && stat(m->path, &st) == 0) {
+        m->device = st.st_dev;
+        m->inode = st.st_ino;
+    }
     free(where);
     if (rc == -ENOENT || rc == -ENOTDIR)
         return -ENOENT;
@@ -131,32 +173,60 @@ static int find_in(struct sched_module *m, const char *folder, char *err)
 
 static bool is_name(const char *name) { return name[0] && strlen(name) <= SCHED_NAME_MAX && !strchr(name, '/'); }
 
+static int same_file(const struct sched_module *m, char *err)
+{
+    snprintf(err, SCHED_ERROR_BYTES, "module %s: %.120s is the file that is loaded; put the new version in its place with mv, not by writing into it",
+             m->name, m->path);
+    return -EEXIST;
+}
+
+/* From the first folder that has it.  old: the version that is loaded, or NULL. */
+static int load(const char *name, const struct sched_module *old, const char *const *paths, unsigned npaths, struct sched_module **out, char *err)
+{
+    struct sched_module *m = calloc(1, sizeof *m);
+    if (!m)
+        return out_of_memory(name, err);
+    snprintf(m->name, sizeof m->name, "%s", name);
+    m->version = old ? old->version + 1 : 0;
+    int rc = -ENOENT;
+    for (unsigned i = 0; i < npaths && rc == -ENOENT; i++) {
+        rc = find_in(m, paths[i], err);
+        if (!rc && old && old->device == m->device && old->inode == m->inode)
+            rc = same_file(m, err); /* else dlopen would take the new name for another one of the old file, also when there is a new file */
+        if (!rc)
+            rc = open_module(m, err);
+    }
+    if (rc == -ENOENT)
+        snprintf(err, SCHED_ERROR_BYTES, "module %s: no %s.so in the folders of modules.path", name, name);
+    if (rc)
+        sched_module_free(m);
+    else
+        *out = m;
+    return rc;
+}
+
 int sched_load(struct sched *s, const char *name, const char *const *paths, unsigned npaths, char *err)
 {
+    struct sched_module *m;
     if (sched_module_find(s, name))
         return 0;
     if (!is_name(name)) {
         snprintf(err, SCHED_ERROR_BYTES, "'%.40s' is no name of a module", name);
         return -EINVAL;
     }
-    struct sched_module *m = calloc(1, sizeof *m);
-    if (!m)
-        return out_of_memory(name, err);
-    snprintf(m->name, sizeof m->name, "%s", name);
-    int rc = -ENOENT;
-    for (unsigned i = 0; i < npaths && rc == -ENOENT; i++) {
-        rc = find_in(m, paths[i], err);
-        if (!rc)
-            rc = open_module(m, err);
-    }
-    if (rc == -ENOENT)
-        snprintf(err, SCHED_ERROR_BYTES, "module %s: no %s.so in the folders of modules.path", name, name);
-    if (rc) {
-        sched_module_free(m);
+    int rc = load(name, NULL, paths, npaths, &m, err);
+    if (!rc)
+        sched_module_add(s, m);
+    return rc;
+}
+
+int sched_load_again(const struct sched_module *old, const char *const *paths, unsigned npaths, struct sched_module **out, char *err)
+{
+    int rc = load(old->name, old, paths, npaths, out, err);
+    if (rc || (*out)->handle != old->handle)
         return rc;
-    }
-    sched_module_add(s, m);
-    return 0;
+    sched_module_free(*out); /* it changed between the look and dlopen */
+    return same_file(old, err);
 }
 
 int sched_unload(struct sched *s, const char *name, char *err)

@@ -13,7 +13,7 @@
 
 struct runtime;
 
-enum { SCHED_NAME_MAX = 31, SCHED_LANES_MAX = 1024, SCHED_METHOD_ID_MAX = 1023, SCHED_ERROR_BYTES = 256,
+enum { SCHED_NAME_MAX = 31, SCHED_LANES_MAX = 1024, SCHED_METHOD_ID_MAX = 1023, SCHED_ERROR_BYTES = 256, SCHED_VERSIONS = 2 /* names at once */,
        SCHED_CONTAINERS_MAX = 8192, SCHED_POOLS_MAX = 1024 };
 
 struct sched_module {
@@ -21,6 +21,9 @@ struct sched_module {
     char name[SCHED_NAME_MAX + 1];
     char *path;   /* of its file, without links */
     void *handle; /* dlopen's */
+    unsigned version;         /* 0, and one more with each upgrade since */
+    uint64_t device, inode;   /* of its file */
+    const char *image, *image_end; /* where its code and data lie */
     const struct chi_chimod *ops;
     struct chi_method **by_id; /* method_count entries, NULL: none */
     uint32_t method_count;
@@ -97,6 +100,15 @@ void sched_fini(struct sched *s);
  * in err: -ENOENT, -EPERM (others could change the file or its folders: trust.h), -ENOEXEC (not a ChiMod, another ABI, a bad method table), -EINVAL (no
  * name), -ENOMEM. */
 CHI_MUST_CHECK int sched_load(struct sched *s, const char *name, const char *const *paths, unsigned npaths, char *err);
+
+/* Another version of a loaded module, from the file that is there now; nobody knows it yet.  0 and *out, or -errno with a line in err, as sched_load;
+ * -EEXIST: it is the same file. */
+CHI_MUST_CHECK int sched_load_again(const struct sched_module *old, const char *const *paths, unsigned npaths, struct sched_module **out, char *err);
+/* Takes the place of the old version in tables and pools.  Pre: all workers stand still.  The old one is the caller's: sched_module_end. */
+void sched_module_replace(struct sched *s, struct sched_module *old, struct sched_module *m);
+/* Waits until no worker knows a module that is in no table, then for calls of call_rcu, and closes its file.  Pre: no task record names its code. */
+void sched_module_end(struct sched_module *m);
+static inline bool sched_module_has(const struct sched_module *m, const void *p) { return (const char *)p >= m->image && (const char *)p < m->image_end; }
 
 /* Unpublishes a module that no pool is of, waits until no worker knows it, then for calls of call_rcu, and closes its file.  0, or -errno with a line in
  * err: -ENOENT, -EBUSY.  Pre: no task record names its code. */

@@ -146,6 +146,19 @@ void sched_module_take(struct sched *s, struct sched_module *m)
     cds_lfht_del(s->modules, &m->node);
 }
 
+void sched_module_replace(struct sched *s, struct sched_module *old, struct sched_module *m)
+{
+    struct cds_lfht_iter it;
+    struct cds_lfht_node *n;
+    sched_module_take(s, old);
+    sched_module_add(s, m);
+    for (cds_lfht_first(s->pools, &it); (n = cds_lfht_iter_get_node(&it)); cds_lfht_next(s->pools, &it)) {
+        struct sched_pool *p = caa_container_of(n, struct sched_pool, node);
+        if (p->module == old)
+            p->module = m;
+    }
+}
+
 const struct sched_pool *sched_pool_of(const struct sched *s, const struct sched_module *m)
 {
     struct cds_lfht_iter it;

@@ -5,7 +5,6 @@
 struct sched_module *sched_module_find(const struct sched *s, const char *name);
 void sched_module_add(struct sched *s, struct sched_module *m);
 void sched_module_take(struct sched *s, struct sched_module *m); /* out of the tables */
-void sched_module_end(struct sched_module *m); /* of one that is in no table: when no worker looks at it any more */
 void sched_module_free(struct sched_module *m);
 const struct sched_pool *sched_pool_of(const struct sched *s, const struct sched_module *m); /* any of the module's, or NULL */
 void sched_pool_add(struct sched *s, struct sched_pool *p);

@@ -192,6 +192,7 @@ static inline uint64_t task_root(struct worker *w)
 CHI_MUST_CHECK int periodic_init(struct worker *w);
 void periodic_fini(struct worker *w); /* also when its init failed, or never came */
 unsigned periodic_go_on(struct worker *w); /* starts what is due */
+chi_done_fn task_done(const struct task *t); /* of a module's task: the module's own, also of a periodic one; NULL: it has none */
 
 /* watch.c */
 void watch_begin(struct worker *w, struct task *t); /* its run begins: of a module with `cancel` */

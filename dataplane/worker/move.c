@@ -152,7 +152,7 @@ int runtime_lane_send(struct runtime *rt, struct chi_lane *lane, uint32_t to)
         return -EINVAL;
     if (lane->fixed)
         return -EPERM;
-    if (move_of(rt, lane))
+    if (move_of(rt, lane) || rt->hold)
         return -EBUSY;
     if (lane_owner(lane) == to)
         return -EALREADY;

@@ -131,6 +131,12 @@ static struct periodic *periodic_of(const struct task *t)
     return t->origin == TASK_MODULE && t->from.module.done == run_ended ? t->from.module.arg : NULL;
 }
 
+chi_done_fn task_done(const struct task *t)
+{
+    const struct periodic *p = periodic_of(t);
+    return p ? p->done : t->from.module.done;
+}
+
 void chi_periodic_stop(struct chi_rctx *r, struct chi_task *task)
 {
     struct worker *w = r->worker;

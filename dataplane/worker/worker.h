@@ -5,6 +5,7 @@
  * nor locks; its pools have their full size before it starts. */
 #pragma once
 #include <pthread.h>
+#include <semaphore.h>
 #include <stdio.h>
 
 #include "base/buddy.h"
@@ -156,6 +157,13 @@ struct worker {
     bool started, quiet; /* quiet: told to stop, and nothing is out any more */
 };
 
+struct still { /* still.c */
+    sem_t came;
+    uint64_t asked;               /* the control thread's */
+    uint64_t over;                /* atomic: so far nobody stands any more */
+    uint64_t stands[WORKERS_MAX]; /* atomic: worker k came to this one last */
+};
+
 struct runtime {
     struct runtime_options options;
     struct sched sched;
@@ -171,6 +179,8 @@ struct runtime {
     struct control_call *control_calls;  /* atomic: what tasks call it for, the last first */
     struct pools_end *ending;            /* what pools lost, until no worker uses it (pools.h) */
     uint32_t pools_last;                 /* the highest minor number of POOLS_MAJOR so far */
+    struct still still;
+    struct hold *hold; /* a module of which no new tasks are started (hold.c); NULL.  Changes while all stand still */
     bool stopping; /* atomic: end what is open */
     bool ended;    /* atomic: leave the loop */
 };
@@ -200,8 +210,13 @@ CHI_MUST_CHECK bool worker_post(struct runtime *rt, uint32_t index, void (*fn)(v
  * workers, it uses no more.  0, or as worker_call. */
 CHI_MUST_CHECK int runtime_settle(struct runtime *rt);
 
+/* Has all workers stand still between two runs, calls fn on this thread, which may look at and change what is theirs, and lets them go on.  0; or fn was
+ * not called: -ETIMEDOUT, a worker did not come within STILL_LIMIT_US; -EAGAIN, its ring is full.  What fn does should take microseconds. */
+enum { STILL_LIMIT_US = 20000 };
+CHI_MUST_CHECK int runtime_still(struct runtime *rt, void (*fn)(struct runtime *rt, void *arg), void *arg);
+
 /* Gives a lane to a worker while tasks run (docs/THREADS.md, A lane moves).  0: it is there; -EINVAL: no such worker; -EPERM: the lane is fixed;
- * -EBUSY: it is on its way since an earlier call; -ENOMEM; -EAGAIN as worker_call, and it stays; -ETIMEDOUT: a worker does not turn, and the lane
+ * -EBUSY: it is on its way since an earlier call, or a module is held (hold.h); -ENOMEM; -EAGAIN as worker_call, and it stays; -ETIMEDOUT: a worker does not turn, and the lane
  * moves when all do. */
 CHI_MUST_CHECK int runtime_lane_move(struct runtime *rt, struct chi_lane *lane, uint32_t to);
 /* The same, but it may be on its way still when this returns 0.  -EALREADY: it is there. */

@@ -13,7 +13,7 @@
 
 #include "chi/archive.h"
 
-#define CHI_CHIMOD_ABI 3u
+#define CHI_CHIMOD_ABI 4u
 
 struct chi_container;
 struct chi_lane;
@@ -29,6 +29,13 @@ enum chi_monitor_mode {
                               * `task`.  May be several in one, merged by another node.  Any order.  Not OK: that replica's status becomes this */
     CHI_FLUSH_WORK = 8,      /* a flush (chi/flush.h) asks what is left: PENDING: this container has work of its own that no task stands for, like bytes to
                               * be written back, and is asked again.  OK: none.  `task` is the flush's.  Default: none */
+};
+
+/* The steps in which a new version of a module takes a container over (docs/RUNTIME.md, Module life). */
+enum chi_upgrade_step {
+    CHI_UPGRADE_BEGIN = 1,  /* make the new state from the old one, which stays as it is; looks also whether the container's queues are what it needs */
+    CHI_UPGRADE_COMMIT = 2, /* all containers agreed, and the new version runs: give back what is left of the old state */
+    CHI_UPGRADE_ABORT = 3,  /* another one did not agree: give back the new state, and leave the old one as it was */
 };
 
 struct chi_chimod {
@@ -71,6 +78,13 @@ struct chi_chimod {
      * end with chi_complete, and for one that waits in its run, which goes on as before.  One in chi_bulk_wait hears it there, and here
      * only if it goes on. */
     void (*cancel)(struct chi_container *c, struct chi_task *task, struct chi_rctx *r, enum chi_status why);
+
+    /* Optional: this version takes over a container of another one that is loaded now (chictl mod upgrade); init is not called, and the queues stay as
+     * they are.  Control thread; may allocate and block.  BEGIN: old_state is what chi_container_state gives the old version; returns OK with
+     * *new_state, which this version will get, or a status that leaves all containers with the old version.  No task of the old version runs or
+     * waits from here to COMMIT, but its `monitor` may be asked: so BEGIN changes nothing that it reads.  COMMIT and ABORT come once for each BEGIN that
+     * returned OK, with the same pointers; what they return is not looked at.  Without it a version takes over only containers without a state. */
+    enum chi_status (*upgrade)(struct chi_container *c, enum chi_upgrade_step step, void *old_state, void **new_state);
 };
 
 #define CHI_CHIMOD(table)                                                                                              \

@@ -28,7 +28,7 @@ checks() {
     got=$?
     [ $got -eq "$1" ] && grep -qF -- "$2" "$TEMP/out" || fail "chi-mod check: ended with $got and said: $(cat "$TEMP/out"); right is $1 and '$2'"
 }
-checks 0 "tally.so: module tally, ABI 3, 1 method: valid"
+checks 0 "tally.so: module tally, ABI 4, 1 method: valid"
 grep -qx "    in values vec<16> u64" "$TEMP/out" && grep -q "^  1 TALLY_SUM: " "$TEMP/out" || fail "no fields: $(cat "$TEMP/out")"
 
 # spoilt FILE SED STATUS TEXT: a copy with one thing changed.
@@ -41,7 +41,7 @@ spoilt() {
 }
 spoilt tally.c 's/t->sum = 0;/int unused; t->sum = 0;/' 1 "unused"
 spoilt tally.c 's/t->sum +=/t->sum -=/' 1 "its tests fail"
-spoilt tally_mod.c 's/\.abi = CHI_CHIMOD_ABI/.abi = CHI_CHIMOD_ABI - 1/' 1 "has ABI 2, this daemon has 3"
+spoilt tally_mod.c 's/\.abi = CHI_CHIMOD_ABI/.abi = CHI_CHIMOD_ABI - 1/' 1 "has ABI 3, this daemon has 4"
 spoilt tally_mod.c 's/\.name = "tally"/.name = "other"/' 1 "its table lacks its size, its name, init or run"
 spoilt tally_mod.c 's/{&tally_sum_method}/{\&tally_sum_method, \&tally_sum_method}/' 1 "method number 1 is there twice"
 spoilt tally_mod.c 's/^static struct chi_method \*const methods/static struct chi_field bad[] = {CHI_ROW("low", 8, 1, CHI_DIR_IN, CHI_T_U8)};\nstatic struct chi_method bad_method = CHI_METHOD(2, struct tally_sum, bad);\n&/; s/{&tally_sum_method}/{\&tally_sum_method, \&bad_method}/' \

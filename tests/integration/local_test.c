@@ -68,7 +68,7 @@ static void mod__lists_and_shows_what_is_loaded(void **state)
     json_array_foreach(list, i, row) if (!strcmp(text_of(row, "module"), "echo")) found = row;
     assert_non_null(found);
     assert_int_equal(json_integer_value(json_object_get(found, "methods")), 4);
-    assert_int_equal(json_integer_value(json_object_get(found, "abi")), 3);
+    assert_int_equal(json_integer_value(json_object_get(found, "abi")), 4);
     assert_string_equal(text_of(found, "pools"), "100.0");
     assert_non_null(strstr(text_of(found, "file"), "/echo.so"));
     json_decref(list);

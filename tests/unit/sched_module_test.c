@@ -74,7 +74,7 @@ static void sched_load__refuses_what_is_no_module(void **state)
         const char *how, *line;
     } bad[] = {
         {"no table", "ABI 0"},
-        {"abi", "ABI 4"},
+        {"abi", "ABI 5"},
         {"size", "its table lacks"},
         {"name", "its table lacks"},
         {"no name", "its table lacks"},

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "call.h"
@@ -13,7 +14,7 @@
 #include "render.h"
 
 enum { DEVICE = 1, IP = 2, MTU = 4, LINK = 8, ID = 16, NAME = 32, QUEUES = 64, POOL = 128, QUEUE = 256, LANE = 512, WORKER = 1024, CONTAINER = 2048,
-       MODULE = 4096, CONTAINERS = 8192, NODE = 16384, VALUES = 15 };
+       MODULE = 4096, CONTAINERS = 8192, NODE = 16384, LIMIT = 32768, VALUES = 16 };
 enum { EXIT_REFUSED = 1, EXIT_USAGE = 2, EXIT_UNREACHABLE = 3, LINE_BYTES = 512 };
 #define DEFAULT_SOCKET "/run/chimaera/chimaera.sock"
 
@@ -39,6 +40,7 @@ static const struct command {
     {"mod show", "mod.show", "NAME: its methods, with their fields", "name", NULL, 0},
     {"mod load", "mod.load", "NAME: loads NAME.so of a folder of modules.path", "name", NULL, 0},
     {"mod unload", "mod.unload", "NAME: closes one that no pool is of", "name", NULL, 0},
+    {"mod upgrade", "mod.upgrade", "NAME [--limit MS]: the NAME.so that is there now takes the place of the one that runs", "name", NULL, LIMIT},
     {"lane list", "lane.list", "each lane: its worker, its tasks, the time that they took", NULL, NULL, 0},
     {"lane move", "lane.move", "--pool P [--container N] [--queue N] --lane N --worker N: gives one to another worker", NULL, NULL,
       POOL | CONTAINER | QUEUE | LANE | WORKER},
@@ -60,7 +62,7 @@ static const struct {
     bool number;
 } values[VALUES] = {{"device", false}, {"ip", false}, {"mtu", true}, {"link", false}, {"id", true}, {"name", false}, {"queues", true},
              {"pool", false},   {"queue", true}, {"lane", true}, {"worker", true},
-             {"container", true}, {"module", false}, {"containers", true}, {"node", true}};
+             {"container", true}, {"module", false}, {"containers", true}, {"node", true}, {"limit", true}};
 
 struct arguments {
     char *socket, *value[VALUES];
@@ -221,6 +223,28 @@ static json_t *params_of(const struct arguments *a, const struct command *c, con
     return params;
 }
 
+/* The upgrade is begun: what became of it.  REFUSED: it was given up. */
+static enum call_result await_upgrade(const struct call_to *to, unsigned timeout_ms, json_t **result, char *err, size_t cap)
+{
+    const struct timespec each = {0, 10000000};
+    for (;;) {
+        json_decref(*result);
+        enum call_result r = call_method(to, "mod.upgrading", NULL, timeout_ms, result, err, cap);
+        if (r)
+            return r;
+        const char *is = json_string_value(json_object_get(*result, "upgrade"));
+        if (!is || strcmp(is, "waits") != 0)
+            break;
+        nanosleep(&each, NULL);
+    }
+    const char *is = json_string_value(json_object_get(*result, "upgrade")), *why = json_string_value(json_object_get(*result, "why"));
+    if (!is || strncmp(is, "done", 4) == 0)
+        return CALL_OK;
+    snprintf(err, cap, "the upgrade was given up: %s", why ? why : "");
+    json_decref(*result);
+    return CALL_REFUSED;
+}
+
 static int ask(const struct arguments *a, const struct command *command, const char *argument)
 {
     json_t *params = params_of(a, command, argument);
@@ -237,6 +261,13 @@ static int ask(const struct arguments *a, const struct command *command, const c
     if (r) {
         fprintf(stderr, "chictl: %s\n", err);
         return r == CALL_REFUSED ? EXIT_REFUSED : EXIT_UNREACHABLE;
+    }
+    if (strcmp(command->method, "mod.upgrade") == 0) {
+        r = await_upgrade(&to, (unsigned)(a->timeout_s * 1000), &result, err, sizeof err);
+        if (r) {
+            fprintf(stderr, "chictl: %s\n", err);
+            return r == CALL_REFUSED ? EXIT_REFUSED : EXIT_UNREACHABLE;
+        }
     }
     if (a->json) {
         json_dumpf(result, stdout, JSON_INDENT(2) | JSON_ENCODE_ANY);
@@ -304,6 +335,7 @@ int main(int argc, char **argv)
         {"container", 0, POPT_ARG_STRING, &a.value[11], 0, "that has a lane, of several of the pool here (the first)", "N"},
         {"queue", 0, POPT_ARG_STRING, &a.value[8], 0, "of a lane (0)", "N"},
         {"lane", 0, POPT_ARG_STRING, &a.value[9], 0, "its number in the queue", "N"},
+        {"limit", 0, POPT_ARG_STRING, &a.value[15], 0, "milliseconds until an upgrade is given up (5000)", "MS"},
         {"worker", 0, POPT_ARG_STRING, &a.value[10], 0, "that a lane goes to", "N"},
         {"module", 0, POPT_ARG_STRING, &a.value[12], 0, "of a pool", "M"},
         {"containers", 0, POPT_ARG_STRING, &a.value[13], 0, "of a pool, on each node; that come or go (1)", "N"},
