@@ -1,5 +1,5 @@
 #!/bin/bash
-# run.sh doorbell|lanes - checks that model with spin: the protocol holds, and without any one of its parts it does not.
+# run.sh doorbell|lanes|upgrade - checks that model with spin: the protocol holds, and without any one of its parts it does not.
 # Returns 77 when spin is not installed (Debian package: spin).  Takes some seconds; leaves nothing behind.
 set -euo pipefail
 
@@ -55,6 +55,15 @@ if [ "$name" = lanes ]; then
     refuted MARK_FIRST 'assertion violated .*moving' -DTASKS=1
     refuted DROP_LATE 'invalid end state'
     refuted STAYS_READY 'invalid end state'
+    exit $failed
+fi
+if [ "$name" = upgrade ]; then
+    holds
+    refuted HOLD_SUBTASKS 'invalid end state'
+    refuted MARK_FIRST 'invalid end state'
+    refuted LOOK_BY_WORKER 'assertion violated .*version'
+    refuted DROP_HELD 'invalid end state'
+    refuted DONE_UNSEEN 'assertion violated .*version'
     exit $failed
 fi
 holds
