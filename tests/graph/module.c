@@ -465,6 +465,8 @@ static enum chi_status monitor(struct chi_container *c, enum chi_monitor_mode mo
         return merge_begin_of(j, task);
     case CHI_REPLICA_AGG:
         return merge(j, task, chi_rctx_replica(r));
+    case CHI_FLUSH_WORK: /* nobody flushes */
+        break;
     }
     return CHI_STATUS_UNSUPPORTED;
 }
