@@ -57,11 +57,11 @@ struct task {
     uint32_t form_length;
     uint8_t nregions;
     uint8_t cancelled; /* atomic: why its origin waits no longer (enum chi_status).  0: it waits */
+    uint8_t state;     /* atomic: enum task_state */
     uint8_t rooted;    /* enum task_rooted: whose `root` it has */
     uint8_t locks;     /* that it took in its run and holds (worker/lock.c) */
-    uint8_t waits;     /* TASK_WAITS_: who needs it to end */
-    uint8_t state;     /* atomic */
     uint8_t origin, size_class;
+    uint8_t waits;     /* TASK_WAITS_: who needs it to end */
     uint8_t age; /* atomic: enum task_age, while a flush goes on; else what the last one left, or anything but EXEMPT */
     union {
         struct { struct ipc_channel *channel; struct ipc_request request; } client;
