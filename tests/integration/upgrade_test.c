@@ -6,7 +6,7 @@
 #include "relay/relay.h"
 
 enum { TREES = 64, DEPTH = 3, WIDTH = 4, TREE_TASKS = 1 + 4 + 16 + 64 }; /* 5,440 tasks of 64 trees at once */
-enum { UPGRADES = SANITIZED ? 6 : 12 };
+enum { UPGRADES = SANITIZED ? 4 : 12 };
 static const struct chi_pool_id RELAY = {200, 0};
 static struct node one, two;
 static struct chi_client *client[2]; /* of node 1, of node 2; NULL: there is none */
@@ -84,6 +84,15 @@ static void expect_upgrade(const struct node *n, const char *is, const char *why
     json_decref(o);
 }
 
+static bool is_over(const struct node *n)
+{
+    json_t *o = node_call(n, "mod.upgrading");
+    const char *is = json_string_value(json_object_get(o, "upgrade"));
+    bool over = strcmp(is, "waits") != 0 && strcmp(is, "done, not closed") != 0;
+    json_decref(o);
+    return over;
+}
+
 static void begin_upgrade(const struct node *n, unsigned limit_ms)
 {
     char params[80];
@@ -139,15 +148,6 @@ static unsigned harvest(struct load *l, bool again)
         }
     }
     return out;
-}
-
-static bool is_over(const struct node *n)
-{
-    json_t *o = node_call(n, "mod.upgrading");
-    const char *is = json_string_value(json_object_get(o, "upgrade"));
-    bool over = strcmp(is, "waits") != 0 && strcmp(is, "done, not closed") != 0;
-    json_decref(o);
-    return over;
 }
 
 static uint64_t runs_of_all(uint32_t containers)
@@ -257,12 +257,13 @@ static void upgrade__is_given_up_when_the_time_is_over(void **state)
     assert_int_equal(chi_submit(client[0], &parked.task), CHI_STATUS_PENDING);
     until(is_parked, NULL, "a task is parked");
     deploy("2");
-    begin_upgrade(&one, 300);
+    begin_upgrade(&one, 2000);
     node_refuses(&one, "mod.upgrade", "{\"name\": \"relay\"}", "an upgrade of relay is not over");
     node_refuses(&one, "mod.unload", "{\"name\": \"relay\"}", "an upgrade of relay is not over");
     assert_int_equal(chi_submit(client[0], &held.task), CHI_STATUS_PENDING);
     assert_int_equal(chi_submit(client[0], &late.task), CHI_STATUS_PENDING);
     assert_int_equal(chi_wait(client[0], &late.task, INT64_C(60000000000)), CHI_STATUS_DEADLINE);
+    assert_false(is_over(&one)); /* it did not wait for that */
     expect_upgrade(&one, "given up", "the old version is not at rest: 1 task, one of them RELAY_PARK of worker ");
     assert_int_equal(chi_wait(client[0], &held.task, INT64_C(60000000000)), CHI_STATUS_OK);
     assert_int_equal(held.version, 1);
@@ -273,6 +274,44 @@ static void upgrade__is_given_up_when_the_time_is_over(void **state)
     begin_upgrade(&one, 10000);
     expect_upgrade(&one, "done", "");
     still_version(2);
+}
+
+/* One that had begun, and had nothing submitted yet, comes to its end. */
+static void upgrade__lets_go_on_what_has_begun(void **state)
+{
+    (void)state;
+    struct relay_tree t = {.task = {.pool = RELAY, .query = chi_direct(0), .method = &relay_nap_method}, .depth = DEPTH, .width = WIDTH, .low = 1, .high = 1};
+    assert_int_equal(chi_submit(client[0], &t.task), CHI_STATUS_PENDING);
+    until(is_parked, NULL, "a task sleeps");
+    deploy("2");
+    begin_upgrade(&one, 10000);
+    expect_upgrade(&one, "done", "");
+    assert_int_equal(chi_wait(client[0], &t.task, INT64_C(60000000000)), CHI_STATUS_OK);
+    assert_int_equal(t.sum, TREE_TASKS);
+    still_version(2);
+}
+
+static bool ticks_on(void *version)
+{
+    struct relay_count t = count_at(client[0], chi_direct(1), CHI_STATUS_OK);
+    assert_int_equal(t.version, *(uint32_t *)version);
+    return t.ticks > 5;
+}
+
+/* A periodic task goes on with the new version, and its method is that one's: the old file is closed. */
+static void upgrade__takes_periodic_tasks_over(void **state)
+{
+    struct relay_count t = {.task = {.pool = RELAY, .query = chi_direct(1), .method = &relay_tick_method}};
+    (void)state;
+    assert_int_equal(chi_submit(client[0], &t.task), CHI_STATUS_PENDING);
+    assert_int_equal(chi_wait(client[0], &t.task, INT64_C(60000000000)), CHI_STATUS_OK);
+    for (uint32_t version = 1; version < 5; version++) {
+        until(ticks_on, &(uint32_t){2 - version % 2}, "it ticks");
+        deploy(version % 2 ? "2" : "1");
+        begin_upgrade(&one, 10000);
+        expect_upgrade(&one, "done", "");
+    }
+    until(ticks_on, &(uint32_t){1}, "it ticks");
 }
 
 /* Clients with the fields of before, from here and in what was held. */
@@ -314,6 +353,8 @@ static void stop_one(void)
         name(state);                                                                                                   \
         stop_one();                                                                                                    \
     }
+OF_ONE(upgrade__lets_go_on_what_has_begun)
+OF_ONE(upgrade__takes_periodic_tasks_over)
 OF_ONE(upgrade__under_load_loses_nothing)
 OF_ONE(upgrade__refuses_with_a_reason)
 OF_ONE(upgrade__is_given_up_when_the_time_is_over)
@@ -334,6 +375,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(upgrade__refuses_with_a_reason_then_stops, setup_one, folder_teardown),
         cmocka_unit_test_setup_teardown(upgrade__is_given_up_when_the_time_is_over_then_stops, setup_one, folder_teardown),
         cmocka_unit_test_setup_teardown(upgrade__of_other_fields_ends_tasks_with_schema_then_stops, setup_one, folder_teardown),
+        cmocka_unit_test_setup_teardown(upgrade__lets_go_on_what_has_begun_then_stops, setup_one, folder_teardown),
+        cmocka_unit_test_setup_teardown(upgrade__takes_periodic_tasks_over_then_stops, setup_one, folder_teardown),
         cmocka_unit_test_setup_teardown(chictl__waits_for_the_end_then_stops, setup_one, folder_teardown),
         cmocka_unit_test_setup_teardown(upgrade__under_load_loses_nothing_then_stops, setup_one, folder_teardown),
         cmocka_unit_test_setup_teardown(upgrade__of_two_nodes_under_load_loses_nothing_then_stops, setup_pair, folder_teardown),

@@ -13,14 +13,14 @@ struct head {
 };
 struct odd {
     struct head head;
-    uint64_t runs, upgrades;
+    uint64_t runs, upgrades, ticks;
     struct chi_task *parked;
 };
 struct even {
     struct head head;
     struct chi_task *parked;
     char more[100];
-    uint64_t upgrades, runs;
+    uint64_t ticks, upgrades, runs;
 };
 #if RELAY_VERSION % 2
 typedef struct odd state_of_this;
@@ -106,6 +106,22 @@ static enum chi_status tree(struct relay_tree *t, struct chi_rctx *r)
     return st;
 }
 
+static enum chi_status tick(struct chi_container *c, struct chi_task *task, struct chi_rctx *r)
+{
+    struct chi_task *t = chi_task_new(r, &relay_ticked_method);
+    if (!t)
+        return CHI_STATUS_NO_MEMORY;
+    t->pool = task->pool;
+    t->query = chi_direct(chi_container_id(c));
+    return chi_periodic_start(r, t, 500000, NULL, NULL);
+}
+
+static enum chi_status nap(struct relay_tree *t, struct chi_rctx *r)
+{
+    enum chi_status st = chi_sleep_us(r, 200000);
+    return st == CHI_STATUS_OK ? tree(t, r) : st;
+}
+
 static enum chi_status run(struct chi_container *c, struct chi_task *task, struct chi_rctx *r)
 {
     state_of_this *s = chi_container_state(c);
@@ -115,6 +131,14 @@ static enum chi_status run(struct chi_container *c, struct chi_task *task, struc
     case RELAY_TREE:
         __atomic_fetch_add(&s->runs, 1, __ATOMIC_RELAXED);
         return tree((struct relay_tree *)task, r);
+    case RELAY_NAP:
+        __atomic_fetch_add(&s->runs, 1, __ATOMIC_RELAXED);
+        return nap((struct relay_tree *)task, r);
+    case RELAY_TICK:
+        return tick(c, task, r);
+    case RELAY_TICKED:
+        __atomic_fetch_add(&s->ticks, 1, __ATOMIC_RELAXED);
+        return CHI_STATUS_OK;
     case RELAY_PARK:
         s->parked = task;
         return CHI_STATUS_PENDING;
@@ -128,11 +152,13 @@ static enum chi_status run(struct chi_container *c, struct chi_task *task, struc
     }
     t->runs = __atomic_load_n(&s->runs, __ATOMIC_RELAXED);
     t->upgrades = s->upgrades;
+    t->ticks = __atomic_load_n(&s->ticks, __ATOMIC_RELAXED);
     t->version = RELAY_VERSION;
     return CHI_STATUS_OK;
 }
 
-static struct chi_method *const methods[] = {&relay_tree_method, &relay_count_method, &relay_park_method, &relay_free_method};
+static struct chi_method *const methods[] = {&relay_tree_method, &relay_count_method, &relay_park_method, &relay_free_method,
+                                             &relay_nap_method, &relay_tick_method, &relay_ticked_method};
 static const struct chi_chimod relay = {
     .abi = RELAY_ABI,
     .size = sizeof(struct chi_chimod),

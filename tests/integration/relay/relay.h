@@ -2,7 +2,7 @@
 #pragma once
 #include "chi/archive.h"
 
-enum { RELAY_TREE = 1, RELAY_COUNT = 2, RELAY_PARK = 3, RELAY_FREE = 4 };
+enum { RELAY_TREE = 1, RELAY_COUNT = 2, RELAY_PARK = 3, RELAY_FREE = 4, RELAY_NAP = 5, RELAY_TICK = 6, RELAY_TICKED = 7 };
 
 /* tree: submits `width` of a `depth` one lower and waits for them, in turn on nodes `low` and `high`; sum: how many there were. */
 struct relay_tree {
@@ -26,10 +26,18 @@ CHI_METHOD_VAR(relay_tree_method) = CHI_METHOD(RELAY_TREE, struct relay_tree, re
 struct relay_count {
     struct chi_task task;
     uint64_t runs, upgrades; /* OUT */
+    uint64_t ticks;          /* OUT: of this version */
     uint32_t version;        /* OUT */
 };
-CHI_FIELDS(relay_count_fields) = {CHI_OUT(U64, struct relay_count, runs), CHI_OUT(U64, struct relay_count, upgrades), CHI_OUT(U32, struct relay_count, version)};
+CHI_FIELDS(relay_count_fields) = {CHI_OUT(U64, struct relay_count, runs), CHI_OUT(U64, struct relay_count, upgrades),
+                                  CHI_OUT(U64, struct relay_count, ticks), CHI_OUT(U32, struct relay_count, version)};
 CHI_METHOD_VAR(relay_count_method) = CHI_METHOD(RELAY_COUNT, struct relay_count, relay_count_fields);
+
+/* nap: sleeps 200 ms, and is a tree then. */
+CHI_METHOD_VAR(relay_nap_method) = CHI_METHOD(RELAY_NAP, struct relay_tree, relay_tree_fields);
+/* tick: starts a periodic task of this container, each 500 us, for good. */
+CHI_METHOD_VAR(relay_tick_method) = CHI_METHOD(RELAY_TICK, struct relay_count, relay_count_fields);
+CHI_METHOD_VAR(relay_ticked_method) = CHI_METHOD(RELAY_TICKED, struct relay_count, relay_count_fields);
 
 /* park: until a `free` came, which is a tree's head of no depth.  One at a time. */
 CHI_METHOD_VAR(relay_park_method) = CHI_METHOD(RELAY_PARK, struct relay_count, relay_count_fields);
