@@ -10,7 +10,7 @@
 #include "daemon.h"
 #include "worker/hold.h"
 
-enum { EACH_MS = 5, LIMIT_MS = 5000, LIMIT_MAX_MS = 600000 };
+enum { EACH_MS = 10, LIMIT_MS = 5000, LIMIT_MAX_MS = 600000 };
 
 enum phase { HOLD, DRAIN, SWAP, CLOSE, GIVE_UP, OVER };
 struct upgrade {

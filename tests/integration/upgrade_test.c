@@ -63,34 +63,23 @@ static int setup_pair(void **state)
     return 0;
 }
 
-/* What became of the last upgrade of a node, when it is over. */
-static json_t *upgraded(const struct node *n)
+static bool is_over(void *node)
 {
-    json_t *o;
-    for (;; json_decref(o), usleep(1000)) {
-        o = node_call(n, "mod.upgrading");
-        const char *is = json_string_value(json_object_get(o, "upgrade"));
-        if (strcmp(is, "waits") != 0 && strcmp(is, "done, not closed") != 0)
-            return o;
-    }
-}
-
-static void expect_upgrade(const struct node *n, const char *is, const char *why)
-{
-    json_t *o = upgraded(n);
-    const char *got = json_string_value(json_object_get(o, "upgrade")), *text = json_string_value(json_object_get(o, "why"));
-    if (strcmp(got, is) != 0 || !strstr(text, why))
-        fail_msg("the upgrade is '%s': %s; right is '%s': %s", got, text, is, why);
-    json_decref(o);
-}
-
-static bool is_over(const struct node *n)
-{
-    json_t *o = node_call(n, "mod.upgrading");
+    json_t *o = node_call(node, "mod.upgrading");
     const char *is = json_string_value(json_object_get(o, "upgrade"));
     bool over = strcmp(is, "waits") != 0 && strcmp(is, "done, not closed") != 0;
     json_decref(o);
     return over;
+}
+
+static void expect_upgrade(struct node *n, const char *is, const char *why)
+{
+    until(is_over, n, "the upgrade is over");
+    json_t *o = node_call(n, "mod.upgrading");
+    const char *got = json_string_value(json_object_get(o, "upgrade")), *text = json_string_value(json_object_get(o, "why"));
+    if (strcmp(got, is) != 0 || !strstr(text, why))
+        fail_msg("the upgrade is '%s': %s; right is '%s': %s", got, text, is, why);
+    json_decref(o);
 }
 
 static void begin_upgrade(const struct node *n, unsigned limit_ms)
@@ -118,10 +107,8 @@ struct load {
 
 static void plant(struct load *l, int side, unsigned i)
 {
-    l->t[side][i] = (struct relay_tree){.task = {.pool = RELAY, .query = chi_hash(i), .method = &relay_tree_method},
+    l->t[side][i] = (struct relay_tree){.task = {.pool = RELAY, .query = chi_hash(i) /* of all containers and lanes */, .method = &relay_tree_method},
                                         .depth = DEPTH, .width = WIDTH, .low = 1, .high = l->high};
-    if (l->high == 1)
-        l->t[side][i].task.query = chi_direct(i % 2);
     assert_int_equal(chi_submit(client[side], &l->t[side][i].task), CHI_STATUS_PENDING);
 }
 
@@ -150,6 +137,17 @@ static unsigned harvest(struct load *l, bool again)
     return out;
 }
 
+struct under_load {
+    struct node *node;
+    struct load *load;
+};
+static bool is_over_with_load(void *arg)
+{
+    const struct under_load *u = arg;
+    harvest(u->load, true);
+    return is_over(u->node);
+}
+
 static uint64_t runs_of_all(uint32_t containers)
 {
     uint64_t sum = 0;
@@ -159,7 +157,7 @@ static uint64_t runs_of_all(uint32_t containers)
 }
 
 /* Upgrades of the nodes in turn, each while trees of all clients run; none is lost, none runs twice, and no counter goes back. */
-static void upgrade_under_load(const struct node *const *nodes, unsigned n)
+static void upgrade_under_load(struct node *const *nodes, unsigned n)
 {
     static struct load l;
     uint64_t done = 0;
@@ -171,9 +169,8 @@ static void upgrade_under_load(const struct node *const *nodes, unsigned n)
         for (uint64_t more = l.over + 8; l.over < more;) /* it runs again */
             harvest(&l, true);
         deploy(u / n % 2 ? "1" : "2");
-        begin_upgrade(nodes[u % n], 30000);
-        while (!is_over(nodes[u % n]))
-            harvest(&l, true);
+        begin_upgrade(nodes[u % n], 15000);
+        until(is_over_with_load, &(struct under_load){nodes[u % n], &l}, "the upgrade is over");
         expect_upgrade(nodes[u % n], "done", "");
         done++;
         uint64_t seen = runs_of_all(2 * n);
@@ -192,13 +189,13 @@ static void upgrade_under_load(const struct node *const *nodes, unsigned n)
 static void upgrade__under_load_loses_nothing(void **state)
 {
     (void)state;
-    upgrade_under_load((const struct node *const[]){&one}, 1);
+    upgrade_under_load((struct node *const[]){&one}, 1);
 }
 
 static void upgrade__of_two_nodes_under_load_loses_nothing(void **state)
 {
     (void)state;
-    upgrade_under_load((const struct node *const[]){&one, &two}, 2);
+    upgrade_under_load((struct node *const[]){&one, &two}, 2);
 }
 
 /* --- what is refused, and leaves the old version as it was */

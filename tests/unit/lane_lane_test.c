@@ -54,6 +54,29 @@ static void lane_push__onto_a_lane_that_is_being_run_makes_it_ready_again(void *
     assert_null(lane_pop(&a));
 }
 
+/* What was taken off and did not start is the first again, also on a lane that is empty by now. */
+static void lane_unpop__puts_it_in_front(void **state)
+{
+    (void)state;
+    lane_push(&a, &item[0], &ready);
+    lane_push(&a, &item[1], &ready);
+    assert_ptr_equal(ready_take(&ready.of[0]), &a);
+    assert_ptr_equal(lane_pop(&a), &item[0]);
+    lane_unpop(&a, &item[0], &ready);
+    assert_ptr_equal(ready_take(&ready.of[0]), &a);
+    assert_true(a.pushed == 2 && a.started == 0);
+    assert_ptr_equal(lane_pop(&a), &item[0]);
+    assert_ptr_equal(lane_pop(&a), &item[1]);
+    lane_unpop(&a, &item[1], &ready);
+    lane_push(&a, &item[2], &ready); /* behind it */
+    assert_ptr_equal(ready_take(&ready.of[0]), &a);
+    assert_null(ready_take(&ready.of[0]));
+    assert_ptr_equal(lane_pop(&a), &item[1]);
+    assert_ptr_equal(lane_pop(&a), &item[2]);
+    assert_null(lane_pop(&a));
+    assert_true(a.pushed == 3 && a.started == 3);
+}
+
 static void lane_pop__gives_tasks_in_order_and_counts(void **state)
 {
     (void)state;
@@ -131,6 +154,7 @@ int main(void)
         cmocka_unit_test_setup(init__nothing_is_there, setup),
         cmocka_unit_test_setup(lane_push__an_empty_lane_enters_the_ready_list_once, setup),
         cmocka_unit_test_setup(lane_push__onto_a_lane_that_is_being_run_makes_it_ready_again, setup),
+        cmocka_unit_test_setup(lane_unpop__puts_it_in_front, setup),
         cmocka_unit_test_setup(lane_pop__gives_tasks_in_order_and_counts, setup),
         cmocka_unit_test_setup(ready_list__keeps_the_order_of_lanes, setup),
         cmocka_unit_test_setup(ready_add__goes_by_the_class, setup),

@@ -148,6 +148,60 @@ static void sched_load__refuses_what_others_can_change(void **state)
     assert_int_equal(healed, 0);
 }
 
+/* A copy of the sample under a name that nobody looks for, and then, at once, under its own. */
+static void deploy(const char *folder)
+{
+    char part[128], file[128], bytes[4096];
+    snprintf(part, sizeof part, "%s/part", folder);
+    snprintf(file, sizeof file, "%s/sample.so", folder);
+    FILE *from = fopen(SAMPLE_FOLDER "/sample.so", "r"), *to = fopen(part, "w");
+    assert_true(from && to);
+    for (size_t n; (n = fread(bytes, 1, sizeof bytes, from)) > 0;)
+        assert_int_equal(fwrite(bytes, 1, n, to), n);
+    fclose(from);
+    assert_int_equal(fclose(to), 0);
+    assert_int_equal(rename(part, file), 0);
+}
+
+/* dlopen would give the old file for its old name: each version is another image, and where it lies is known. */
+static void sched_load_again__takes_the_file_that_is_there_now(void **state)
+{
+    char folder[] = "/tmp/chi-sched-XXXXXX", file[64];
+    const char *const paths[] = {folder};
+    struct sched_module *m, *next;
+    (void)state;
+    assert_non_null(mkdtemp(folder));
+    deploy(folder);
+    assert_int_equal(sched_load(&sched, "sample", paths, 1, err), 0);
+    m = sched_module_find(&sched, "sample");
+    for (unsigned version = 1; version < 5; version++) {
+        assert_int_equal(sched_load_again(m, paths, 1, &next, err), -EEXIST);
+        assert_non_null(strstr(err, "is the file that is loaded; put the new version in its place with mv"));
+        deploy(folder);
+        assert_int_equal(sched_load_again(m, paths, 1, &next, err), 0);
+        assert_int_equal(next->version, version);
+        assert_true(next->handle != m->handle && next->ops != m->ops);
+        assert_true(sched_module_has(m, m->ops) && sched_module_has(m, sched_method(m, 1)) && !sched_module_has(m, next->ops));
+        assert_true(sched_module_has(next, next->ops) && !sched_module_has(next, m->ops) && !sched_module_has(next, next->image_end));
+        assert_ptr_equal(sched_module_find(&sched, "sample"), m); /* nobody knows it yet */
+        sched_module_replace(&sched, m, next);
+        assert_ptr_equal(sched_module_find(&sched, "sample"), next);
+        assert_true(sched.loaded == next && !next->next);
+        sched_module_end(m);
+        m = next;
+    }
+    setenv("SAMPLE", "size", 1);
+    deploy(folder);
+    assert_int_equal(sched_load_again(m, paths, 1, &next, err), -ENOEXEC);
+    unsetenv("SAMPLE");
+    assert_int_equal(sched_unload(&sched, "sample", err), 0);
+    assert_null(sched_module_find(&sched, "sample"));
+    assert_int_equal(sched_unload(&sched, "sample", err), -ENOENT);
+    snprintf(file, sizeof file, "%s/sample.so", folder);
+    unlink(file);
+    rmdir(folder);
+}
+
 static void sched_load__takes_no_path_for_a_name(void **state)
 {
     static const char *const bad[] = {"", "../sample", "/tmp/sample", "a-name-that-is-longer-than-31-byte"};
@@ -166,6 +220,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(sched_load__refuses_what_is_no_module, setup, teardown),
         cmocka_unit_test_setup_teardown(sched_load__finds_it_in_a_deep_folder, setup, teardown),
         cmocka_unit_test_setup_teardown(sched_load__refuses_what_others_can_change, setup, teardown),
+        cmocka_unit_test_setup_teardown(sched_load_again__takes_the_file_that_is_there_now, setup, teardown),
         cmocka_unit_test_setup_teardown(sched_load__takes_no_path_for_a_name, setup, teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
