@@ -84,12 +84,15 @@ static enum chi_status make(struct admin_job *j, struct admin_pool_get *t)
 static enum chi_status pool_get(struct admin_job *j, struct admin_pool_get *t)
 {
     char module[ADMIN_NAME_BYTES + 1];
-    if (!admin_name_read(&t->name, j->name) || !admin_name_read(&t->module, module))
+    const bool creates = t->module.len;
+    if (!admin_name_read(&t->name, j->name) || (creates && !admin_name_read(&t->module, module)))
         return CHI_STATUS_INVALID;
     enum chi_status st = nodes_ask(j);
     if (st != CHI_STATUS_OK)
         return st;
-    if (j->found && strcmp(j->module, module) != 0)
+    if (!creates && !j->found)
+        return j->end->node ? (enum chi_status)j->end->node_status : CHI_STATUS_NO_POOL;
+    if (creates && j->found && strcmp(j->module, module) != 0)
         return refuse(j, CHI_STATUS_INVALID, "the pool is of another module");
     if (!j->found) {
         memcpy(j->module, module, sizeof module);

@@ -34,13 +34,13 @@ static inline enum chi_status admin_status(const struct chi_task *task, const st
     return (enum chi_status)(task->status != CHI_STATUS_OK ? task->status : end->status);
 }
 
-/* The pool of that name, which is made when there is none: with so many containers on each node, of a module that each node has.  Its id is the same on all
+/* The pool of that name, which is made when there is none, unless no module is named: with so many containers on each node, of a module that each node has.  Its id is the same on all
  * nodes, whoever asks first.  Made: all nodes have it, or it is not OK, and none has it.  Found: nodes that lack
  * it get it, as one that was restarted; OK also when one of them does not answer or cannot, which `end.node` then says.
  * INVALID also: the pool is of another module; NO_MODULE, MODULE (its init failed), TOO_BIG: `end.node` says where. */
 struct admin_pool_get {
     struct chi_task task;
-    admin_name name, module; /* IN */
+    admin_name name, module; /* IN; no module: NO_POOL when there is none */
     uint32_t containers;     /* IN: on each node; of one that is there already it is not looked at */
     uint32_t major, minor;   /* OUT: its id */
     uint32_t count;          /* OUT: containers of all nodes */

@@ -109,6 +109,8 @@ static void pool__made_by_any_node_is_on_all(void **state)
     assert_int_equal(get(c, "echo", "echo", 1, &t), CHI_STATUS_OK);
     assert_true(t.major == 100 && t.minor == 0 && !t.made);
     assert_int_equal(get(c, "echo", "guest", 1, &t), CHI_STATUS_INVALID);
+    assert_int_equal(get(c, "echo", "", 0, &t), CHI_STATUS_OK); /* whatever it is of */
+    assert_true(t.major == 100 && !t.made);
     assert_int_equal(destroy(c, "echo", NULL), CHI_STATUS_OK);
     assert_int_equal(rows_of(&two, "echo"), 0);
     chi_disconnect(c);
@@ -124,7 +126,7 @@ static void pool__wrong_ones_are_refused(void **state)
         uint32_t node;
     } wrong[] = {
         {"", "echo", 1, CHI_STATUS_INVALID, 0}, {"a b", "echo", 1, CHI_STATUS_INVALID, 0}, {"x", "../echo", 1, CHI_STATUS_INVALID, 0},
-        {"x", "", 1, CHI_STATUS_INVALID, 0}, {"x", "echo", 0, CHI_STATUS_INVALID, 0}, {"x", "echo", 8193, CHI_STATUS_TOO_BIG, 0},
+        {"x", "", 1, CHI_STATUS_NO_POOL, 0}, {"x", "echo", 0, CHI_STATUS_INVALID, 0}, {"x", "echo", 8193, CHI_STATUS_TOO_BIG, 0},
         {"x", "remote_queue", 1, CHI_STATUS_INVALID, 0}, {"x", "admin", 1, CHI_STATUS_INVALID, 0}, {"x", "nosuch", 1, CHI_STATUS_NO_MODULE, 1},
     };
     (void)state;
@@ -475,6 +477,47 @@ static void pool__gets_containers_on_a_node_that_was_added(void **state)
     pair_stop(&one, &two);
 }
 
+/* --- a stop in the middle */
+
+struct churn {
+    pthread_t thread;
+    struct chi_client *client;
+    char name[8];
+    unsigned rounds; /* atomic */
+};
+static void *churn_run(void *arg)
+{
+    struct churn *h = arg;
+    struct admin_pool_get t;
+    for (enum chi_status st = CHI_STATUS_OK; st != CHI_STATUS_DISCONNECTED;) {
+        st = get(h->client, h->name, "guest", 2, &t);
+        if (st == CHI_STATUS_OK)
+            st = destroy(h->client, h->name, NULL);
+        __atomic_fetch_add(&h->rounds, 1, __ATOMIC_RELAXED);
+    }
+    chi_disconnect(h->client);
+    return NULL;
+}
+static bool has_churned(void *arg) { return __atomic_load_n(&((struct churn *)arg)->rounds, __ATOMIC_RELAXED) > 20; }
+
+static void stop__in_the_middle_of_requests_loses_nothing(void **state)
+{
+    struct churn h[4] = {0};
+    (void)state;
+    pair_start(&one, &two, &with_tests, &with_tests);
+    for (int i = 0; i < 4; i++) {
+        h[i].client = node_connect(i % 2 ? &two : &one);
+        snprintf(h[i].name, sizeof h[i].name, "c%d", i / 2); /* two of each name */
+        assert_int_equal(pthread_create(&h[i].thread, NULL, churn_run, &h[i]), 0);
+    }
+    for (int i = 0; i < 4; i++)
+        until(has_churned, &h[i], "pools come and go");
+    assert_int_equal(node_stop(&two), 0);
+    assert_int_equal(node_stop(&one), 0);
+    for (int i = 0; i < 4; i++)
+        assert_int_equal(pthread_join(h[i].thread, NULL), 0);
+}
+
 static int pair_setup(void **state)
 {
     if (folder_setup(state))
@@ -506,6 +549,7 @@ int main(void)
         TEST(pool__a_node_without_the_module_is_named_and_nothing_is_left),
         TEST(pool__a_node_that_restarted_gets_it_back),
         TEST(pool__gets_containers_on_a_node_that_was_added),
+        TEST(stop__in_the_middle_of_requests_loses_nothing),
     };
     int failed = cmocka_run_group_tests_name("together", together, pair_setup, folder_teardown);
     return failed + cmocka_run_group_tests_name("alone", alone, NULL, NULL);
