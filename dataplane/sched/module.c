@@ -241,6 +241,10 @@ int sched_unload(struct sched *s, const char *name, char *err)
         snprintf(err, SCHED_ERROR_BYTES, "module %s is in use: pool %u.%u (%s) is of it", name, p->id.major, p->id.minor, p->name);
         return -EBUSY;
     }
+    if (m->pools) {
+        snprintf(err, SCHED_ERROR_BYTES, "module %s is in use: a pool of it is about to go, when its tasks have ended", name);
+        return -EBUSY;
+    }
     sched_module_take(s, m);
     sched_module_end(m);
     return 0;

@@ -24,6 +24,8 @@ void sched_pool_free(struct sched_pool *p)
 {
     if (!p)
         return;
+    if (p->module)
+        p->module->pools--;
     sched_table_free(p->table);
     free(p);
 }
@@ -164,6 +166,7 @@ int sched_pool_make(struct sched *s, const struct sched_plan *plan, char *err)
     snprintf(p->name, sizeof p->name, "%s", plan->name);
     p->id = plan->id;
     p->module = m;
+    m->pools++;
     rc = make_containers(s, p, p->table, 0, &first, err);
     if (rc) {
         sched_pool_free(p);

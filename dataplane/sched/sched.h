@@ -27,6 +27,7 @@ struct sched_module {
     const struct chi_chimod *ops;
     struct chi_method **by_id; /* method_count entries, NULL: none */
     uint32_t method_count;
+    uint32_t pools; /* of it, those that are out of sight and not freed included */
     struct sched_module *next; /* all, in the order of loading */
 };
 

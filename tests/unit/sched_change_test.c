@@ -196,6 +196,24 @@ static void change__that_cannot_be_changes_nothing(void **state)
     assert_int_equal(count_all(), 1);
 }
 
+/* Its tasks still run the module's code. */
+static void hide__keeps_the_module_until_the_pool_is_freed(void **state)
+{
+    const uint32_t nodes[] = {1};
+    (void)state;
+    assert_int_equal(make("plain", FIRST, "first", nodes, 1), 0);
+    assert_int_equal(sched_unload(&s, "plain", err), -EBUSY);
+    struct sched_pool *p = sched_pool_find(&s, FIRST);
+    struct chi_container *gone = sched_pool_hide(&s, p);
+    assert_int_equal(sched_unload(&s, "plain", err), -EBUSY);
+    assert_non_null(strstr(err, "about to go"));
+    sched_containers_end(gone);
+    sched_pool_free(p);
+    fails_at = 0;
+    assert_int_equal(make("plain", FIRST, "first", nodes, 1), -EINVAL); /* what was not made counts for nothing */
+    assert_int_equal(sched_unload(&s, "plain", err), 0);
+}
+
 static void make__refuses_one_pool_too_many(void **state)
 {
     const uint32_t nodes[] = {2};
@@ -215,6 +233,7 @@ int main(void)
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
         TEST(hide__takes_a_pool_out_of_all_that_is_looked_at), TEST(change__adds_containers_behind_those_that_are_there),
         TEST(change__takes_the_last_ones_away), TEST(change__that_cannot_be_changes_nothing), TEST(make__refuses_one_pool_too_many),
+        TEST(hide__keeps_the_module_until_the_pool_is_freed),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
