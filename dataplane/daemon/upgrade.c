@@ -9,6 +9,7 @@
 
 #include "daemon.h"
 #include "worker/hold.h"
+#include "worker/pools.h"
 
 enum { EACH_MS = 10, LIMIT_MS = 5000, LIMIT_MAX_MS = 600000 };
 
@@ -154,6 +155,8 @@ static void settle(struct upgrade *u)
     event_del(u->tick);
     if (u->failed && u->m)
         sched_module_end(u->m);
+    if (u->failed && u->old)
+        u->old->changes = false;
     if (!u->over_ns)
         u->over_ns = net_now_ns();
     u->old = u->m = NULL;
@@ -238,6 +241,8 @@ json_t *mod_upgrade(void *daemon, json_t *params, struct rpc_error *err)
         return rpc_fail(err, RPC_INVALID_PARAMS, "limit is %lld; right is 1..%d milliseconds", (long long)ms, LIMIT_MAX_MS);
     if (is_on(d->upgrade))
         return rpc_fail(err, RPC_FAILED, "an upgrade of %s is not over", d->upgrade->name);
+    if (pools_end_of(d->rt, old))
+        return rpc_fail(err, RPC_FAILED, "containers of module %s are about to go, when their tasks have ended; try again", name);
     if (sched_load_again(old, d->config->modules.path, d->config->modules.count, &m, why))
         return rpc_fail(err, RPC_FAILED, "%s", why);
     if (!m->ops->run || ((m->ops->poll || m->ops->flush) && !old->ops->poll && !old->ops->flush)) {
@@ -256,6 +261,7 @@ json_t *mod_upgrade(void *daemon, json_t *params, struct rpc_error *err)
         }
         return rpc_fail(err, RPC_FAILED, "out of memory");
     }
+    old->changes = true; /* so are its containers those that were counted */
     u->until_ns = u->began_ns + (uint64_t)ms * 1000000;
     snprintf(u->name, sizeof u->name, "%s", name);
     on_tick(-1, 0, d);

@@ -124,10 +124,10 @@ static void hide_container(struct sched *s, struct chi_container *c)
     *at = c->next;
     if (!*at)
         s->all_tail = at;
-    if (!c->ops->poll && !c->ops->flush)
-        return;
-    for (at = &s->polled; *at != c;)
+    for (at = &s->polled; *at && *at != c;)
         at = &(*at)->next_polled;
+    if (!*at)
+        return; /* it never polled */
     __atomic_store_n(at, c->next_polled, __ATOMIC_RELEASE);
     if (!*at)
         s->polled_tail = at;

@@ -28,6 +28,7 @@ struct sched_module {
     struct chi_method **by_id; /* method_count entries, NULL: none */
     uint32_t method_count;
     uint32_t pools; /* of it, those that are out of sight and not freed included */
+    bool changes;   /* another version takes its place: until that is over no pool of it comes, changes or goes */
     struct sched_module *next; /* all, in the order of loading */
 };
 

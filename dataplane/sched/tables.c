@@ -154,8 +154,11 @@ void sched_module_replace(struct sched *s, struct sched_module *old, struct sche
     sched_module_add(s, m);
     for (cds_lfht_first(s->pools, &it); (n = cds_lfht_iter_get_node(&it)); cds_lfht_next(s->pools, &it)) {
         struct sched_pool *p = caa_container_of(n, struct sched_pool, node);
-        if (p->module == old)
-            p->module = m;
+        if (p->module != old)
+            continue;
+        p->module = m;
+        old->pools--;
+        m->pools++;
     }
 }
 

@@ -7,6 +7,7 @@
 
 #include "census.h"
 #include "fan.h"
+#include "sched/tables.h"
 
 enum look_state { LOOK_DUE, LOOK_OUT /* the worker's */, LOOK_MORE, LOOK_OVER };
 struct look { /* at the records of a worker */
@@ -171,6 +172,14 @@ void pools_fini(struct runtime *rt)
         }
 }
 
+bool pools_end_of(const struct runtime *rt, const struct sched_module *m)
+{
+    const struct pools_end *e = rt->ending;
+    while (e && !(e->pool->module == m && (e->whole || e->containers)))
+        e = e->next;
+    return e != NULL;
+}
+
 /* New lanes are there, or some are not any more: who looks at their load begins anew. */
 static void lanes_changed(struct runtime *rt)
 {
@@ -209,6 +218,15 @@ static enum chi_status status_of(int rc)
     return rc == 0 ? CHI_STATUS_OK : rc == -ENOMEM ? CHI_STATUS_NO_MEMORY : rc == -E2BIG ? CHI_STATUS_TOO_BIG : rc == -ERANGE ? CHI_STATUS_INVALID : CHI_STATUS_MODULE;
 }
 
+/* BUSY: another version of the module takes its place. */
+static enum chi_status upgraded(const struct sched_module *m, struct pools_call *p)
+{
+    if (!m || !m->changes)
+        return CHI_STATUS_OK;
+    snprintf(p->why, sizeof p->why, "module %s is upgraded just now; try again", m->name);
+    return CHI_STATUS_BUSY;
+}
+
 static enum chi_status make(struct runtime *rt, struct pools_call *p)
 {
     const struct runtime_options *o = &rt->options;
@@ -217,8 +235,9 @@ static enum chi_status make(struct runtime *rt, struct pools_call *p)
         snprintf(p->why, sizeof p->why, "pool %s is %u.%u here", same->name, same->id.major, same->id.minor);
         return CHI_STATUS_INVALID;
     }
-    if (ending_pool(rt, p->plan.id))
-        return CHI_STATUS_BUSY;
+    enum chi_status st = ending_pool(rt, p->plan.id) ? CHI_STATUS_BUSY : upgraded(sched_module_find(&rt->sched, p->plan.module), p);
+    if (st != CHI_STATUS_OK)
+        return st;
     int rc = sched_load(&rt->sched, p->plan.module, o->module_paths, o->module_path_count, p->why);
     if (rc)
         return rc == -ENOMEM ? CHI_STATUS_NO_MEMORY : CHI_STATUS_NO_MODULE;
@@ -267,7 +286,8 @@ static enum chi_status apply(struct runtime *rt, struct pools_call *p)
         snprintf(p->why, sizeof p->why, "pool %s: another table of version %u is known here", pool->name, pool->table->version);
         return CHI_STATUS_MOVED;
     }
-    return change(rt, pool, p);
+    enum chi_status st = upgraded(pool->module, p);
+    return st == CHI_STATUS_OK ? change(rt, pool, p) : st;
 }
 
 void pools_apply(struct runtime *rt, struct control_call *c)
@@ -293,6 +313,8 @@ static enum chi_status remove_pool(struct runtime *rt, struct pools_call *p)
     }
     if (pool->id.major < POOLS_MAJOR)
         return CHI_STATUS_INVALID;
+    if (upgraded(pool->module, p) != CHI_STATUS_OK)
+        return CHI_STATUS_BUSY;
     e = calloc(1, sizeof *e);
     if (!e)
         return CHI_STATUS_NO_MEMORY;

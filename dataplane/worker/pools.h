@@ -28,10 +28,10 @@ struct pools_call {
 
 /* This node has the pool as the plan says; a module that is missing is loaded.  OK also when it had it already.  With fewer containers than before: when
  * those that go have ended.  NO_MODULE, MODULE (its init failed), NO_MEMORY, TOO_BIG; INVALID: the id or the name is another pool's here, or its
- * containers are on other nodes; MOVED: this node knows another table of this or a higher version; BUSY: a pool of this id is about to go; DEADLINE: tasks of
+ * containers are on other nodes; MOVED: this node knows another table of this or a higher version; BUSY: a pool of this id is about to go, or the module is upgraded just now; DEADLINE: tasks of
  * the containers that go have not ended; they go when they have. */
 void pools_apply(struct runtime *rt, struct control_call *c);
-/* The pool plan.id is gone.  OK; NO_POOL; BUSY: somebody waits for that already; INVALID: it is the runtime's own; DEADLINE: tasks have not ended; it goes
+/* The pool plan.id is gone.  OK; NO_POOL; BUSY: somebody waits for that already, or the module is upgraded just now; INVALID: it is the runtime's own; DEADLINE: tasks have not ended; it goes
  * when they have. */
 void pools_remove(struct runtime *rt, struct control_call *c);
 /* The pool of plan.name: fills in plan.id, .version, .containers, hash and module, and the table where there is room for it.  `last` in any case.  OK or NO_POOL. */
@@ -40,5 +40,7 @@ void pools_ask(struct runtime *rt, struct control_call *c);
 /* Goes on with what is to end.  Returns when to go on, in milliseconds from now; 0: nothing is to end. */
 enum { POOLS_STEP_MS = 2, POOLS_REST_MS = 100 /* between two looks, when nobody waits for the end */ };
 unsigned pools_step(struct runtime *rt, uint64_t now_ns);
+/* Containers of the module are out of sight, and not ended. */
+bool pools_end_of(const struct runtime *rt, const struct sched_module *m);
 /* Ends what is left.  Pre: no worker runs. */
 void pools_fini(struct runtime *rt);

@@ -459,6 +459,28 @@ static void remove__goes_on_when_a_worker_does_not_turn(void **state)
     assert_int_equal(p.call.status, CHI_STATUS_OK);
 }
 
+/* The upgrade counts on the containers that there were when it began, and has replaced what they call. */
+static void pools__do_not_change_while_their_module_is_upgraded(void **state)
+{
+    (void)state;
+    struct sched_module *m = sched_pool_find(&rt->sched, POOL)->module;
+    m->changes = true;
+    assert_int_equal(at_once(pools_apply, OTHER, 1, 1), CHI_STATUS_BUSY);
+    assert_int_equal(at_once(pools_apply, POOL, 2, 2), CHI_STATUS_BUSY);
+    assert_int_equal(at_once(pools_remove, POOL, 0, 0), CHI_STATUS_BUSY);
+    assert_int_equal(at_once(pools_apply, POOL, 1, 6), CHI_STATUS_OK); /* as it is */
+    assert_true(alive == 5 && !rt->ending);
+    m->changes = false;
+    assert_false(pools_end_of(rt, m));
+    struct pools_call p = call_for(pools_apply, POOL, 2, 2);
+    pools_apply(rt, &p.call);
+    assert_true(pools_end_of(rt, m));
+    until_over(&p);
+    assert_int_equal(p.call.status, CHI_STATUS_OK);
+    assert_int_equal(at_once(pools_apply, POOL, 3, 4), CHI_STATUS_OK);
+    assert_false(pools_end_of(rt, m)); /* a table alone */
+}
+
 /* A daemon that stops in the middle gives all back. */
 static void remove__at_the_stop(void **state)
 {
@@ -488,6 +510,7 @@ int main(void)
         TEST(remove__waits_for_a_lane_that_moves),
         TEST(remove__goes_on_when_a_worker_does_not_turn),
         TEST(remove__at_the_stop),
+        TEST(pools__do_not_change_while_their_module_is_upgraded),
         TEST(remove__frees_nothing_before_each_worker_looked_twice),
         TEST(remove__waits_for_containers_that_left_before),
         TEST(remove__leaves_no_mark_on_a_task_that_is_submitted_again),
