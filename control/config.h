@@ -31,7 +31,12 @@ struct config_pool {
 };
 struct config {
     struct { uint32_t id; const char *name; } node;            /* id 1..65535; name: letters, digits, - and _ */
-    struct { uint32_t *cores; unsigned count; enum config_idle idle; enum config_lanes lanes; } workers; /* cores that exist, each once */
+    struct {
+        uint32_t *cores; /* that exist, each once */
+        unsigned core_count, count; /* count: workers, at least as many as cores; the same by default */
+        enum config_idle idle;
+        enum config_lanes lanes;
+    } workers;
     struct { enum config_hugepages hugepages; uint64_t size; } memory; /* size: 64M..; suffixes K M G */
     struct config_port *ports;
     unsigned ports_count; /* may be 0: a node on its own */

@@ -90,7 +90,11 @@ static int build_workers(struct check *k)
         }
         c->workers.cores[i] = core;
     }
-    c->workers.count = w->cores_count;
+    c->workers.core_count = w->cores_count;
+    c->workers.count = w->count ? (unsigned)*w->count : w->cores_count;
+    if (c->workers.count < w->cores_count)
+        return mistake(k, "workers.count", -1, NULL, "is %u, fewer than the %u of workers.cores; right is %u to %d", c->workers.count,
+                       w->cores_count, w->cores_count, CONFIG_WORKERS_MAX);
     return 0;
 }
 
@@ -142,8 +146,8 @@ static int build_ports(struct check *k)
         p->mtu = r->mtu ? (uint16_t)*r->mtu : 1500;
         p->queues = r->queues ? (uint16_t)*r->queues : 0;
         if (p->queues > c->workers.count)
-            return mistake(k, "ports", (int)i, "queues", "is %u, more than the %u of workers.cores; each worker has one", p->queues,
-                           c->workers.count);
+            return mistake(k, "ports", (int)i, "queues", "is %u, more than the %u of workers.%s; each worker has one", p->queues,
+                           c->workers.count, k->raw->workers.count ? "count" : "cores");
         if (!config_cidr(r->ip, &p->ip, &p->prefix))
             return mistake(k, "ports", (int)i, "ip", "is no address with a prefix");
         c->ports_count = i + 1;

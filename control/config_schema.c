@@ -31,6 +31,7 @@ static const cyaml_schema_field_t node_fields[] = {
 static const cyaml_schema_value_t core_entry = {CYAML_VALUE_UINT(CYAML_FLAG_DEFAULT, uint64_t)};
 static const cyaml_schema_field_t workers_fields[] = {
     CYAML_FIELD_SEQUENCE("cores", PTR, struct raw_workers, cores, &core_entry, 1, CONFIG_WORKERS_MAX),
+    NUMBER_OPT("count", struct raw_workers, count),
     CYAML_FIELD_ENUM("lanes", CYAML_FLAG_STRICT | OPT, struct raw_workers, lanes, lanes_words, COUNT(lanes_words)),
     CYAML_FIELD_ENUM("idle", CYAML_FLAG_STRICT | OPT, struct raw_workers, idle, idle_words, COUNT(idle_words)),
     CYAML_FIELD_END,

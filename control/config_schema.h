@@ -28,6 +28,7 @@ struct raw_node {
 struct raw_workers {
     uint64_t *cores;
     unsigned cores_count;
+    uint64_t *count;
     int idle, lanes;
 };
 struct raw_memory {

@@ -29,6 +29,7 @@ static const struct config_rule rules[] = {
     {"workers", TEXT, 0, 0, "a mapping like {cores: [0], idle: adaptive}"},
     {"workers.cores", TEXT, 0, 0, "a list of core numbers like [0, 1]"},
     {"workers.cores[]", NUMBER, 0, 1023, NULL},
+    {"workers.count", NUMBER, 1, CONFIG_WORKERS_MAX, NULL},
     {"memory", TEXT, 0, 0, "a mapping like {hugepages: auto, size: 256M}"},
     {"memory.size", SIZE, 64 * MIB, TIB, NULL},
     {"ports", TEXT, 0, 0, "a list like [{name: p0, device: \"net_memif0,role=server\", ip: 10.40.0.1/24}]"},

@@ -3,6 +3,7 @@
 #include <unistd.h>
 
 #include "daemon.h"
+#include "worker/carrier.h"
 
 static uint64_t relaxed(const uint64_t *p) { return __atomic_load_n(p, __ATOMIC_RELAXED); }
 
@@ -43,8 +44,8 @@ static json_t *worker_list(void *ctx, json_t *params, struct rpc_error *err)
     (void)err;
     for (uint32_t i = 0; i < d->rt->workers; i++) {
         const struct worker *w = d->rt->worker[i];
-        json_t *o = json_pack("{s:i, s:i, s:s, s:i}", "worker", (int)i, "core", (int)w->core, "idle",
-                              d->rt->options.busy ? "busy" : "adaptive", "clients", (int)w->clients);
+        json_t *o = json_pack("{s:i, s:i, s:s, s:i}", "worker", (int)i, "core", (int)w->carrier->core, "idle",
+                              w->carrier->busy ? "busy" : "adaptive", "clients", (int)w->clients);
 #define WORKER_STAT_JSON(name) json_object_set_new(o, #name, json_number(relaxed(&w->stats.name)));
         WORKER_STAT_LIST(WORKER_STAT_JSON)
 #undef WORKER_STAT_JSON

@@ -14,7 +14,7 @@
 CHI_STATIC_ASSERT((int)DAEMON_ERROR_BYTES >= (int)NET_ERROR_BYTES && (int)DAEMON_ERROR_BYTES >= (int)SCHED_ERROR_BYTES, "for all");
 
 enum { STOP_LIMIT_MS = 3000, ADMIN_MAJOR = 1, REMOTE_QUEUE_MAJOR = 2 };
-enum { FILES_OF_CLIENT = 5, FILES_OF_DAEMON = 384 }; /* its socket and ipc_channel's; workers, ports, chictl and modules */
+enum { FILES_OF_CLIENT = 5, FILES_OF_DAEMON = 512 }; /* its socket and ipc_channel's; workers, ports, chictl and modules */
 
 /* --- configuration */
 
@@ -85,6 +85,7 @@ static int start_runtime(struct daemon *d, char *err)
         .node_id = c->node.id,
         .workers = c->workers.count,
         .cores = c->workers.cores,
+        .core_count = c->workers.core_count,
         .busy = c->workers.idle == CONFIG_IDLE_BUSY,
         .lanes_by_hash = c->workers.lanes == CONFIG_LANES_BY_HASH,
         .tasks = c->limits.tasks,

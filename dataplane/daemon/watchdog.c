@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "daemon.h"
+#include "worker/carrier.h"
 #include "worker/lock.h"
 
 enum { LOOKS = 4 /* within the limit */, FRAMES = 24, EDGES = 64 /* of a worker */ };
@@ -55,7 +56,7 @@ static void look_at(struct daemon *d, uint32_t i, uint64_t now)
     fprintf(stderr, "chimaerad: worker %u does not turn for %llu ms; it is held by %s:\n", i, (unsigned long long)((now - seen->since_ns) / 1000000),
             seen->by);
     fflush(stderr);
-    pthread_kill(w->thread, WATCH_SIGNAL); /* it prints where it is */
+    pthread_kill(w->carrier->thread, WATCH_SIGNAL); /* it prints where it is */
 }
 
 /* --- tasks that wait for each other */

@@ -104,8 +104,8 @@ CHI_INLINE void leaving(struct fiber *from, struct fiber *to, bool ends)
 #if defined(FIBER_ASAN)
     __sanitizer_start_switch_fiber(ends ? NULL : &from->shadow, to->bottom, to->bytes);
 #elif defined(FIBER_TSAN)
-    if (!from->shadow)
-        from->shadow = __tsan_get_current_fiber(); /* the thread's own */
+    if (!from->fn)
+        from->shadow = __tsan_get_current_fiber(); /* the thread's own, which may be another one than the last time */
     __tsan_switch_to_fiber(to->shadow, 0);
 #endif
     (void)from, (void)to, (void)ends;

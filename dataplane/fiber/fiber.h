@@ -1,8 +1,8 @@
 /* fiber.h - stacks for tasks that wait, and the switch from one to another.
  *
- * A fiber is a stack and where it goes on; the thread that made the pool has one too, its own.  One runs at a time; a switch saves the registers
+ * A fiber is a stack and where it goes on; the thread that uses the pool has one too, its own.  One runs at a time; a switch saves the registers
  * that a call preserves, on the stack that is left (Boost.Context's C entry points).
- * Thread: the one that called fibers_init; fibers_deepest by any.
+ * Thread: one at a time, and another one only while the thread's own stack is the current one; fibers_deepest by any.
  * Memory: one reservation of address space, made at start; a page of a stack costs memory when it was used first, and stays.  The lowest page of
  * each is a guard: what overflows it ends the process.  A fiber's own record lies at the top of its stack. */
 #pragma once

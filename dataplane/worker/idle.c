@@ -1,4 +1,5 @@
-/* idle.c - the idle ladder: spin, then pause between turns, then sleep on the doorbell with a time-out that doubles.
+/* idle.c - the idle ladder: spin, then pause between turns, then sleep on the doorbell with a time-out that doubles.  A thread with several workers
+ * sleeps when all of them would.
  *
  * Ports that can interrupt end the sleep too: they are armed one turn before it, so that this turn sees what came
  * earlier.  A port that cannot (net_memif, net_af_packet) is looked at again after a short time-out.  The worker is an
@@ -8,6 +9,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "carrier.h"
 #include "internal.h"
 
 enum {
@@ -53,17 +55,30 @@ static void awake(struct worker *w)
         ipc_awake_st(ch);
 }
 
-static void sleep_for(struct worker *w, uint64_t ns)
+/* What came at the epoll of a worker, which one that lies around it only tells of. */
+static void take_events(struct worker *w)
+{
+    struct epoll_event ev;
+    if (epoll_wait(w->epoll_fd, &ev, 1, 0) > 0)
+        doorbell_drain(&w->bell);
+}
+
+static void sleep_for(struct worker *const *w, uint32_t n, int epoll_fd, uint64_t ns)
 {
     struct timespec ts = {(time_t)(ns / 1000000000u), (long)(ns % 1000000000u)};
     struct epoll_event ev;
-    w->stats.sleeps++;
     rcu_thread_offline();
-    int n = epoll_pwait2(w->epoll_fd, &ev, 1, &ts, NULL); /* a signal or an early wake only means one turn more */
+    int came = epoll_pwait2(epoll_fd, &ev, 1, &ts, NULL); /* a signal or an early wake only means one turn more */
     rcu_thread_online();
-    if (n > 0)
-        doorbell_drain(&w->bell);
-    w->rctx.now_ns = net_now_ns(); /* it counts for no turn */
+    uint64_t now = net_now_ns();
+    for (uint32_t i = 0; i < n; i++) {
+        w[i]->stats.sleeps++;
+        if (w[i]->epoll_fd != epoll_fd)
+            take_events(w[i]);
+        else if (came > 0)
+            doorbell_drain(&w[i]->bell);
+        w[i]->rctx.now_ns = now; /* it counts for no turn */
+    }
 }
 
 static void disarm_ports(struct worker *w)
@@ -73,32 +88,55 @@ static void disarm_ports(struct worker *w)
     w->ports_armed = false;
 }
 
-void idle_turn(struct worker *w, unsigned did)
+/* Its thread never sleeps, or the one that is to have it. */
+static bool is_busy(const struct worker *w)
+{
+    const struct carrier *c = __atomic_load_n(&w->carrier, __ATOMIC_ACQUIRE);
+    return __atomic_load_n(&c->busy, __ATOMIC_RELAXED);
+}
+
+uint64_t idle_wants(struct worker *w, unsigned did)
 {
     uint64_t now = w->rctx.now_ns;
     if (did) {
         disarm_ports(w);
         w->idle_since_ns = now;
         w->sleep_ns = IDLE_SLEEP_MIN_NS;
-        return;
+        return 0;
     }
     w->stats.turns_idle++;
-    if (w->rt->options.busy || now - w->idle_since_ns < IDLE_PAUSE_NS)
-        return;
+    if (now - w->idle_since_ns < IDLE_PAUSE_NS || is_busy(w))
+        return 0;
     caa_cpu_relax();
     if (now - w->idle_since_ns < IDLE_SPIN_NS || w->rctx.wake_ns <= now || route_pending(w))
-        return;
+        return 0;
     if (w->rt->net && !w->ports_armed && net_wake_arm_st(w->rt->net, w->index, w->epoll_fd)) {
         w->ports_armed = true;
-        return;
+        return 0;
     }
     uint64_t ns = w->rt->net && !w->ports_armed ? w->sleep_ns : IDLE_SLEEP_WOKEN_NS;
-    if (w->rctx.wake_ns - now < ns)
-        ns = w->rctx.wake_ns - now;
-    if (!work_came(w))
-        sleep_for(w, ns);
-    awake(w);
-    disarm_ports(w);
-    if (w->sleep_ns < IDLE_SLEEP_MAX_NS)
-        w->sleep_ns *= 2;
+    return w->rctx.wake_ns - now < ns ? w->rctx.wake_ns - now : ns;
+}
+
+bool idle_sleep(struct worker *const *w, uint32_t n, int epoll_fd, uint64_t ns)
+{
+    bool came = false;
+    for (uint32_t i = 0; i < n; i++)
+        came |= work_came(w[i]);
+    if (!came)
+        sleep_for(w, n, epoll_fd, ns);
+    for (uint32_t i = 0; i < n; i++) {
+        awake(w[i]);
+        disarm_ports(w[i]);
+        if (w[i]->sleep_ns < IDLE_SLEEP_MAX_NS)
+            w[i]->sleep_ns *= 2;
+    }
+    return !came;
+}
+
+void idle_turn(struct worker *w, unsigned did)
+{
+    uint64_t ns = idle_wants(w, did);
+    if (ns)
+        (void)idle_sleep(&w, 1, w->epoll_fd, ns);
 }

@@ -217,7 +217,11 @@ unsigned lanes_flush(struct worker *w);
 /* idle.c */
 CHI_MUST_CHECK int idle_init(struct worker *w);
 void idle_fini(struct worker *w);
-void idle_turn(struct worker *w, unsigned did);
+void idle_turn(struct worker *w, unsigned did); /* behind a turn that did so much */
+/* Its two halves, for a thread that turns several workers.  For how long, in ns, this one would sleep now; 0: it turns again. */
+uint64_t idle_wants(struct worker *w, unsigned did);
+/* Sleeps for n workers, all of which want to, unless something came for one; epoll_fd: that of the only one, or one around those of all.  Whether it slept. */
+bool idle_sleep(struct worker *const *w, uint32_t n, int epoll_fd, uint64_t ns);
 
 /* endpoint.c */
 CHI_MUST_CHECK int endpoint_init(struct worker *w, char *err);
@@ -226,4 +230,4 @@ void endpoint_fini(struct worker *w);
 /* turn.c */
 void worker_enter(struct worker *w); /* the calling thread is this worker's from now on */
 unsigned worker_turn(struct worker *w);
-void *worker_main(void *arg);
+void worker_begin(struct worker *w); /* makes the loop that it turns in */

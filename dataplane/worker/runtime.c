@@ -1,12 +1,11 @@
 /* runtime.c - makes, starts and stops the workers. */
-#define _GNU_SOURCE
 #include <errno.h>
-#include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <time.h>
 
 #include "background.h"
+#include "carrier.h"
 #include "control.h"
 #include "internal.h"
 #include "pools.h"
@@ -24,7 +23,7 @@ static int make_worker(struct runtime *rt, uint32_t index, char *err)
     w->index = index;
     w->turn_limit_ns = WORKER_TURN_NS;
     w->latency_weight = rt->options.latency_weight ? rt->options.latency_weight : WORKER_LATENCY_WEIGHT;
-    w->core = rt->options.cores[index];
+    w->carrier = rt->carrier[index % rt->carriers];
     w->epoll_fd = w->bell.event_fd = -1;
     w->ended_tail = &w->ended;
     ready_init(&w->ready);
@@ -73,9 +72,22 @@ static void destroy_worker(struct worker *w)
     free(w);
 }
 
+static int make_carriers(struct runtime *rt)
+{
+    uint32_t n = rt->options.core_count ? rt->options.core_count : rt->workers;
+    for (; rt->carriers < n; rt->carriers++) {
+        struct carrier *c = carrier_create(rt, rt->options.cores[rt->carriers]);
+        if (!c)
+            return -ENOMEM;
+        c->used = true;
+        rt->carrier[rt->carriers] = c;
+    }
+    return 0;
+}
+
 int runtime_create(const struct runtime_options *o, struct runtime **out, char *err)
 {
-    CHI_ASSERT(o->workers >= 1 && o->workers <= WORKERS_MAX);
+    CHI_ASSERT(o->workers >= 1 && o->workers <= WORKERS_MAX && o->core_count <= o->workers);
     struct runtime *rt = calloc(1, sizeof *rt);
     if (!rt) {
         snprintf(err, SCHED_ERROR_BYTES, "out of memory");
@@ -88,6 +100,8 @@ int runtime_create(const struct runtime_options *o, struct runtime **out, char *
     rt->control_bell.event_fd = -1;
     int rc = sched_init(&rt->sched, o->node_id, o->nodes, o->node_count, o->workers);
     rt->sched.lanes_by_hash = o->lanes_by_hash;
+    if (!rc)
+        rc = make_carriers(rt);
     if (rc)
         snprintf(err, SCHED_ERROR_BYTES, "out of memory for the tables of pools");
     for (uint32_t i = 0; i < rt->workers && !rc; i++)
@@ -106,27 +120,6 @@ int runtime_create(const struct runtime_options *o, struct runtime **out, char *
     return 0;
 }
 
-static int start_worker(struct worker *w, char *err)
-{
-    pthread_attr_t attr;
-    cpu_set_t set;
-    char name[16];
-    CPU_ZERO(&set);
-    CPU_SET(w->core, &set);
-    pthread_attr_init(&attr);
-    int rc = pthread_attr_setaffinity_np(&attr, sizeof set, &set);
-    if (!rc)
-        rc = pthread_create(&w->thread, &attr, worker_main, w);
-    pthread_attr_destroy(&attr);
-    if (rc) {
-        snprintf(err, SCHED_ERROR_BYTES, "worker %u: no thread on core %u: %s", w->index, w->core, strerror(rc));
-        return -rc;
-    }
-    snprintf(name, sizeof name, "chi-worker-%u", w->index);
-    pthread_setname_np(w->thread, name);
-    return 0;
-}
-
 static void wait_ms(void)
 {
     struct timespec ms = {0, 1000000};
@@ -140,12 +133,15 @@ int runtime_start(struct runtime *rt, char *err)
         snprintf(err, SCHED_ERROR_BYTES, "no thread for the background: %s; lower limits.background", strerror(-bg));
         return bg;
     }
-    for (uint32_t i = 0; i < rt->workers; i++) {
-        int rc = start_worker(rt->worker[i], err);
-        if (rc)
+    for (uint32_t i = 0; i < rt->carriers; i++) {
+        int rc = carrier_start(rt->carrier[i]);
+        if (rc) {
+            snprintf(err, SCHED_ERROR_BYTES, "no thread on core %u: %s", rt->carrier[i]->core, strerror(-rc));
             return rc;
-        while (!__atomic_load_n(&rt->worker[i]->started, __ATOMIC_ACQUIRE))
-            wait_ms();
+        }
+        for (uint32_t k = i; k < rt->workers; k += rt->carriers)
+            while (!__atomic_load_n(&rt->worker[k]->started, __ATOMIC_ACQUIRE))
+                wait_ms();
     }
     return 0;
 }
@@ -172,14 +168,13 @@ uint32_t runtime_stop(struct runtime *rt, uint64_t limit_ns)
         wait_ms();
     }
     __atomic_store_n(&rt->ended, true, __ATOMIC_RELEASE);
+    for (uint32_t i = 0; i < rt->carriers; i++)
+        carrier_order(rt->carrier[i]);
+    for (uint32_t i = 0; i < rt->carriers; i++)
+        carrier_join(rt->carrier[i]);
     for (uint32_t i = 0; i < rt->workers; i++) {
-        struct worker *w = rt->worker[i];
-        if (!w->started)
-            continue;
-        doorbell_wake(&w->bell);
-        pthread_join(w->thread, NULL);
-        w->started = false;
-        left += w->tasks.out;
+        left += rt->worker[i]->started ? rt->worker[i]->tasks.out : 0;
+        rt->worker[i]->started = false;
     }
     return left;
 }
@@ -196,5 +191,7 @@ void runtime_destroy(struct runtime *rt)
     control_fini(rt);
     for (uint32_t i = 0; i < rt->workers; i++)
         destroy_worker(rt->worker[i]);
+    for (uint32_t i = 0; i < rt->carriers; i++)
+        carrier_destroy(rt->carrier[i]);
     free(rt);
 }

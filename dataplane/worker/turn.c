@@ -1,6 +1,5 @@
-/* turn.c - one turn of a worker: its sources in order, each with a budget; and the thread around it. */
-#include <sys/prctl.h>
-
+/* turn.c - one turn of a worker: its sources in order, each with a budget; and the loop around it. */
+#include "carrier.h"
 #include "internal.h"
 
 static __thread struct worker *current;
@@ -16,7 +15,8 @@ static void turn_begin(struct worker *w)
         __atomic_store_n(&w->stats.turn_most_ns, w->rctx.now_ns - before, __ATOMIC_RELAXED);
 }
 
-unsigned worker_turn(struct worker *w)
+/* Not inline: the loop that calls it may go on by another thread, and what is a thread's own (RCU's, DPDK's) is looked up again in each call. */
+__attribute__((noinline)) unsigned worker_turn(struct worker *w)
 {
     turn_begin(w);
     w->rctx.wake_ns = UINT64_MAX;
@@ -54,10 +54,19 @@ static bool between_turns(struct worker *w, unsigned did)
 {
     if (CHI_UNLIKELY(worker_stopping_st(w))) {
         __atomic_store_n(&w->quiet, is_quiet(w), __ATOMIC_RELEASE);
-        if (__atomic_load_n(&w->rt->ended, __ATOMIC_ACQUIRE))
+        if (__atomic_load_n(&w->rt->ended, __ATOMIC_ACQUIRE)) {
+            w->over = true;
             return false;
+        }
     }
-    idle_turn(w, did);
+    if (carrier_stays(w)) {
+        idle_turn(w, did);
+        return true;
+    }
+    w->did = did;
+    if (w->loop == &w->fibers.home)
+        return false;
+    fiber_switch(&w->fibers, &w->fibers.home); /* back when a thread turns it next, this one or another */
     return true;
 }
 
@@ -74,25 +83,11 @@ static void first_loop(void *arg)
     fiber_end(&w->fibers, &w->fibers.home);
 }
 
-void *worker_main(void *arg)
+void worker_begin(struct worker *w)
 {
-    struct worker *w = arg;
-    worker_enter(w);
-    prctl(PR_SET_TIMERSLACK, 1000UL); /* sleeps of 50 us mean that */
-    rcu_register_thread();
-    int rc = w->rt->net ? net_thread_attach() : 0;
-    CHI_ASSERT(rc == 0); /* as many as workers were reserved at start */
-    __atomic_store_n(&w->started, true, __ATOMIC_RELEASE);
     w->between = between_turns;
     w->loop = fiber_try_get(&w->fibers, first_loop, w);
-    if (w->loop) {
-        fiber_switch(&w->fibers, w->loop); /* back at the end */
-    } else { /* without stacks no task waits */
+    if (!w->loop)
         w->loop = &w->fibers.home;
-        turn_loop(w, worker_turn(w));
-    }
-    if (w->rt->net)
-        net_thread_detach();
-    rcu_unregister_thread();
-    return NULL;
+    __atomic_store_n(&w->started, true, __ATOMIC_RELEASE);
 }

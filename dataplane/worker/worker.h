@@ -1,6 +1,6 @@
-/* worker.h - a worker: one thread on one core that polls its sources, runs its lanes, and drives its transport endpoint.
+/* worker.h - a worker polls its sources, runs its lanes, and drives its transport endpoint.
  *
- * Threads: a struct worker belongs to its thread, but for `bell`, `watch_now`, `woken` (anybody puts a fiber on top), `in` (rings: one producer each)
+ * Threads: a struct worker belongs to the thread that turns it (carrier.h), but for `bell`, `watch_now`, `woken` (anybody puts a fiber on top), `in` (rings: one producer each)
  * and `stats` (written by the worker, read relaxed by the control thread).  runtime_* by the control thread.  The worker neither blocks, allocates, logs
  * nor locks; its pools have their full size before it starts. */
 #pragma once
@@ -24,8 +24,9 @@ enum { WORKER_CALL_LIMIT_MS = 2000, WORKER_TURN_NS = 1000000, WORKER_LATENCY_WEI
 
 struct runtime_options {
     uint32_t node_id, workers;
-    const uint32_t *cores;    /* one a worker */
-    bool busy;                /* never sleeps */
+    const uint32_t *cores;    /* one a thread; worker k begins on number k modulo these */
+    uint32_t core_count;      /* 0: one a worker */
+    bool busy;                /* threads never sleep */
     bool lanes_by_hash;       /* lanes begin on a worker by hash, not in turn */
     uint32_t tasks;           /* records a worker */
     uint32_t stacks;          /* of tasks that wait, a worker; 0: none can */
@@ -100,7 +101,7 @@ struct overflow {
 struct worker {
     struct chi_rctx rctx;
     struct runtime *rt;
-    uint32_t index, core;
+    uint32_t index;
     struct ready_lists ready;
     struct lane_item *ended, **ended_tail; /* tasks of modules whose done is due, tasks whose wait for a region is over */
     struct ring *in[WORKERS_MAX + 1];      /* RCU pointers; [workers]: from the control thread */
@@ -152,9 +153,14 @@ struct worker {
     struct trace trace;
     struct fiber *woken __attribute__((aligned(CHI_CACHE_LINE))); /* atomic: told to go on by other threads, the last first */
     struct doorbell bell;
-    pthread_t thread;
-    uint32_t clients; /* the control thread's count */
+    struct carrier *turned_by; /* atomic: the thread that has it now, or NULL */
+    struct carrier *carrier;   /* atomic: the thread that is to have it; the control thread writes it */
+    struct carrier *home;      /* control thread's: that had it before another one held (runtime_relieve); NULL */
+    unsigned did;        /* the last turn, when it came home */
+    uint32_t clients;    /* the control thread's count */
     bool started, quiet; /* quiet: told to stop, and nothing is out any more */
+    bool over;           /* its loop ended */
+    bool holds;          /* control thread's: runtime_relieve was called for it */
 };
 
 struct still { /* still.c */
@@ -170,7 +176,8 @@ struct runtime {
     struct net *net;
     struct background *background; /* NULL: no threads for calls that block */
     struct worker *worker[WORKERS_MAX];
-    uint32_t workers;
+    uint32_t workers, carriers;
+    struct carrier *carrier[WORKERS_MAX]; /* never more than workers */
     uint64_t call_limit_ns; /* how long worker_call waits */
     struct balance *balance; /* of the lanes' load; NULL until it is looked at */
     uint64_t balance_looks, balance_moves, balance_failed; /* at the load; moves that were begun; that could not */
@@ -189,7 +196,7 @@ struct runtime {
 
 /* Makes the runtime and its workers' memory and endpoints; no thread runs yet.  0 or -errno, with a line in err. */
 CHI_MUST_CHECK int runtime_create(const struct runtime_options *o, struct runtime **out, char *err);
-/* Starts the threads, each on its core; returns when all turn.  0 or -errno, with a line in err. */
+/* Starts the threads, each on its core; returns when all workers turn.  0 or -errno, with a line in err. */
 CHI_MUST_CHECK int runtime_start(struct runtime *rt, char *err);
 /* Ends all tasks that are out with SHUTDOWN, then the workers.  Returns how many tasks did not end within the time. */
 uint32_t runtime_stop(struct runtime *rt, uint64_t limit_ns);

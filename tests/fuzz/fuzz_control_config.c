@@ -96,7 +96,8 @@ static void check_config(const struct config *c)
     CHI_ASSERT(c->workers.count >= 1 && c->workers.count <= CONFIG_WORKERS_MAX);
     CHI_ASSERT(c->workers.idle == CONFIG_IDLE_ADAPTIVE || c->workers.idle == CONFIG_IDLE_BUSY);
     CHI_ASSERT(c->workers.lanes <= CONFIG_LANES_LOAD);
-    for (unsigned i = 0; i < c->workers.count; i++) {
+    CHI_ASSERT(c->workers.core_count >= 1 && c->workers.core_count <= c->workers.count);
+    for (unsigned i = 0; i < c->workers.core_count; i++) {
         CHI_ASSERT(c->workers.cores[i] < CORES_MAX);
         for (unsigned j = 0; j < i; j++)
             CHI_ASSERT(c->workers.cores[i] != c->workers.cores[j]);

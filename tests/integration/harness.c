@@ -78,7 +78,10 @@ void node_configure(struct node *n, uint32_t id, const struct node_options *o)
     FILE *f = fopen(n->config, "w");
     assert_non_null(f);
     fprintf(f, "node: {id: %u, name: node%u}\n", id, id);
-    fprintf(f, "workers: {cores: [%s], idle: adaptive, lanes: %s}\n", o->cores ? o->cores : cores, o->lanes ? o->lanes : "round_robin");
+    fprintf(f, "workers: {cores: [%s], idle: adaptive, lanes: %s", o->cores ? o->cores : cores, o->lanes ? o->lanes : "round_robin");
+    if (o->workers)
+        fprintf(f, ", count: %u", o->workers);
+    fprintf(f, "}\n");
     fprintf(f, "memory: {hugepages: off, size: %s}\n", o->memory ? o->memory : "256M");
     if (o->peer)
         write_port(f, id, o);

@@ -44,6 +44,7 @@ struct node_options {
     bool wire;              /* with a peer: each is a memif client of a server of its own, test_dir/memifN.sock, between them */
     bool vhost;             /* with a peer: net_vhost and net_virtio_user, which interrupt, in place of net_memif */
     const char *cores;      /* default: one worker on core (id - 1) modulo the machine's */
+    uint32_t workers;       /* their number; default: as many as cores */
     const char *lanes;      /* default round_robin */
     uint32_t mtu;           /* default 9000 */
     uint32_t queues;        /* of the port; default: not said */

@@ -90,7 +90,7 @@ static void workers__run_each_on_its_core(void **state)
     for (struct dirent *e; (e = readdir(d));) {
         unsigned k;
         thread_says(one.pid, e->d_name, "comm", NULL, name, sizeof name);
-        if (sscanf(name, "chi-worker-%u", &k) != 1)
+        if (sscanf(name, "chi-core-%u", &k) != 1)
             continue;
         thread_says(one.pid, e->d_name, "status", "Cpus_allowed_list:\t", cores, sizeof cores);
         snprintf(want, sizeof want, "%u", k); /* cores: 0, 1 */

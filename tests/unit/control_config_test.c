@@ -107,6 +107,7 @@ static void config_load__fills_everything(void **state)
     assert_int_equal(c->node.id, 1);
     assert_string_equal(c->node.name, "alpha");
     assert_int_equal(c->workers.count, 1);
+    assert_int_equal(c->workers.core_count, 1);
     assert_int_equal(c->workers.cores[0], 0);
     assert_int_equal(c->workers.idle, CONFIG_IDLE_BUSY);
     assert_int_equal(c->workers.lanes, CONFIG_LANES_LOAD);
@@ -235,7 +236,9 @@ static const struct mistake mistakes[] = {
     {2, "workers: {cores: [1000]}", "workers.cores[0] is 1000, which this process cannot run on; cores here: 0", 0},
     {2, "workers: {cores: [0, 0]}", "workers.cores[1] is 0 again; name each core once", 0},
     {2, "workers: {cores: [1024]}", "workers.cores[0] is '1024'; right is a number from 0 to 1023", 0},
-    {2, "workers: {cores: [0], lanes: by_load}", "workers.lanes is 'by_load'; right is round_robin, by_hash or load", 0},
+    {2, "workers: {cores: [0], count: 0}", "workers.count is '0'; right is a number from 1 to 64", 0},
+    {2, "workers: {cores: [0], count: 65}", "workers.count is '65'; right is a number from 1 to 64", 0},
+    {2, "workers: {cores: [0], count: 2, lanes: by_load}", "workers.lanes is 'by_load'; right is round_robin, by_hash or load", 0},
     {2, "workers: {cores: [0], idle: bussy}", "workers.idle is 'bussy'; right is adaptive or busy", 0},
     {2, "workers: {cores: [0], idle: 1}", "workers.idle is '1'; right is adaptive or busy", 0},
     {3, "memory: {hugepages: 4K}", "memory.hugepages is '4K'; right is auto, off, 2M or 1G", 0},
@@ -417,8 +420,18 @@ static void config_load__knows_what_belongs_together(void **state)
     int n = snprintf(text, sizeof(text), "%scluster: {name: x, udp_port: 65535}\n", head); /* just right */
     write_file(text, (size_t)n);
     config_free(load_ok(file));
+    n = snprintf(text, sizeof(text), "node: {id: 1, name: a}\nworkers: {cores: [0], count: 5}\ncontrol: {socket: /c.sock}\ncluster: {name: x, udp_port: 65531}\n");
+    write_file(text, (size_t)n);
+    struct config *c = load_ok(file);
+    assert_int_equal(c->workers.count, 5); /* of which each has a port */
+    assert_int_equal(c->workers.core_count, 1);
+    config_free(c);
+    text[n - 3]++; /* 65532 */
+    refused(text, (size_t)n, 4, "cluster.udp_port is 65532, too high for one UDP port per worker; at most 65531");
     if (sysconf(_SC_NPROCESSORS_ONLN) < 2)
         return;
+    n = snprintf(text, sizeof(text), "node: {id: 1, name: a}\nworkers: {cores: [0, 1], count: 1}\ncontrol: {socket: /c.sock}\n");
+    refused(text, (size_t)n, 2, "workers.count is 1, fewer than the 2 of workers.cores; right is 2 to 64");
     n = snprintf(text, sizeof(text),
                  "node: {id: 1, name: a}\nworkers: {cores: [0, 1]}\ncontrol: {socket: /c.sock}\n"
                  "cluster: {name: x, udp_port: 65535}\n");

@@ -4,6 +4,7 @@
 #include <pthread.h>
 #include <unistd.h>
 
+#include "worker/carrier.h"
 #include "worker_support.h"
 
 enum { PAUSE_NS = 5000, SPIN_NS = 30000, SLEEP_MIN_NS = 50000, SLEEP_MAX_NS = 6400000 }; /* docs/LIMITS.md */
@@ -64,7 +65,7 @@ static void idle__sleeps_only_after_its_spin(void **state)
 static void idle__of_a_busy_worker_never_sleeps(void **state)
 {
     (void)state;
-    rt->options.busy = true;
+    rt->carrier[0]->busy = true;
     assert_false(sleeps_after(UINT32_MAX));
 }
 

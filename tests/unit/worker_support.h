@@ -20,13 +20,16 @@ enum { SUPPORT_TIMEOUT_MS = 60000, SUPPORT_ARENA = 1 << 20 };
 
 static uint32_t support_stacks;     /* of the next runtime's workers, for tasks that wait */
 static uint32_t support_background; /* threads of it; the test starts them, or runtime_start */
+static const uint32_t *support_cores; /* of it, so many; NULL: a thread for each worker, all of them on core 0 */
+static uint32_t support_core_count;
 /* Node 1 of nodes 1 and 2; net may be NULL. */
 SUPPORT struct runtime *support_runtime(uint32_t workers, uint32_t tasks, struct net *net)
 {
     static const uint32_t cores[] = {0, 0, 0}, nodes[] = {1, 2};
     char err[SCHED_ERROR_BYTES];
     struct runtime *rt;
-    const struct runtime_options o = {.node_id = 1, .workers = workers, .cores = cores, .tasks = tasks, .arena_bytes = SUPPORT_ARENA,
+    const struct runtime_options o = {.node_id = 1, .workers = workers, .cores = support_cores ? support_cores : cores,
+                                      .core_count = support_core_count, .tasks = tasks, .arena_bytes = SUPPORT_ARENA,
                                       .task_timeout_ns = SUPPORT_TIMEOUT_MS * UINT64_C(1000000), .nodes = nodes, .node_count = 2,
                                       .cluster = "test", .incarnation = 1, .messages = 16, .window = 16, .pto_us = 200, .peers_max = 1,
                                       .net = net, .udp_port = 7440, .stacks = support_stacks, .background = support_background,
