@@ -206,6 +206,20 @@ CHI_MUST_CHECK bool runtime_books_closed(const struct runtime *rt, FILE *out);
 /* Waits for calls that still block in the background, then gives all back.  Pre: stopped, or never started.  NULL is allowed. */
 void runtime_destroy(struct runtime *rt);
 
+/* One more thread, on a core: takes workers of those that have the most of them, between two of their turns.  0: the others have given them up; -EEXIST: the
+ * core is in use; -ENOSPC: each worker has a thread of its own; -EINVAL: the process may not run there; -EAGAIN, -EMFILE, -ENOMEM: no thread; -EBUSY: none,
+ * as one that was removed is held; -ETIMEDOUT: a worker is held, and goes to the new thread when it turns. */
+CHI_MUST_CHECK int runtime_core_add(struct runtime *rt, uint32_t core);
+/* Others take over what the thread of a core turns; it is parked.  0: it turns nothing any more; -ENOENT: no thread is there; -EBUSY: it is the only one;
+ * -ETIMEDOUT: it is held, and ends so when it is not. */
+CHI_MUST_CHECK int runtime_core_remove(struct runtime *rt, uint32_t core);
+/* How the thread of a core idles; core NULL: all of them, and those that come.  0; -ENOENT: no thread is there. */
+CHI_MUST_CHECK int runtime_idle_set(struct runtime *rt, const uint32_t *core, bool busy);
+/* A worker does not return from a module: the others of its thread go to another one, on the same core if that is the only one, until runtime_relieved.
+ * To be called again while it is held: others may have come.  Returns how many went. */
+uint32_t runtime_relieve(struct runtime *rt, uint32_t index);
+void runtime_relieved(struct runtime *rt, uint32_t index);
+
 /* Runs fn(worker, arg) on a worker's thread and waits for it; calls run in their order.  0; -ETIMEDOUT when the worker does not
  * turn (fn runs later: arg must stay until a later call has returned 0); -EAGAIN when its ring is full, -ENOMEM: fn does not run. */
 CHI_MUST_CHECK int worker_call(struct runtime *rt, uint32_t index, void (*fn)(void *worker, void *arg), void *arg);
