@@ -70,14 +70,15 @@ static void turn(struct worker *w)
         fiber_switch(&w->fibers, w->loop);
 }
 
-/* Sleeps for all workers that want to: n of them, whose claims it had.  They may be others' now, or have been meanwhile: then there are orders. */
+/* Sleeps for its workers, n of them, all of which want to.  If another thread has one, or has turned it meanwhile, this one is rung by it or by the
+ * control thread. */
 static void rest(struct carrier *c, struct worker **w, uint32_t n, uint64_t ns)
 {
     uint32_t taken = 0;
     for (uint32_t i = 0; i < n; i++)
         if (take(c, w[i]))
             w[taken++] = w[i];
-    if (taken == n && __atomic_load_n(&c->orders, __ATOMIC_SEQ_CST) == c->seen && idle_sleep(w, n, c->epoll_fd, ns))
+    if (idle_sleep(w, taken, c->epoll_fd, ns))
         doorbell_drain(&c->bell); /* before the next look at the orders */
     while (taken--)
         give_back(c, w[taken]);
@@ -212,7 +213,7 @@ int carrier_to(struct carrier *c, uint32_t core)
 
 void carrier_order(struct carrier *c)
 {
-    __atomic_fetch_add(&c->orders, 1, __ATOMIC_SEQ_CST); /* pairs with carrier_stays, and with rest */
+    __atomic_fetch_add(&c->orders, 1, __ATOMIC_SEQ_CST); /* pairs with carrier_stays */
     if (!c->runs)
         return;
     for (uint32_t i = 0; i < c->rt->workers; i++)

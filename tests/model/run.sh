@@ -1,5 +1,5 @@
 #!/bin/bash
-# run.sh doorbell|lanes|upgrade - checks that model with spin: the protocol holds, and without any one of its parts it does not.
+# run.sh doorbell|lanes|upgrade|carrier - checks that model with spin: the protocol holds, and without any one of its parts it does not.
 # Returns 77 when spin is not installed (Debian package: spin).  Takes some seconds; leaves nothing behind.
 set -euo pipefail
 
@@ -64,6 +64,18 @@ if [ "$name" = upgrade ]; then
     refuted LOOK_BY_WORKER 'assertion violated .*version'
     refuted DROP_HELD 'invalid end state'
     refuted DONE_UNSEEN 'assertion violated .*version'
+    exit $failed
+fi
+if [ "$name" = carrier ]; then
+    holds
+    holds -DMOVES=2 -DTASKS=0
+    holds -DHELD -DTASKS=2
+    refuted NO_CLAIM 'assertion violated .*turned_by'
+    refuted NO_RING 'invalid end state'
+    refuted LOOK_FIRST 'invalid end state'
+    refuted NO_ORDER 'invalid end state'
+    refuted DRAIN_LATE 'invalid end state'
+    refuted SLEEP_FREE 'invalid end state'
     exit $failed
 fi
 holds
