@@ -9,7 +9,7 @@
 enum config_idle { CONFIG_IDLE_ADAPTIVE, CONFIG_IDLE_BUSY };
 enum config_lanes { CONFIG_LANES_ROUND_ROBIN, CONFIG_LANES_BY_HASH, CONFIG_LANES_LOAD };
 enum config_hugepages { CONFIG_HUGE_AUTO, CONFIG_HUGE_OFF, CONFIG_HUGE_2M, CONFIG_HUGE_1G };
-enum { CONFIG_WORKERS_MAX = 64, CONFIG_PORTS_MAX = 8, CONFIG_PEERS_MAX = 1024, CONFIG_POOLS_MAX = 256, CONFIG_NAME_MAX = 31, CONFIG_PEER_IPS = 4 };
+enum { CONFIG_WORKERS_MAX = 64, CONFIG_PORTS_MAX = 8, CONFIG_PEERS_MAX = 1024, CONFIG_POOLS_MAX = 256, CONFIG_NAME_MAX = 31, CONFIG_CORES_MAX = 1024 /* CPU_SETSIZE */, CONFIG_PEER_IPS = 4 };
 
 struct config_port {
     const char *name, *device;
@@ -85,3 +85,6 @@ static inline uint64_t config_bulk_bytes(const struct config *c) { return c->mem
 /* Reads and checks FILE.  Returns 0 and *out (free with config_free), or -errno with one line in err (cap bytes). */
 CHI_MUST_CHECK int config_load(const char *file, struct config **out, char *err, size_t cap);
 void config_free(struct config *c);
+
+/* The cores of this machine, like "0-7"; cap: at least 24. */
+void config_cores_here(char *out, size_t cap);

@@ -53,7 +53,7 @@ static bool core_usable(uint32_t core)
     return sched_setaffinity(0, sizeof(saved), &saved) == 0;
 }
 
-static void cores_here(char *out, size_t cap)
+void config_cores_here(char *out, size_t cap)
 {
     FILE *f = fopen("/sys/devices/system/cpu/online", "re");
     out[0] = 0;
@@ -84,7 +84,7 @@ static int build_workers(struct check *k)
                 return mistake(k, "workers.cores", (int)i, NULL, "is %u again; name each core once", core);
         }
         if (!core_usable(core)) {
-            cores_here(here, sizeof(here));
+            config_cores_here(here, sizeof(here));
             return mistake(k, "workers.cores", (int)i, NULL, "is %u, which this process cannot run on; cores here: %s",
                            core, here);
         }

@@ -28,7 +28,7 @@ static const struct config_rule rules[] = {
     {"node.name", NAME, 0, 0, NULL},
     {"workers", TEXT, 0, 0, "a mapping like {cores: [0], idle: adaptive}"},
     {"workers.cores", TEXT, 0, 0, "a list of core numbers like [0, 1]"},
-    {"workers.cores[]", NUMBER, 0, 1023, NULL},
+    {"workers.cores[]", NUMBER, 0, CONFIG_CORES_MAX - 1, NULL},
     {"workers.count", NUMBER, 1, CONFIG_WORKERS_MAX, NULL},
     {"memory", TEXT, 0, 0, "a mapping like {hugepages: auto, size: 256M}"},
     {"memory.size", SIZE, 64 * MIB, TIB, NULL},

@@ -81,6 +81,11 @@ json_t *lane_list(void *daemon, json_t *params, struct rpc_error *err);
 json_t *lane_move(void *daemon, json_t *params, struct rpc_error *err);
 json_t *lane_figures(const struct daemon *d); /* of the moves by load, for stats */
 CHI_MUST_CHECK int lanes_balance_start(struct daemon *d); /* where the configuration says so.  0 or -ENOMEM */
+/* cores.c: which cores turn workers, and how chictl changes that */
+extern const struct rpc_param core_params[], worker_set_params[];
+json_t *worker_add(void *daemon, json_t *params, struct rpc_error *err);
+json_t *worker_remove(void *daemon, json_t *params, struct rpc_error *err);
+json_t *worker_set(void *daemon, json_t *params, struct rpc_error *err);
 /* cluster.c: which nodes there are, and how chictl changes that */
 extern const struct rpc_param peer_add_params[], peer_name_params[];
 json_t *peer_add(void *daemon, json_t *params, struct rpc_error *err);

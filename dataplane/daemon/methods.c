@@ -106,6 +106,9 @@ static const struct rpc_param peer_params[] = {{"peer", RPC_STRING, true, "its i
 const struct rpc_method daemon_methods[] = {
     {"status", "the node, its cluster, how long it is up", NULL, status_call},
     {"worker.list", "each worker and its counters", NULL, worker_list},
+    {"worker.add", "one more core turns workers", core_params, worker_add},
+    {"worker.remove", "others turn what a core does", core_params, worker_remove},
+    {"worker.set", "how the threads of workers idle", worker_set_params, worker_set},
     {"port.list", "each port and its counters", NULL, port_list},
     {"port.add", "opens a port: a DPDK device, a PCI address or a kernel interface", port_add_params, port_add},
     {"port.remove", "closes a port", port_remove_params, port_remove},

@@ -147,6 +147,15 @@ uint32_t runtime_relieve(struct runtime *rt, uint32_t index)
     return n;
 }
 
+const struct worker *runtime_turned(const struct runtime *rt, uint32_t index)
+{
+    const struct worker *w = rt->worker[index], *by = NULL;
+    for (uint32_t i = 0; i < rt->workers && by != w; i++)
+        if (__atomic_load_n(&rt->worker[i]->turned_by, __ATOMIC_ACQUIRE) == w->carrier)
+            by = rt->worker[i];
+    return by;
+}
+
 /* Workers go back to their thread; NULL: all to theirs. */
 static void bring_home(struct runtime *rt, const struct carrier *of)
 {

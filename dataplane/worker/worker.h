@@ -219,6 +219,8 @@ CHI_MUST_CHECK int runtime_idle_set(struct runtime *rt, const uint32_t *core, bo
  * To be called again while it is held: others may have come.  Returns how many went. */
 uint32_t runtime_relieve(struct runtime *rt, uint32_t index);
 void runtime_relieved(struct runtime *rt, uint32_t index);
+/* The worker that the thread of this one turns just now: itself, or one for which it waits; NULL: none. */
+const struct worker *runtime_turned(const struct runtime *rt, uint32_t index);
 
 /* Runs fn(worker, arg) on a worker's thread and waits for it; calls run in their order.  0; -ETIMEDOUT when the worker does not
  * turn (fn runs later: arg must stay until a later call has returned 0); -EAGAIN when its ring is full, -ENOMEM: fn does not run. */

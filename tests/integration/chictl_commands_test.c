@@ -88,7 +88,7 @@ static json_t *call_mirror(void *ctx, json_t *params, struct rpc_error *err)
 static const struct rpc_param mirror_params[] = {{"name", RPC_STRING, true, ""}, {"device", RPC_STRING, false, ""}, {"ip", RPC_STRING, false, ""},
                                                  {"mtu", RPC_INTEGER, false, ""}, {"queues", RPC_INTEGER, false, ""},
                                                  {"pool", RPC_STRING, false, ""}, {"queue", RPC_INTEGER, false, ""},
-                                                 {"lane", RPC_INTEGER, false, ""}, {"worker", RPC_INTEGER, false, ""}, {"container", RPC_INTEGER, false, ""}, {"link", RPC_STRING, false, ""}, {"id", RPC_INTEGER, false, ""},
+                                                 {"lane", RPC_INTEGER, false, ""}, {"core", RPC_INTEGER, false, ""}, {"idle", RPC_STRING, false, ""}, {"worker", RPC_INTEGER, false, ""}, {"container", RPC_INTEGER, false, ""}, {"link", RPC_STRING, false, ""}, {"id", RPC_INTEGER, false, ""},
                                                  {0}};
 static json_t *call_module(void *ctx, json_t *params, struct rpc_error *err)
 {
@@ -105,6 +105,9 @@ static const struct rpc_method methods[] = {{"status", "", NULL, call_status},
                                             {"stats", "", NULL, call_stats},
                                             {"worker.list", "", NULL, call_long},
                                             {"stop", "", NULL, call_stop},
+                                            {"worker.add", "", &mirror_params[1], call_mirror},
+                                            {"worker.remove", "", &mirror_params[1], call_mirror},
+                                            {"worker.set", "", &mirror_params[1], call_mirror},
                                             {"port.add", "", mirror_params, call_mirror},
                                             {"port.set", "", mirror_params, call_mirror},
                                             {"port.remove", "", mirror_params, call_mirror},
@@ -287,7 +290,7 @@ static void chictl__prints_raw_json(void **state)
     }
     json_decref(want);
     json_t *help = from_text(chictl("help --json")->out);
-    assert_int_equal(json_array_size(help), 27);
+    assert_int_equal(json_array_size(help), 30);
     json_decref(help);
 }
 
@@ -306,20 +309,22 @@ static void chictl__names_the_nearest(void **state)
     (void)state;
     assert_ran("statsu", 2, "", "unknown command 'statsu'; did you mean 'status'?");
     assert_ran("worker lsit", 2, "", "unknown command 'worker lsit'; did you mean 'worker list'?");
-    assert_ran("workers", 2, "", "did you mean 'worker list'?");
+    assert_ran("workers", 2, "", "did you mean 'worker set'?");
     assert_ran("status now", 2, "", "'status' takes no argument, but got 'now'; did you mean 'status'?");
     assert_ran("peer list all", 2, "", "'peer list' takes no argument, but got 'all'");
     assert_ran("--jsn status", 2, "", "--jsn: unknown option; did you mean --json?");
     assert_ran("status --sokcet x", 2, "", "did you mean --socket?");
     assert_ran("-s", 2, "", "missing argument");
     assert_ran("", 2, "",
-               "a command is missing; one of: status, worker list, port list, port add, port set, port remove, pool list, "
+               "a command is missing; one of: status, worker list, worker add, worker remove, worker set, port list, port add, port set, port remove, pool list, "
                "pool show, pool create, pool destroy, pool expand, pool contract, mod list, mod show, mod load, mod unload, mod upgrade, lane list, lane move, peer list, peer show, peer add, peer drain, peer remove, stats, stop, help");
     assert_ran("port remove", 2, "", "'port remove' needs one more word: which name");
     assert_ran("port set p0 --id 4", 2, "", "'port set' has no option --id");
     assert_ran("status --name x", 2, "", "'status' has no option --name");
     assert_ran("port set p0 --queues 2", 2, "", "'port set' has no option --queues");
     assert_ran("lane move --pool echo --lane x --worker 1", 2, "", "--lane is 'x'; right is a number");
+    assert_ran("worker add --core all", 2, "", "--core is 'all'; right is a number");
+    assert_ran("worker add --idle busy", 2, "", "'worker add' has no option --idle");
     assert_ran("lane list --pool echo", 2, "", "'lane list' has no option --pool");
     assert_ran("port add p0 --queues two", 2, "", "--queues is 'two'; right is a number");
     assert_ran("port set p0 --mtu 1k", 2, "", "--mtu is '1k'; right is a number");
@@ -339,6 +344,9 @@ static void chictl__sends_arguments_as_parameters(void **state)
     assert_string_equal(chictl("peer add --id 3 --name gamma --ip 10.1.0.3,10.2.0.3")->out, "ip:   10.1.0.3,10.2.0.3\nid:   3\nname: gamma\n");
     assert_string_equal(chictl("peer drain gamma")->out, "name: gamma\n");
     assert_string_equal(chictl("peer remove 3")->out, "name: 3\n");
+    assert_string_equal(chictl("worker add --core 3")->out, "core: 3\n");
+    assert_string_equal(chictl("worker remove --core 0")->out, "core: 0\n");
+    assert_string_equal(chictl("worker set --core 1 --idle busy")->out, "core: 1\nidle: busy\n");
     assert_string_equal(chictl("lane move --pool 100.0 --queue 1 --lane 2 --worker 0")->out, "pool:   100.0\nqueue:  1\nlane:   2\nworker: 0\n");
 }
 

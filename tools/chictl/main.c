@@ -14,7 +14,7 @@
 #include "render.h"
 
 enum { DEVICE = 1, IP = 2, MTU = 4, LINK = 8, ID = 16, NAME = 32, QUEUES = 64, POOL = 128, QUEUE = 256, LANE = 512, WORKER = 1024, CONTAINER = 2048,
-       MODULE = 4096, CONTAINERS = 8192, NODE = 16384, LIMIT = 32768, VALUES = 16 };
+       MODULE = 4096, CONTAINERS = 8192, NODE = 16384, LIMIT = 32768, CORE = 65536, IDLE = 131072, VALUES = 18 };
 enum { EXIT_REFUSED = 1, EXIT_USAGE = 2, EXIT_UNREACHABLE = 3, LINE_BYTES = 512 };
 #define DEFAULT_SOCKET "/run/chimaera/chimaera.sock"
 
@@ -26,6 +26,9 @@ static const struct command {
 } commands[] = {
     {"status", "status", "the node, its cluster, how long it is up", NULL, NULL, 0},
     {"worker list", "worker.list", "each worker and its counters", NULL, NULL, 0},
+    {"worker add", "worker.add", "--core N: one more core turns workers, some of those that the others have", NULL, NULL, CORE},
+    {"worker remove", "worker.remove", "--core N: the others turn what it does", NULL, NULL, CORE},
+    {"worker set", "worker.set", "--idle busy|adaptive [--core N]: whether threads sleep when there is nothing to do", NULL, NULL, IDLE | CORE},
     {"port list", "port.list", "each port and its counters", NULL, NULL, 0},
     {"port add", "port.add", "NAME --device D --ip A/P [--mtu N] [--queues N]: opens a port", "name", NULL, DEVICE | IP | MTU | QUEUES},
     {"port set", "port.set", "NAME [--link up|down] [--mtu N]: changes one", "name", NULL, LINK | MTU},
@@ -62,7 +65,7 @@ static const struct {
     bool number;
 } values[VALUES] = {{"device", false}, {"ip", false}, {"mtu", true}, {"link", false}, {"id", true}, {"name", false}, {"queues", true},
              {"pool", false},   {"queue", true}, {"lane", true}, {"worker", true},
-             {"container", true}, {"module", false}, {"containers", true}, {"node", true}, {"limit", true}};
+             {"container", true}, {"module", false}, {"containers", true}, {"node", true}, {"limit", true}, {"core", true}, {"idle", false}};
 
 struct arguments {
     char *socket, *value[VALUES];
@@ -340,6 +343,8 @@ int main(int argc, char **argv)
         {"module", 0, POPT_ARG_STRING, &a.value[12], 0, "of a pool", "M"},
         {"containers", 0, POPT_ARG_STRING, &a.value[13], 0, "of a pool, on each node; that come or go (1)", "N"},
         {"node", 0, POPT_ARG_STRING, &a.value[14], 0, "that gets more containers (each)", "ID"},
+        {"core", 0, POPT_ARG_STRING, &a.value[16], 0, "that turns workers", "N"},
+        {"idle", 0, POPT_ARG_STRING, &a.value[17], 0, "of the threads of workers", "busy|adaptive"},
         {"version", 0, POPT_ARG_NONE, &a.version, 0, "print the version and end", NULL},
         {"help", 'h', POPT_ARG_NONE, &a.help, 0, "print this help and end", NULL},
         POPT_TABLEEND,
