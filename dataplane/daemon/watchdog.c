@@ -37,26 +37,52 @@ static void holder_of(const struct worker *w, char *out, size_t cap)
              l->container->id, l->queue, l->number);
 }
 
+/* Of a worker that does not turn. */
+static pthread_t holder_thread(const struct worker *w)
+{
+    const struct carrier *c = __atomic_load_n(&w->turned_by, __ATOMIC_ACQUIRE);
+    return (c ? c : w->carrier)->thread;
+}
+
+/* The other workers of its thread need not wait. */
+static void relieve(struct daemon *d, uint32_t i)
+{
+    uint32_t n = runtime_relieve(d->rt, i);
+    if (n)
+        fprintf(stderr, "chimaerad: worker %u is held: %u other%s, which its thread turned too, go on on other threads\n", i, n, n == 1 ? "" : "s");
+    fflush(stderr);
+}
+
 static void look_at(struct daemon *d, uint32_t i, uint64_t now)
 {
     struct watched *seen = &d->watched[i];
     struct worker *w = d->rt->worker[i];
     uint64_t turns = __atomic_load_n(&w->stats.turns, __ATOMIC_RELAXED), limit = d->config->limits.watchdog_ms * UINT64_C(1000000);
     if (turns != seen->turns || !seen->since_ns) {
-        if (seen->holds)
+        if (seen->holds) {
             fprintf(stderr, "chimaerad: worker %u turns again, after %llu ms\n", i, (unsigned long long)((now - seen->since_ns) / 1000000));
+            runtime_relieved(d->rt, i);
+        }
         *seen = (struct watched){.turns = turns, .since_ns = now};
         return;
     }
-    if (seen->holds || now - seen->since_ns < limit)
+    if (now - seen->since_ns < limit)
         return;
+    if (seen->holds) {
+        relieve(d, i); /* others may have come to that thread */
+        return;
+    }
+    const struct worker *turned = runtime_turned(d->rt, i);
+    if (turned && turned != w)
+        return; /* that one holds it, and is seen too */
     seen->holds = true;
     d->holds++;
     holder_of(w, seen->by, sizeof seen->by);
     fprintf(stderr, "chimaerad: worker %u does not turn for %llu ms; it is held by %s:\n", i, (unsigned long long)((now - seen->since_ns) / 1000000),
             seen->by);
     fflush(stderr);
-    pthread_kill(w->carrier->thread, WATCH_SIGNAL); /* it prints where it is */
+    pthread_kill(holder_thread(w), WATCH_SIGNAL); /* it prints where it is */
+    relieve(d, i);
 }
 
 /* --- tasks that wait for each other */
