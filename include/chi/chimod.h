@@ -7,7 +7,8 @@
  * waits goes on there, and there `done` and the callback of chi_bulk_wait are called, while the lane runs other tasks elsewhere.  A module for
  * which that is too much makes its queues fixed.
  * Thread: every operation but init and fini is called by a worker, and every chi_* call with a rctx belongs to that worker;
- * none of them may block, allocate from the heap, or log. */
+ * none of them may block, allocate from the heap, or log.  Another thread may turn the worker behind each call that waits (chictl worker add): a function
+ * that uses a thread-local, errno too, on both sides of one may see that of the first thread. */
 #ifndef CHI_CHIMOD_H
 #define CHI_CHIMOD_H
 
