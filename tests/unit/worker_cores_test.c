@@ -2,6 +2,7 @@
  * task runs at a time, in each sender's order; none is lost, and none ends twice.  What the tasks of a lane share is plain memory, as a module has it,
  * so that ThreadSanitizer sees two threads in one worker. */
 #include <errno.h>
+#include <poll.h>
 #include <sched.h>
 #include <unistd.h>
 
@@ -290,6 +291,27 @@ static void relieve__lets_the_other_workers_of_a_held_thread_turn(void **state)
     }
 }
 
+/* Its sleep has a time-out, which would hide that it hears of nothing.  Held, it takes nothing from its epoll. */
+static void thread__of_several_workers_hears_the_bell_of_each(void **state)
+{
+    (void)state;
+    start(3, 4);
+    keep(1);
+    struct pollfd p = {.fd = rt->carrier[0]->epoll_fd, .events = POLLIN};
+    assert_int_equal(poll(&p, 1, 0), 0);
+    for (uint32_t i = 0; i < 3; i++) {
+        doorbell_wake(&rt->worker[i]->bell);
+        assert_int_equal(poll(&p, 1, 0), 1);
+        doorbell_drain(&rt->worker[i]->bell);
+        assert_int_equal(poll(&p, 1, 0), 0);
+    }
+    carrier_order(rt->carrier[0]);
+    assert_int_equal(poll(&p, 1, 0), 1);
+    let_go();
+    all_turn();
+    stop();
+}
+
 static void relieve__gives_them_to_another_core(void **state)
 {
     (void)state;
@@ -417,6 +439,7 @@ int main(void)
         cmocka_unit_test(cores__come_and_go),
         cmocka_unit_test(cores__are_no_more_than_workers),
         cmocka_unit_test(idle__is_set_while_they_run),
+        cmocka_unit_test(thread__of_several_workers_hears_the_bell_of_each),
         cmocka_unit_test(relieve__lets_the_other_workers_of_a_held_thread_turn),
         cmocka_unit_test(relieve__gives_them_to_another_core),
         cmocka_unit_test(remove__of_a_core_that_is_held),
