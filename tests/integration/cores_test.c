@@ -33,7 +33,7 @@ static unsigned workers_on(const struct node *n, int core, const char *idle)
 /* Both nodes, with tasks between them all the while: each ends well, and node 2 runs each once. */
 static void cores__come_and_go_under_load(void **state)
 {
-    enum { CHANGES = 40 };
+    enum { CHANGES = 24 };
     static const char *const core[] = {"0", "1"};
     (void)state;
     uint64_t before = tasks_run(&two);
@@ -177,6 +177,27 @@ static void stop__the_daemons_end_well(void **state)
     pair_stop(&one, &two);
 }
 
+/* Ports that interrupt, on a thread that sleeps for two workers. */
+static void ports__wake_a_thread_of_several_workers(void **state)
+{
+    (void)state;
+    pair_start(&one, &two, &(struct node_options){.vhost = true, .cores = "0", .workers = 2}, &(struct node_options){.vhost = true, .cores = "1", .workers = 2});
+    struct chi_client *c[2] = {node_connect(&one), node_connect(&one)}; /* one each worker */
+    for (int i = 0; i < 20; i++) {
+        until(sleeps, &two, "the other node sleeps");
+        for (int k = 0; k < 2; k++) {
+            struct echo_ping t = ping_to(there, (uint64_t)i);
+            assert_int_equal(chi_submit(c[k], &t.task), CHI_STATUS_PENDING);
+            assert_int_equal(chi_wait(c[k], &t.task, LONG), CHI_STATUS_OK);
+            assert_int_equal(t.value, i);
+        }
+    }
+    expect_idle(two.pid);
+    chi_disconnect(c[0]);
+    chi_disconnect(c[1]);
+    pair_stop(&one, &two);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -186,6 +207,7 @@ int main(void)
         cmocka_unit_test(idle__is_set_while_it_runs),
         cmocka_unit_test(thread__that_a_task_holds_gives_its_other_workers_away),
         cmocka_unit_test(stop__the_daemons_end_well),
+        cmocka_unit_test(ports__wake_a_thread_of_several_workers),
     };
     if (sysconf(_SC_NPROCESSORS_ONLN) < 2)
         return 77;
