@@ -142,9 +142,10 @@ unsigned pools_step(struct runtime *rt, uint64_t now_ns)
     bool stops = __atomic_load_n(&rt->stopping, __ATOMIC_RELAXED);
     unsigned again_ms = rt->ending ? POOLS_REST_MS : 0;
     for (struct pools_end **at = &rt->ending, *e; (e = *at);) {
-        if ((now_ns >= e->rest_ns || e->call) && look_on(rt, e))
+        bool looked = (now_ns >= e->rest_ns || e->call) && look_on(rt, e); /* else one is out, perhaps, which names it */
+        if (looked)
             look_again(rt, e, now_ns);
-        if (e->quiet >= 2 && !move_leaves(rt, e) && !(e->whole && others_of(rt, e))) {
+        if (looked && e->quiet >= 2 && !move_leaves(rt, e) && !(e->whole && others_of(rt, e))) {
             *at = e->next;
             finish(e);
             continue;
