@@ -101,7 +101,7 @@ static struct relay_count count_at(struct chi_client *c, struct chi_query q, enu
 
 struct load {
     struct relay_tree t[2][TREES];
-    uint64_t over, seen; /* trees; runs that the counters showed last, of all containers */
+    uint64_t over, wanted, seen; /* trees; runs that the counters showed last, of all containers */
     uint32_t high;
 };
 
@@ -148,6 +148,14 @@ static bool is_over_with_load(void *arg)
     return is_over(u->node);
 }
 
+static bool has_come_far(void *load)
+{
+    struct load *l = load;
+    harvest(l, true);
+    return l->over >= l->wanted;
+}
+static bool is_quiet(void *load) { return harvest(load, false) == 0; }
+
 static uint64_t runs_of_all(uint32_t containers)
 {
     uint64_t sum = 0;
@@ -166,8 +174,8 @@ static void upgrade_under_load(struct node *const *nodes, unsigned n)
         for (unsigned i = 0; i < TREES; i++)
             plant(&l, side, i);
     for (unsigned u = 0; u < UPGRADES; u++) {
-        for (uint64_t more = l.over + 8; l.over < more;) /* it runs again */
-            harvest(&l, true);
+        l.wanted = l.over + TREES; /* it runs again */
+        until(has_come_far, &l, "trees end");
         deploy(u / n % 2 ? "1" : "2");
         begin_upgrade(nodes[u % n], 15000);
         until(is_over_with_load, &(struct under_load){nodes[u % n], &l}, "the upgrade is over");
@@ -177,8 +185,7 @@ static void upgrade_under_load(struct node *const *nodes, unsigned n)
         assert_true(seen >= l.seen && seen >= l.over * TREE_TASKS);
         l.seen = seen;
     }
-    while (harvest(&l, false))
-        ;
+    until(is_quiet, &l, "all trees are over");
     assert_int_equal(runs_of_all(2 * n), l.over * TREE_TASKS);
     uint64_t upgrades = 0;
     for (uint32_t k = 0; k < 2 * n; k++)
