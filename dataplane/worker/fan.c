@@ -217,11 +217,12 @@ static bool did_not_run(enum chi_status st)
            st == CHI_STATUS_PEER_CLUSTER;
 }
 
-/* The node to which the part went did not take it: it goes to the next one, without that node's containers. */
-static void part_refused(struct worker *w, struct fan *f, struct spread *part, uint32_t at)
+/* The node to which the part went did not take it: its containers end with that, and the rest goes to the next one. */
+static void part_refused(struct worker *w, struct fan *f, struct spread *part, uint32_t at, enum chi_status st)
 {
     const uint32_t *ids;
     uint32_t n = spread_on(f->table, part, part->low, &ids);
+    fill(f, at, n, st); /* of the rest nothing: what comes in is still to go out */
     if (spread_skip(f->table, part))
         start_part(w, f, part, at + n);
 }
@@ -233,12 +234,12 @@ void fan_part_returned(struct worker *w, struct task *t, enum chi_status st, con
     uint32_t at = t->from.replica.at, n = spread_size(f->table, &part);
     if (st == CHI_STATUS_OK)
         merge_part(w, f, t, at, n, body, length);
-    else
+    else if (!did_not_run(st))
         fill(f, at, n, st);
     drop_regions(w, t->regions, t->nregions);
     ended_free(w, t);
     if (did_not_run(st))
-        part_refused(w, f, &part, at);
+        part_refused(w, f, &part, at, st);
     leave(w, f);
 }
 
