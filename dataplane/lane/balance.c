@@ -18,6 +18,9 @@ static struct pair extremes(const uint64_t *load, uint32_t workers)
     return p;
 }
 
+/* What a lane took, and what it is about to take. */
+static uint64_t load_of(const struct balance_lane *l) { return l->used_ns + l->queued_ns; }
+
 /* By how much the difference shrinks. */
 static uint64_t gain(uint64_t gap, uint64_t lane) { return lane >= gap ? 0 : 2 * (lane < gap - lane ? lane : gap - lane); }
 
@@ -35,7 +38,7 @@ unsigned balance_decide(const struct balance_lane *lanes, uint32_t count, uint32
     unsigned n = 0;
     CHI_ASSERT(workers >= 1 && workers <= BALANCE_WORKERS_MAX);
     for (uint32_t i = 0; i < count; i++)
-        load[lanes[i].owner] += lanes[i].used_ns;
+        load[lanes[i].owner] += load_of(&lanes[i]);
     while (n < BALANCE_MOVES_MAX) {
         struct pair p = extremes(load, workers);
         uint32_t best = count;
@@ -43,13 +46,13 @@ unsigned balance_decide(const struct balance_lane *lanes, uint32_t count, uint32
             break;
         for (uint32_t i = 0; i < count; i++)
             if (lanes[i].owner == p.busy && !lanes[i].stays && !is_taken(out, n, i) &&
-                (best == count || gain(p.gap, lanes[i].used_ns) > gain(p.gap, lanes[best].used_ns)))
+                (best == count || gain(p.gap, load_of(&lanes[i])) > gain(p.gap, load_of(&lanes[best]))))
                 best = i;
-        if (best == count || gain(p.gap, lanes[best].used_ns) < period_ns / BALANCE_GAP_PART)
+        if (best == count || gain(p.gap, load_of(&lanes[best])) < period_ns / BALANCE_GAP_PART)
             break;
         out[n++] = (struct balance_move){best, p.idle};
-        load[p.busy] -= lanes[best].used_ns;
-        load[p.idle] += lanes[best].used_ns;
+        load[p.busy] -= load_of(&lanes[best]);
+        load[p.idle] += load_of(&lanes[best]);
     }
     return n;
 }

@@ -8,9 +8,10 @@ enum { BALANCE_WORKERS_MAX = 64, BALANCE_MOVES_MAX = 4 /* in one look */ };
 enum { BALANCE_BUSY_PART = 2 /* a half: a worker that is less busy keeps its lanes */, BALANCE_GAP_PART = 4 /* a quarter: less of a difference stays */ };
 
 struct balance_lane {
-    uint64_t used_ns; /* since the last look */
-    uint32_t owner;   /* below workers */
-    bool stays;       /* fixed, on its way, or moved a short while ago */
+    uint64_t used_ns;   /* since the last look */
+    uint32_t owner;     /* below workers */
+    bool stays;         /* fixed, on its way, or moved a short while ago */
+    uint64_t queued_ns; /* that the tasks on it are likely to take: counts like what was used.  So low that the sum of all cannot overflow */
 };
 struct balance_move {
     uint32_t lane, to; /* index of the lane; worker */

@@ -24,7 +24,8 @@ struct chi_lane {
     struct chi_lane *next_ready;
     bool ready;
     uint64_t pushed, started; /* tasks put on so far; taken off.  As the next one, others read them relaxed */
-    uint64_t used_ns;         /* that its tasks took so far, each until it waited */
+    uint64_t used_ns;         /* that its tasks took so far, each until it waited; */
+    uint64_t each_ns;         /* and what one of those that lay on it at the last look is likely to take.  0: not known */
 };
 enum { LANE_CLASSES = 2 };
 struct ready_list {

@@ -1,5 +1,5 @@
-/* balance.c - looks at the time that each lane took, and moves lanes off workers that are busier than others (lane/balance.h decides).  Control
- * thread. */
+/* balance.c - looks at the time that each lane took and at what lies on it, and moves lanes off workers that are busier than others (lane/balance.h
+ * decides).  Control thread. */
 #include <errno.h>
 #include <stdlib.h>
 
@@ -58,7 +58,8 @@ static void look(struct balance *b)
         uint64_t used = __atomic_load_n(&s->lane->used_ns, __ATOMIC_RELAXED);
         uint32_t owner = lane_owner(s->lane);
         b->lane[i] = (struct balance_lane){.used_ns = used - s->used_ns, .owner = owner & ~LANE_MOVES,
-                                           .stays = s->lane->fixed || owner & LANE_MOVES || s->rests};
+                                           .stays = s->lane->fixed || owner & LANE_MOVES || s->rests,
+                                           .queued_ns = lane_queued_ns(s->lane)};
         s->used_ns = used;
         s->rests -= s->rests > 0;
     }
@@ -72,6 +73,7 @@ int runtime_balance(struct runtime *rt, uint64_t now_ns)
     struct balance *b = rt->balance;
     uint64_t period_ns = now_ns - b->look_ns;
     look(b);
+    runtime_ask_load(rt); /* for the next look */
     rt->balance_looks++;
     bool first = b->look_ns == 0;
     b->look_ns = now_ns;

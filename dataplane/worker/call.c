@@ -34,21 +34,29 @@ static struct timespec limit_of(const struct runtime *rt)
     return ts;
 }
 
-int worker_call(struct runtime *rt, uint32_t index, void (*fn)(void *worker, void *arg), void *arg)
+bool worker_tell(struct runtime *rt, uint32_t index, void (*fn)(void *worker, void *arg), void *arg)
 {
     struct worker *w = rt->worker[index];
+    const struct ring_item it = {.kind = RING_CALL, .b = arg, .fn = fn};
+    if (!ring_try_put(w->in[rt->workers], &it))
+        return false;
+    doorbell_fence();
+    doorbell_ring(&w->bell);
+    return true;
+}
+
+int worker_call(struct runtime *rt, uint32_t index, void (*fn)(void *worker, void *arg), void *arg)
+{
     struct call *c = malloc(sizeof *c);
     if (!c)
         return -ENOMEM;
     *c = (struct call){.fn = fn, .arg = arg};
     sem_init(&c->done, 0, 0);
-    struct ring_item it = {.kind = RING_CALL, .b = c, .fn = run_call};
-    if (!ring_try_put(w->in[rt->workers], &it)) {
+    if (!worker_tell(rt, index, run_call, c)) {
+        sem_destroy(&c->done);
         free(c);
         return -EAGAIN;
     }
-    doorbell_fence();
-    doorbell_ring(&w->bell);
     struct timespec until = limit_of(rt); /* of a clock that nobody sets */
     int rc;
     while ((rc = sem_clockwait(&c->done, CLOCK_MONOTONIC, &until)) && errno == EINTR)

@@ -97,7 +97,10 @@ static bool is_busy(const struct worker *w)
 
 uint64_t idle_wants(struct worker *w, unsigned did)
 {
-    uint64_t now = w->rctx.now_ns;
+    uint64_t now = w->rctx.now_ns; /* when the turn began, and the last one ended */
+    if (w->busy_from_ns)
+        w->stats.busy_ns += now - w->busy_from_ns;
+    w->busy_from_ns = did ? now : 0;
     if (did) {
         disarm_ports(w);
         w->idle_since_ns = now;

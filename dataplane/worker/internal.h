@@ -79,8 +79,24 @@ enum chi_status route_away(struct worker *w, struct task *t, uint32_t node);    
 /* RING_PUSH to the home worker; when its ring is full, nothing: the bytes go with the next push, or with the answer. */
 void route_push_bytes(struct worker *w, struct task *t, uint32_t region, uint64_t bytes);
 
+/* load.c */
+struct load_run { /* on the stack of a run that is measured */
+    struct load_key key;
+    uint32_t weight;
+    uint64_t from_ns, run_ns; /* run_ns 0: it goes on */
+    uint64_t bytes;
+};
+void load_begin(struct worker *w, struct task *t, struct load_run *m); /* a run begins */
+void load_waits(struct worker *w); /* the run that is measured waits: what it does later does not count */
+void load_end(struct worker *w, struct task *t, struct load_run *m, enum chi_status st); /* it is over, and the task has not ended but for PENDING */
+void load_batch(struct worker *w, const struct chi_container *c, unsigned n, uint64_t ns); /* run_many took n tasks */
+void load_batch_begins(struct worker *w); /* its runs are measured */
+void load_soon(struct worker *w); /* a batch was long */
+
 /* call.c.  Control thread: each worker takes a turn, one after the other; as worker_call. */
 CHI_MUST_CHECK int call_all(struct runtime *rt);
+/* Runs fn(worker, arg) on a worker's thread, and does not wait.  False: its ring is full. */
+bool worker_tell(struct runtime *rt, uint32_t index, void (*fn)(void *worker, void *arg), void *arg);
 
 /* move.c */
 void move_task(struct worker *w, uint32_t from, struct task *t); /* for a lane that comes to this worker: onto it, or held */

@@ -25,8 +25,11 @@ static bool turn_is_over(struct worker *w)
 
 static inline void charge(struct worker *w, struct chi_lane *lane)
 {
-    lane->used_ns += w->clock_ns - w->lane_from_ns;
+    uint64_t ns = w->clock_ns - w->lane_from_ns;
+    lane->used_ns += ns;
     w->lane_from_ns = w->clock_ns;
+    if (CHI_UNLIKELY(ns > w->load_long_ns))
+        load_soon(w);
 }
 
 /* The end of a run that waited, took locks, or has to wait.  Returns when it is to end like any other, on the stack that the worker turns on. */
@@ -51,8 +54,22 @@ static enum chi_status run_watched(struct worker *w, struct chi_lane *lane, stru
     return lane->container->ops->run(lane->container, task_public(t), &w->rctx);
 }
 
+static enum chi_status run_measured(struct worker *w, struct chi_lane *lane, struct task *t)
+{
+    struct load_run m;
+    enum chi_status st;
+    load_begin(w, t, &m);
+    if (lane->container->ops->cancel)
+        st = run_watched(w, lane, t);
+    else
+        st = lane->container->ops->run(lane->container, task_public(t), &w->rctx);
+    load_end(w, t, &m, st);
+    return st;
+}
+
+enum run_how { RUN_PLAIN, RUN_WATCHED, RUN_MEASURED };
 /* Pre: most is CLOCK_EACH or more. */
-CHI_INLINE unsigned run_tasks(struct worker *w, struct chi_lane *lane, unsigned most, bool watched)
+CHI_INLINE unsigned run_tasks(struct worker *w, struct chi_lane *lane, unsigned most, enum run_how how)
 {
     unsigned due = CLOCK_EACH, left = CLOCK_EACH; /* tasks that will have run when the clock is read next; how many of them have not yet */
     struct lane_item *l;
@@ -69,7 +86,9 @@ CHI_INLINE unsigned run_tasks(struct worker *w, struct chi_lane *lane, unsigned 
         enum chi_status st = CHI_STATUS_DEADLINE;
         if (CHI_UNLIKELY(__atomic_load_n(&t->deadline_ns, __ATOMIC_RELAXED) <= w->rctx.now_ns))
             st = task_cancelled(t) ? task_cancelled(t) : st;
-        else if (watched)
+        else if (how == RUN_MEASURED)
+            st = run_measured(w, lane, t);
+        else if (how == RUN_WATCHED)
             st = run_watched(w, lane, t);
         else
             st = lane->container->ops->run(lane->container, task_public(t), &w->rctx);
@@ -93,8 +112,19 @@ CHI_INLINE unsigned run_tasks(struct worker *w, struct chi_lane *lane, unsigned 
 CHI_INLINE unsigned run_each(struct worker *w, struct chi_lane *lane, unsigned most)
 {
     if (CHI_UNLIKELY(lane->container->ops->cancel))
-        return run_tasks(w, lane, most, true);
-    return run_tasks(w, lane, most, false);
+        return run_tasks(w, lane, most, RUN_WATCHED);
+    return run_tasks(w, lane, most, RUN_PLAIN);
+}
+
+/* A batch whose runs are measured. */
+__attribute__((noinline)) static unsigned run_batch_measured(struct worker *w, struct chi_lane *lane, unsigned most)
+{
+    load_batch_begins(w);
+    if (!lane->container->ops->run_many)
+        return run_tasks(w, lane, most, RUN_MEASURED);
+    unsigned n = run_many(w, lane, most);
+    load_batch(w, lane->container, n, w->clock_ns - w->lane_from_ns);
+    return n;
 }
 
 void lanes_charge(struct worker *w, struct chi_lane *lane)
@@ -106,7 +136,11 @@ void lanes_charge(struct worker *w, struct chi_lane *lane)
 /* A batch of a lane that was ready. */
 CHI_INLINE unsigned run_lane(struct worker *w, struct chi_lane *lane, unsigned most)
 {
-    unsigned n = lane->container->ops->run_many ? run_many(w, lane, most) : run_each(w, lane, most);
+    unsigned n;
+    if (CHI_UNLIKELY(--w->load_left == 0))
+        n = run_batch_measured(w, lane, most);
+    else
+        n = lane->container->ops->run_many ? run_many(w, lane, most) : run_each(w, lane, most);
     w->task = NULL;
     if (lane->head)
         ready_add(&w->ready, lane);

@@ -7,6 +7,8 @@ void chi_rctx_set_lane(struct chi_rctx *r, struct chi_lane *lane) { r->lane = la
 
 const struct chi_task *chi_rctx_replica(const struct chi_rctx *r) { return r->replica; }
 
+struct chi_load *chi_rctx_load(struct chi_rctx *r) { return &r->load; }
+
 void chi_rctx_wake_at(struct chi_rctx *r, uint64_t when_ns)
 {
     if (when_ns < r->wake_ns)

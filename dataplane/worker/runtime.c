@@ -22,6 +22,9 @@ static int make_worker(struct runtime *rt, uint32_t index, char *err)
     w->rctx.worker = w;
     w->index = index;
     w->turn_limit_ns = WORKER_TURN_NS;
+    w->load_left = w->load_each = 1;
+    w->load_often_ns = LOAD_OFTEN_NS;
+    w->load_long_ns = LOAD_LONG_NS;
     w->latency_weight = rt->options.latency_weight ? rt->options.latency_weight : WORKER_LATENCY_WEIGHT;
     w->carrier = rt->carrier[index % rt->carriers];
     w->epoll_fd = w->bell.event_fd = -1;

@@ -81,6 +81,7 @@ void wait_park(struct worker *w)
     struct chi_lane *lane = w->lane;
     CHI_ASSERT(t && t->state == TASK_RUNNING);
     move_unwaited(&unwaited, &w->unwaited);
+    load_waits(w);
     w->stats.waits++;
     if (w->fibers.current == w->loop)
         w->loop = fiber_try_get(&w->fibers, loop_on, w);

@@ -12,6 +12,7 @@
 #include "base/trace.h"
 #include "fiber/fiber.h"
 #include "lane/doorbell.h"
+#include "lane/load.h"
 #include "lane/ring.h"
 #include "net/net.h"
 #include "sched/sched.h"
@@ -21,6 +22,9 @@
 
 enum { WORKERS_MAX = 64, WORKER_RING_SLOTS = 1024, WORKER_LANE_BUDGET = 32, WORKER_CLIENT_BUDGET = 32, WORKER_HANDED_MAX = 256, WORKER_PERIODIC_MAX = 256 };
 enum { WORKER_CALL_LIMIT_MS = 2000, WORKER_TURN_NS = 1000000, WORKER_LATENCY_WEIGHT = 4 };
+/* load.c: of so many batches one is measured, of fewer where so many take longer than LOAD_OFTEN_NS, and soon after one of LOAD_LONG_NS; tasks of a lane
+ * that are estimated; samples of a method and class to one REINFORCE_LOAD. */
+enum { LOAD_EACH = 509, LOAD_OFTEN_NS = 250000000, LOAD_LONG_NS = 1000000, LOAD_LOOK = 8, LOAD_REINFORCE = 64 };
 
 struct runtime_options {
     uint32_t node_id, workers;
@@ -72,6 +76,8 @@ struct runtime_options {
     X(overflows)                                                                                                       \
     X(lanes_taken) /* that moved here */                                                                              \
     X(waits)                                                                                                           \
+    X(busy_ns)  /* of turns that did something */                                                                      \
+    X(measured) /* runs whose time was read (load.c) */                                                                \
     X(stacks_most) /* in use at once, so far */
 struct worker_stats {
 #define WORKER_STAT_FIELD(name) uint64_t name;
@@ -84,6 +90,7 @@ struct chi_rctx {
     struct worker *worker;
     struct chi_lane *lane; /* LOCAL_SCHEDULE: what the module chose */
     struct chi_task *replica; /* REPLICA_AGG */
+    struct chi_load load;     /* EST_LOAD, SAMPLE_LOAD, REINFORCE_LOAD */
     uint64_t now_ns, wake_ns;
 };
 
@@ -132,6 +139,11 @@ struct worker {
     uint64_t roots;          /* numbers given to tasks that run here */
     uint32_t latency_weight, owed; /* latency tasks that ran while throughput lanes were ready, for which those ran none yet (lanes.c) */
     uint64_t clock_ns, lane_from_ns; /* read last while lanes run; when this lane began */
+    uint32_t load_left, load_each; /* batches up to the next one whose runs are measured; one of so many is, */
+    uint32_t load_weight;          /* and a run of this one stands for so many; */
+    uint64_t load_from_ns;         /* when it began */
+    uint64_t load_often_ns, load_long_ns; /* LOAD_OFTEN_NS, LOAD_LONG_NS, but for tests */
+    struct load_run *measured; /* the run that goes on and is measured; NULL: none, or it waited */
     bool (*between)(struct worker *w, unsigned did); /* turns; false: the loop ends */
     struct ipc_channel *channels;
     struct buddy *memory;
@@ -148,6 +160,7 @@ struct worker {
     uint8_t *scratch; /* CHI_FORM_BYTES_MAX: a client's form, or an answer's body */
     int epoll_fd;
     uint64_t idle_since_ns, sleep_ns;
+    uint64_t busy_from_ns; /* the last turn did something, and began then; or 0 */
     uint64_t drops[CHI_DROP_COUNT];
     struct worker_stats stats;
     struct trace trace;
@@ -157,7 +170,9 @@ struct worker {
     struct carrier *carrier;   /* atomic: the thread that is to have it; the control thread writes it */
     struct carrier *home;      /* control thread's: that had it before another one held (runtime_relieve); NULL */
     unsigned did;        /* the last turn, when it came home */
-    uint32_t clients;    /* the control thread's count */
+    struct load_model load;
+    bool asked; /* atomic: to look at its lanes (load.c), and it has not yet */
+    uint32_t clients; /* the control thread's count */
     bool started, quiet; /* quiet: told to stop, and nothing is out any more */
     bool over;           /* its loop ended */
     bool holds;          /* control thread's: runtime_relieve was called for it */
@@ -245,10 +260,16 @@ CHI_MUST_CHECK int runtime_lane_move(struct runtime *rt, struct chi_lane *lane, 
 /* The same, but it may be on its way still when this returns 0.  -EALREADY: it is there. */
 CHI_MUST_CHECK int runtime_lane_send(struct runtime *rt, struct chi_lane *lane, uint32_t to);
 
-/* Looks at the time that lanes took since the last look, and begins the moves that lane/balance.h decides for; one that moved rests for BALANCE_RESTS
- * looks.  To be called each BALANCE_MS.  0; -ENOMEM, or as runtime_lane_send: what is left is for the next look. */
+/* Looks at the time that lanes took since the last look, and at what lies on them, and begins the moves that lane/balance.h decides for; one that moved
+ * rests for BALANCE_RESTS looks.  To be called each BALANCE_MS.  0; -ENOMEM, or as runtime_lane_send: what is left is for the next look. */
 enum { BALANCE_MS = 100, BALANCE_RESTS = 10 };
 CHI_MUST_CHECK int runtime_balance(struct runtime *rt, uint64_t now_ns);
+
+/* Asks each worker what the tasks that lie on its lanes are likely to take: `each_ns` of its lanes says it when it has looked.  Waits for none, and does
+ * not ask one that has not looked since the last time. */
+void runtime_ask_load(struct runtime *rt);
+/* What lies on a lane is likely to take, as of the last look. */
+uint64_t lane_queued_ns(const struct chi_lane *lane);
 
 /* A node that tasks may go to from now on; pools keep the containers they have.  drain: new tasks to it end with DRAINING, open
  * ones go on.  remove: those end (xfer_peer_remove), and it is forgotten.  Pre: there is a transport.  0; -ENOSPC beyond peers_max,

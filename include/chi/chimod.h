@@ -24,6 +24,13 @@ struct chi_rctx; /* the run context: the worker, the time, the lane */
 enum chi_monitor_mode {
     CHI_GLOBAL_SCHEDULE = 1, /* replace task->query (DYNAMIC) by a concrete one.  Default: LOCAL.  A query that stays DYNAMIC ends with NO_ROUTE */
     CHI_LOCAL_SCHEDULE = 2,  /* may call chi_rctx_set_lane.  Default: by hash, or spread over the workers */
+    CHI_EST_LOAD = 3,        /* `task` lies on a lane and has not begun: what will it cost?  chi_rctx_load has the default's answer, which OK says was made
+                              * better.  Asked by the lane's worker, of up to 8 tasks of each lane that has some, each time that the load is looked at:
+                              * every 100 ms with `lanes: load`, and for chictl top.  Default: the mean of earlier runs of the method and class of size */
+    CHI_SAMPLE_LOAD = 4,     /* `task` ran, and its run was measured: chi_rctx_load has what it cost.  The module keeps of it what it likes.  By the worker that
+                              * ran it, before the task ends; not of one whose run returned PENDING, or that run_many got */
+    CHI_REINFORCE_LOAD = 5,  /* the same `task`, after every 64th SAMPLE_LOAD of its method and class of size on this worker: the time to fit a model to what
+                              * was kept.  What a monitor answers to these two ends nothing */
     CHI_REPLICA_START = 6,   /* a task for several containers: OK says that this module merges their outputs, and `task` begins with those that it has
                               * now.  Default: the outputs of the lowest container that ended with OK */
     CHI_REPLICA_AGG = 7,     /* after OK from REPLICA_START: the replica that chi_rctx_replica gives ended with OK: merge its outputs into those of
@@ -37,6 +44,12 @@ enum chi_upgrade_step {
     CHI_UPGRADE_BEGIN = 1,  /* make the new state from the old one, which stays as it is; looks also whether the container's queues are what it needs */
     CHI_UPGRADE_COMMIT = 2, /* all containers agreed, and the new version runs: give back what is left of the old state */
     CHI_UPGRADE_ABORT = 3,  /* another one did not agree: give back the new state, and leave the old one as it was */
+};
+
+/* What a task costs, or did.  Classes of size are by the powers of two of `bytes`. */
+struct chi_load {
+    uint64_t run_ns; /* on its worker: until it ends, waits for the first time, or returns PENDING.  An estimate of 0: not known */
+    uint64_t bytes;  /* of its regions: the runtime's figure */
 };
 
 struct chi_chimod {
@@ -57,7 +70,7 @@ struct chi_chimod {
     enum chi_status (*run)(struct chi_container *c, struct chi_task *task, struct chi_rctx *r);
 
     /* Optional.  Returns OK, UNSUPPORTED for a mode or a task that it leaves to the default, or a status that ends the task.  Called by the worker
-     * that the task came in at, whatever lanes it has. */
+     * that the task came in at, whatever lanes it has, but where a mode says another.  A mode that it does not know is UNSUPPORTED: there may be more. */
     enum chi_status (*monitor)(struct chi_container *c, enum chi_monitor_mode mode, struct chi_task *task, struct chi_rctx *r);
 
     /* Optional: releases what the module hung into a task that ran here, once, after its end: before the `done` of a task that
@@ -128,6 +141,8 @@ CHI_API uint32_t chi_rctx_worker(const struct chi_rctx *r); /* 0..workers-1 */
 CHI_API void chi_rctx_set_lane(struct chi_rctx *r, struct chi_lane *lane);
 /* REPLICA_AGG: the replica, with its outputs. */
 CHI_API const struct chi_task *chi_rctx_replica(const struct chi_rctx *r);
+/* EST_LOAD, SAMPLE_LOAD, REINFORCE_LOAD: what the task costs, to be read and, at EST_LOAD, to be written. */
+CHI_API struct chi_load *chi_rctx_load(struct chi_rctx *r);
 /* poll: the worker turns again at this time at the latest. */
 CHI_API void chi_rctx_wake_at(struct chi_rctx *r, uint64_t when_ns);
 

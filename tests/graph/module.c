@@ -466,6 +466,9 @@ static enum chi_status monitor(struct chi_container *c, enum chi_monitor_mode mo
     case CHI_REPLICA_AGG:
         return merge(j, task, chi_rctx_replica(r));
     case CHI_FLUSH_WORK: /* nobody flushes */
+    case CHI_EST_LOAD:
+    case CHI_SAMPLE_LOAD:
+    case CHI_REINFORCE_LOAD:
         break;
     }
     return CHI_STATUS_UNSUPPORTED;

@@ -64,6 +64,8 @@ static enum chi_status run(struct chi_container *c, struct chi_task *task, struc
 static enum chi_status monitor(struct chi_container *c, enum chi_monitor_mode m, struct chi_task *task, struct chi_rctx *r)
 {
     (void)c, (void)r;
+    if (m != CHI_GLOBAL_SCHEDULE && m != CHI_LOCAL_SCHEDULE)
+        return CHI_STATUS_UNSUPPORTED;
     monitors++;
     if (mode == REFUSE)
         return CHI_STATUS_MODULE;
