@@ -122,6 +122,7 @@ const struct rpc_method daemon_methods[] = {
     {"mod.upgrade", "another version of a module takes the place of the one that runs; begins it", mod_upgrade_params, mod_upgrade},
     {"mod.upgrading", "what became of the last mod.upgrade", NULL, mod_upgrading},
     {"lane.list", "each lane: its worker, its tasks, the time that they took", NULL, lane_list},
+    {"load.list", "what workers and methods did so far, for chictl top", NULL, load_list},
     {"lane.move", "gives a lane to another worker", lane_move_params, lane_move},
     {"peer.list", "each other node: state, packets, tasks, round-trip time", NULL, peers_list},
     {"peer.show", "all figures of one node, summed and by session", peer_params, peers_show},

@@ -1,10 +1,13 @@
 /* chictl as a program, against the RPC server in a thread of this test, with methods of its own. */
+#define _GNU_SOURCE
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <cmocka.h>
+#include <fcntl.h>
 #include <pthread.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -79,6 +82,26 @@ static json_t *call_stop(void *ctx, json_t *params, struct rpc_error *err)
     event_base_loopbreak(base); /* the answer must still go out */
     return json_pack("{s:b}", "stopping", 1);
 }
+/* Two answers in turn, of two seconds: what came between them is all that is to be seen.  In the second one a worker and a method are new. */
+static int loads;
+static json_t *call_load(void *ctx, json_t *params, struct rpc_error *err)
+{
+    static const char *const worker = "{s:i, s:i, s:I, s:I, s:I, s:i, s:i, s:I, s:i, s:i}", *const method = "{s:s, s:s, s:s, s:i, s:I, s:I, s:I}";
+    bool second = loads++ % 2;
+    json_int_t k = second ? 1000000 : 0;
+    json_t *workers = json_array(), *list = json_array();
+    (void)ctx, (void)params, (void)err;
+    for (int i = 0; i < 1 + second; i++)
+        json_array_append_new(workers, json_pack(worker, "worker", i, "core", i + 4, "turns", 7 + k, "busy_ns", 50 + 500 * k, "tasks_run", 9 + 2 * k, "lanes", 3,
+                                                 "queued", 12, "queued_ns", (json_int_t)34000, "open", 13, "stacks", 1));
+    json_array_append_new(list, json_pack(method, "module", "echo", "pool", "100.0", "method", "PING", "class", 0, "tasks", 5 + k, "run_ns", 70 + 100 * k, "bytes", (json_int_t)0));
+    for (int i = 0; i < 2; i++) /* two classes of one method, the time is theirs */
+        json_array_append_new(list, json_pack(method, "module", "echo", "pool", "100.0", "method", "IO", "class", 12 + i, "tasks", k / 10, "run_ns", 150 * k, "bytes", 512 * k));
+    json_array_append_new(list, json_pack(method, "module", "echo", "pool", "100.0", "method", "REST", "class", 0, "tasks", (json_int_t)5, "run_ns", (json_int_t)9, "bytes", (json_int_t)0));
+    if (second)
+        json_array_append_new(list, json_pack(method, "module", "?", "pool", "101.0", "method", "?", "class", 0, "tasks", (json_int_t)2, "run_ns", k, "bytes", (json_int_t)0));
+    return json_pack("{s:I, s:o, s:o}", "now_ns", (json_int_t)1000000000 + 2000 * k, "workers", workers, "methods", list);
+}
 /* What came, as it came. */
 static json_t *call_mirror(void *ctx, json_t *params, struct rpc_error *err)
 {
@@ -115,6 +138,7 @@ static const struct rpc_method methods[] = {{"status", "", NULL, call_status},
                                             {"peer.drain", "", mirror_params, call_mirror},
                                             {"peer.remove", "", mirror_params, call_mirror},
                                             {"lane.move", "", &mirror_params[1], call_mirror},
+                                            {"load.list", "", NULL, call_load},
                                             {0}};
 
 static void on_wake(evutil_socket_t fd, short what, void *arg)
@@ -290,7 +314,7 @@ static void chictl__prints_raw_json(void **state)
     }
     json_decref(want);
     json_t *help = from_text(chictl("help --json")->out);
-    assert_int_equal(json_array_size(help), 30);
+    assert_int_equal(json_array_size(help), 31);
     json_decref(help);
 }
 
@@ -317,7 +341,7 @@ static void chictl__names_the_nearest(void **state)
     assert_ran("-s", 2, "", "missing argument");
     assert_ran("", 2, "",
                "a command is missing; one of: status, worker list, worker add, worker remove, worker set, port list, port add, port set, port remove, pool list, "
-               "pool show, pool create, pool destroy, pool expand, pool contract, mod list, mod show, mod load, mod unload, mod upgrade, lane list, lane move, peer list, peer show, peer add, peer drain, peer remove, stats, stop, help");
+               "pool show, pool create, pool destroy, pool expand, pool contract, mod list, mod show, mod load, mod unload, mod upgrade, lane list, lane move, peer list, peer show, peer add, peer drain, peer remove, top, stats, stop, help");
     assert_ran("port remove", 2, "", "'port remove' needs one more word: which name");
     assert_ran("port set p0 --id 4", 2, "", "'port set' has no option --id");
     assert_ran("status --name x", 2, "", "'status' has no option --name");
@@ -329,6 +353,14 @@ static void chictl__names_the_nearest(void **state)
     assert_ran("port add p0 --queues two", 2, "", "--queues is 'two'; right is a number");
     assert_ran("port set p0 --mtu 1k", 2, "", "--mtu is '1k'; right is a number");
     assert_ran("peer add --id '' --name x --ip 10.0.0.1", 2, "", "--id is ''; right is a number");
+    assert_ran("status --once", 2, "", "'status' has no option --once");
+    assert_ran("stats --interval 1", 2, "", "'stats' has no option --interval");
+    assert_ran("top --interval 0", 2, "", "--interval is 0; right is a number of seconds from 0.1 to 3600");
+    assert_ran("top --interval -1", 2, "", "--interval is -1; right is");
+    assert_ran("top --interval 3601", 2, "", "--interval is 3601; right is");
+    assert_ran("top --interval soon", 2, "", "soon");
+    assert_ran("top 5", 2, "", "'top' takes no argument, but got '5'");
+    assert_ran("top --name x", 2, "", "'top' has no option --name");
     assert_ran("-t 0 status", 2, "", "--timeout is 0; right is");
     assert_ran("-t x status", 2, "", "x");
 }
@@ -357,6 +389,67 @@ static void chictl__shows_help_and_version(void **state)
     assert_ran("--help", 0, "--json", "");
     assert_ran("help", 0, "else of $CHI_SOCKET, else /run/chimaera/chimaera.sock", "");
     assert_string_equal(chictl("--version")->out, "chictl " CHI_VERSION "\n");
+}
+
+static const char *const top_tables = "worker  core  busy %  turns/s  tasks/s  lanes  queued  queued_ns  open  stacks\n"
+                                      "     0     4      25   500000  1000000      3      12   34.00 us    13       1\n"
+                                      "     1     5      25   500004  1000005      3      12   34.00 us    13       1\n"
+                                      "\n"
+                                      "method     pool   share %  tasks/s    mean_ns  bytes_per_s\n"
+                                      "echo.IO    100.0     74.8   100000    1.50 us    488.3 MiB\n"
+                                      "echo.PING  100.0     24.9   500000     100 ns          0 B\n"
+                                      "?.?        101.0      0.2        1  500.00 us          0 B\n";
+
+static void chictl__top_shows_what_came_between_two_looks(void **state)
+{
+    (void)state;
+    loads = 0;
+    assert_ran("top --interval 0.1", 0, "", "");
+    assert_string_equal(chictl("top --once --interval 0.1")->out, top_tables);
+    json_t *raw = from_text(chictl("--json top")->out);
+    assert_int_equal(json_array_size(json_object_get(raw, "methods")), 4);
+    json_decref(raw);
+    loads = 1; /* it began anew between two looks: nothing came, and no number is below 0 */
+    assert_string_equal(chictl("top --interval 0.1")->out, "worker  core  busy %  turns/s  tasks/s  lanes  queued  queued_ns  open  stacks\n"
+                                                           "     0     4       -        0        0      3      12   34.00 us    13       1\n"
+                                                           "\n(none)\n");
+}
+
+/* On a terminal it goes on until Ctrl-C, and ends well. */
+static void chictl__top_refreshes_a_terminal(void **state)
+{
+    enum { SCREENS = 3 };
+    static char seen[1 << 16];
+    const char *screen = "\033[H\033[2J";
+    size_t at = 0, screens = 0;
+    int status, terminal = posix_openpt(O_RDWR | O_NOCTTY | O_CLOEXEC);
+    (void)state;
+    loads = 0;
+    assert_true(terminal >= 0 && grantpt(terminal) == 0 && unlockpt(terminal) == 0);
+    const char *name = ptsname(terminal);
+    assert_non_null(name);
+    pid_t child = fork();
+    if (child == 0) {
+        int end = open(name, O_RDWR);
+        dup2(end, STDOUT_FILENO);
+        setenv("CHI_SOCKET", path, 1);
+        execl(CHICTL, "chictl", "top", "--interval", "0.1", (char *)NULL);
+        _exit(127);
+    }
+    assert_true(child > 0);
+    while (screens < SCREENS) {
+        ssize_t n = read(terminal, seen + at, sizeof(seen) - 1 - at);
+        assert_true(n > 0);
+        at += (size_t)n;
+        screens = 0;
+        for (const char *s = seen; (s = strstr(s, screen)); s++)
+            screens++;
+    }
+    assert_non_null(strstr(seen, "echo.IO"));
+    assert_int_equal(kill(child, SIGINT), 0);
+    assert_int_equal(waitpid(child, &status, 0), child);
+    assert_true(WIFEXITED(status) && WEXITSTATUS(status) == 0);
+    close(terminal);
 }
 
 static void chictl__reports_what_the_daemon_refuses(void **state)
@@ -444,6 +537,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(chictl__names_the_nearest, setup, teardown),
         cmocka_unit_test_setup_teardown(chictl__sends_arguments_as_parameters, setup, teardown),
         cmocka_unit_test_setup_teardown(chictl__shows_help_and_version, setup, teardown),
+        cmocka_unit_test_setup_teardown(chictl__top_shows_what_came_between_two_looks, setup, teardown),
+        cmocka_unit_test_setup_teardown(chictl__top_refreshes_a_terminal, setup, teardown),
         cmocka_unit_test_setup_teardown(chictl__reports_what_the_daemon_refuses, setup, teardown),
         cmocka_unit_test_setup_teardown(chictl__reports_a_daemon_that_is_not_there, setup, teardown),
         cmocka_unit_test_setup_teardown(chictl__refuses_answers_without_sense, setup, teardown),

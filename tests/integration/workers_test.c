@@ -192,6 +192,61 @@ static void lanes__what_cannot_move_says_why(void **state)
     node_refuses(&one, "lane.move", "{\"pool\": \"echo\", \"lane\": 0}", "worker");
 }
 
+/* The entry of a method in load.list, or NULL; a new reference. */
+static json_t *load_of(const struct node *n, const char *method)
+{
+    json_t *all = node_call(n, "load.list"), *m, *found = NULL;
+    size_t i;
+    json_array_foreach (json_object_get(all, "methods"), i, m)
+        if (strcmp(json_string_value(json_object_get(m, "method")), method) == 0)
+            found = m;
+    json_incref(found);
+    json_decref(all);
+    return found;
+}
+static bool has_measured_many(void *node)
+{
+    json_t *m = load_of(node, "ECHO_PING");
+    bool holds = m && json_integer_value(json_object_get(m, "measured")) > 100;
+    json_decref(m);
+    return holds;
+}
+static json_int_t number_in(const json_t *o, const char *key) { return json_integer_value(json_object_get(o, key)); }
+
+static void load__is_measured_and_shown(void **state)
+{
+    char out[4096];
+    (void)state;
+    load_start(&one);
+    until(has_measured_many, &two, "node 2 measures pings");
+    assert_int_equal(run_program(out, sizeof out, (const char *const[]){CHI_BUILD_DIR "/bin/chictl", "-s", two.socket, "top", "--interval", "0.3", NULL}), 0);
+    if (!strstr(out, "busy %") || !strstr(out, "echo.ECHO_PING"))
+        fail_msg("chictl top of node 2: %s", out);
+    load_stop();
+    json_t *m = load_of(&two, "ECHO_PING"), *away = load_of(&one, "(all)"); /* of the remote queue, by the batch */
+    assert_string_equal(json_string_value(json_object_get(m, "module")), "echo");
+    assert_string_equal(json_string_value(json_object_get(away, "module")), "remote_queue");
+    for (int i = 0; i < 2; i++) {
+        const json_t *o = i ? away : m;
+        assert_true(number_in(o, "measured") <= number_in(o, "tasks"));
+        assert_true(number_in(o, "mean_ns") > 0 && number_in(o, "run_ns") > 0 && number_in(o, "bytes") == 0);
+    }
+    json_decref(m);
+    json_decref(away);
+    json_t *all = node_call(&two, "load.list"), *w;
+    size_t i;
+    json_int_t lanes = 0;
+    json_array_foreach (json_object_get(all, "workers"), i, w) {
+        lanes += number_in(w, "lanes");
+        assert_true(number_in(w, "queued") == 0 && number_in(w, "queued_ns") == 0 && number_in(w, "open") == 0);
+        assert_true(number_in(w, "busy_ns") > 0);
+    }
+    json_t *list = node_call(&two, "lane.list");
+    assert_int_equal(lanes, json_array_size(list));
+    json_decref(list);
+    json_decref(all);
+}
+
 /* A node that moves lanes by load, and one whose lanes begin by hash. */
 static bool has_looked(void *node)
 {
@@ -247,6 +302,7 @@ int main(void)
         cmocka_unit_test(perf__runs_from_both_workers),
         cmocka_unit_test(lanes__move_under_load),
         cmocka_unit_test(lanes__what_cannot_move_says_why),
+        cmocka_unit_test(load__is_measured_and_shown),
         cmocka_unit_test(lanes__by_load_and_by_hash),
         cmocka_unit_test(stop__the_daemons_end_well),
     };

@@ -1,5 +1,6 @@
 /* main.c - chictl [-s SOCKET] [--json] COMMAND: asks a running daemon.
  * Ends with 0; 1 when the daemon refuses; 2 for a wrong command line; 3 when no daemon answers. */
+#include <math.h>
 #include <popt.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -12,9 +13,11 @@
 #include "control/nearest.h"
 #include "pools.h"
 #include "render.h"
+#include "top.h"
 
 enum { DEVICE = 1, IP = 2, MTU = 4, LINK = 8, ID = 16, NAME = 32, QUEUES = 64, POOL = 128, QUEUE = 256, LANE = 512, WORKER = 1024, CONTAINER = 2048,
-       MODULE = 4096, CONTAINERS = 8192, NODE = 16384, LIMIT = 32768, CORE = 65536, IDLE = 131072, VALUES = 18 };
+       MODULE = 4096, CONTAINERS = 8192, NODE = 16384, LIMIT = 32768, CORE = 65536, IDLE = 131072, VALUES = 18,
+       REFRESHES = 1 << 30 /* top.h */ };
 enum { EXIT_REFUSED = 1, EXIT_USAGE = 2, EXIT_UNREACHABLE = 3, LINE_BYTES = 512 };
 #define DEFAULT_SOCKET "/run/chimaera/chimaera.sock"
 
@@ -53,6 +56,7 @@ static const struct command {
     {"peer add", "peer.add", "--id N --name X --ip A[,B...]: one more node", NULL, NULL, ID | NAME | IP},
     {"peer drain", "peer.drain", "NAME: no new tasks go to it", "name", NULL, 0},
     {"peer remove", "peer.remove", "NAME: forgets it, and ends what is open with it", "name", NULL, 0},
+    {"top", "load.list", "[--interval S] [--once]: workers and methods by what they do now; ends with Ctrl-C", NULL, NULL, REFRESHES},
     {"stats", "stats", "counters of all workers, and what was dropped, by reason", NULL, NULL, 0},
     {"stop", "stop", "ends the daemon in order", NULL, NULL, 0},
     {"help", NULL, "this list", NULL, NULL, 0},
@@ -69,8 +73,8 @@ static const struct {
 
 struct arguments {
     char *socket, *value[VALUES];
-    double timeout_s;
-    int json, help, version;
+    double timeout_s, interval_s; /* interval_s HUGE_VAL: not given */
+    int json, help, version, once;
 };
 
 static void print_help(poptContext ctx, FILE *to)
@@ -248,9 +252,22 @@ static enum call_result await_upgrade(const struct call_to *to, unsigned timeout
     return CALL_REFUSED;
 }
 
+/* Of a command that refreshes, and of no other one. */
+static bool top_options_right(const struct arguments *a, const struct command *c)
+{
+    const char *given = a->once ? "once" : a->interval_s < HUGE_VAL ? "interval" : NULL;
+    if (given && !(c->options & REFRESHES))
+        fprintf(stderr, "chictl: '%s' has no option --%s (chictl --help lists all)\n", c->words, given);
+    else if (a->interval_s < HUGE_VAL && !(a->interval_s >= TOP_INTERVAL_MIN_S && a->interval_s <= TOP_INTERVAL_MAX_S))
+        fprintf(stderr, "chictl: --interval is %g; right is a number of seconds from %g to %d\n", a->interval_s, TOP_INTERVAL_MIN_S, TOP_INTERVAL_MAX_S);
+    else
+        return true;
+    return false;
+}
+
 static int ask(const struct arguments *a, const struct command *command, const char *argument)
 {
-    json_t *params = params_of(a, command, argument);
+    json_t *params = top_options_right(a, command) ? params_of(a, command, argument) : NULL;
     if (!params)
         return EXIT_USAGE;
     const char *environment = getenv("CHI_SOCKET");
@@ -259,19 +276,23 @@ static int ask(const struct arguments *a, const struct command *command, const c
     json_t *result = NULL;
 
     const struct call_to to = {path, "daemon", "start chimaerad, or name another socket with -s"};
-    enum call_result r = (pools_offers(command->method) ? pools_call : call_method)(&to, command->method, params, (unsigned)(a->timeout_s * 1000),
-                                                                                  &result, err, sizeof(err));
+    const unsigned timeout_ms = (unsigned)(a->timeout_s * 1000);
+    bool refreshes = command->options & REFRESHES && !a->json;
+    enum call_result r;
+    if (refreshes) {
+        json_decref(params); /* it has none */
+        r = top(&to, command->method, timeout_ms, a->interval_s < HUGE_VAL ? a->interval_s : TOP_INTERVAL_S, a->once, err, sizeof(err));
+    } else {
+        r = (pools_offers(command->method) ? pools_call : call_method)(&to, command->method, params, timeout_ms, &result, err, sizeof(err));
+    }
+    if (r == CALL_OK && strcmp(command->method, "mod.upgrade") == 0)
+        r = await_upgrade(&to, timeout_ms, &result, err, sizeof err);
     if (r) {
         fprintf(stderr, "chictl: %s\n", err);
         return r == CALL_REFUSED ? EXIT_REFUSED : EXIT_UNREACHABLE;
     }
-    if (strcmp(command->method, "mod.upgrade") == 0) {
-        r = await_upgrade(&to, (unsigned)(a->timeout_s * 1000), &result, err, sizeof err);
-        if (r) {
-            fprintf(stderr, "chictl: %s\n", err);
-            return r == CALL_REFUSED ? EXIT_REFUSED : EXIT_UNREACHABLE;
-        }
-    }
+    if (refreshes)
+        return EXIT_SUCCESS;
     if (a->json) {
         json_dumpf(result, stdout, JSON_INDENT(2) | JSON_ENCODE_ANY);
         putchar('\n');
@@ -322,7 +343,7 @@ static int run(poptContext ctx, const struct poptOption *options, struct argumen
 
 int main(int argc, char **argv)
 {
-    struct arguments a = {.timeout_s = 5};
+    struct arguments a = {.timeout_s = 5, .interval_s = HUGE_VAL};
     const struct poptOption options[] = {
         {"socket", 's', POPT_ARG_STRING, &a.socket, 0, "the daemon's control socket", "PATH"},
         {"json", 'j', POPT_ARG_NONE, &a.json, 0, "print the result as JSON, with raw numbers", NULL},
@@ -345,6 +366,8 @@ int main(int argc, char **argv)
         {"node", 0, POPT_ARG_STRING, &a.value[14], 0, "that gets more containers (each)", "ID"},
         {"core", 0, POPT_ARG_STRING, &a.value[16], 0, "that turns workers", "N"},
         {"idle", 0, POPT_ARG_STRING, &a.value[17], 0, "of the threads of workers", "busy|adaptive"},
+        {"interval", 0, POPT_ARG_DOUBLE, &a.interval_s, 0, "of top: between two looks (2)", "SECONDS"},
+        {"once", 0, POPT_ARG_NONE, &a.once, 0, "of top: one look, also on a terminal", NULL},
         {"version", 0, POPT_ARG_NONE, &a.version, 0, "print the version and end", NULL},
         {"help", 'h', POPT_ARG_NONE, &a.help, 0, "print this help and end", NULL},
         POPT_TABLEEND,
