@@ -20,7 +20,7 @@ struct block {
 
 /* One for each cookie. */
 struct open_task {
-    struct chi_task *task; /* NULL: the cookie is free */
+    struct chi_task *task; /* NULL: the cookie is free; &posted of the client: nobody waits */
     struct block *area;    /* for forms and answers that are not inline; stays when the task ended.  NULL: none yet */
     uint32_t nregions;
 };
@@ -38,6 +38,7 @@ struct chi_client {
     uint32_t unsettled; /* submissions since the last certain look at its sleep */
     uint32_t idle;      /* weight of the polls without a completion */
     bool gone;          /* the daemon is */
+    struct chi_task posted; /* stands for all tasks that nobody waits for */
     /* cold */
     uint32_t sleep_number, spin_us;
     uint64_t checked_ns; /* when the control socket was looked at */

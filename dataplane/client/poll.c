@@ -54,6 +54,10 @@ static bool take_in(struct chi_client *c, const struct shm_complete *m)
     uint32_t cookie = SHM_READ(m->cookie), status = SHM_READ(m->status), length = SHM_READ(m->length), replicas = SHM_READ(m->replicas);
     if (CHI_UNLIKELY(cookie >= c->depth || !c->open[cookie].task))
         return false;
+    if (CHI_UNLIKELY(c->open[cookie].task == &c->posted)) {
+        end_task(c, cookie, CHI_STATUS_OK);
+        return false;
+    }
     if (CHI_UNLIKELY(replicas)) {
         status = load_many(c, cookie, m, status, length, replicas);
     } else if (CHI_LIKELY(status == CHI_STATUS_OK)) {
@@ -95,8 +99,8 @@ unsigned poll_control(struct chi_client *c, bool hangup)
     unsigned n = take_all(c); /* what it completed before it went */
     for (uint32_t i = 0; i < c->depth; i++) {
         if (c->open[i].task) {
+            n += c->open[i].task != &c->posted;
             end_task(c, i, CHI_STATUS_DISCONNECTED);
-            n++;
         }
     }
     return n;

@@ -95,29 +95,43 @@ void submit_settle(struct chi_client *c)
     daemon_ring(c, shm_settle(&c->header->daemon_sleeps)); /* pairs with ipc_sleep_st's shm_announce */
 }
 
-enum chi_status chi_submit(struct chi_client *c, struct chi_task *task)
+/* Serialises the task and sends it: PENDING, and `open` stands for it until its completion came. */
+CHI_INLINE enum chi_status send(struct chi_client *c, struct chi_task *task, struct chi_task *open, uint16_t flags)
 {
-    enum chi_status st;
-    if (CHI_UNLIKELY(c->gone || c->nfree == 0)) {
-        st = c->gone ? CHI_STATUS_DISCONNECTED : CHI_STATUS_BUSY;
-        task->status = st;
-        return st;
-    }
+    if (CHI_UNLIKELY(c->gone || c->nfree == 0))
+        return c->gone ? CHI_STATUS_DISCONNECTED : CHI_STATUS_BUSY;
     /* A free cookie means that fewer than depth tasks are out: the slot has been taken by the daemon. */
     uint32_t cookie = c->free_cookies[c->nfree - 1];
     struct line *l = line_put_at(c->submit, c->mask, c->submit_at);
-    st = save(c, (struct shm_submit *)l->payload, cookie, task);
-    if (CHI_UNLIKELY(st != CHI_STATUS_OK)) {
-        task->status = st;
+    struct shm_submit *s = (struct shm_submit *)l->payload;
+    enum chi_status st = save(c, s, cookie, task);
+    if (CHI_UNLIKELY(st != CHI_STATUS_OK))
         return st;
-    }
+    s->flags |= flags;
     c->nfree--;
-    c->open[cookie].task = task;
-    task->status = CHI_STATUS_PENDING;
+    c->open[cookie].task = open;
     line_put_done(l, c->submit_at++); /* release: pairs with the daemon's acquire in line_get */
     if (CHI_UNLIKELY(++c->unsettled >= SHM_SETTLE_MAX))
         submit_settle(c);
     else
         daemon_ring(c, shm_sleeper(&c->header->daemon_sleeps));
     return CHI_STATUS_PENDING;
+}
+
+enum chi_status chi_submit(struct chi_client *c, struct chi_task *task)
+{
+    enum chi_status st = send(c, task, task, 0);
+    task->status = st;
+    return st;
+}
+
+enum chi_status chi_post(struct chi_client *c, struct chi_task *task)
+{
+    struct chi_replicas *replicas = task->replicas;
+    if (c->nfree == 0)
+        (void)chi_poll(c);
+    task->replicas = NULL;
+    enum chi_status st = send(c, task, &c->posted, SHM_POST);
+    task->replicas = replicas;
+    return st == CHI_STATUS_PENDING ? CHI_STATUS_OK : st;
 }

@@ -32,7 +32,8 @@ struct ipc_channel {
     uint32_t sleep_number, rung; /* of our last sleep; of the client's last sleep that we ended */
     uint32_t unsettled;          /* completions since the last certain look at its sleep */
     uint32_t empty;              /* looks at an empty ring in a row, while unsettled */
-    bool detached;               /* the client is gone: completions are discarded */
+    bool detached;               /* the client is gone: completions are discarded, and of what it submitted only posts run; */
+    uint32_t rest;               /* as many may be in its ring still */
     bool removed;                /* and its worker does not look at it any more */
     struct form_head head;       /* of the form that ipc_take_st gave last */
     void *user;                  /* the owner's list */
@@ -55,6 +56,7 @@ struct ipc_request {
     uint32_t form_length;
     uint64_t answer_offset; /* valid span of the segment */
     uint32_t answer_cap;    /* SHM_COMPLETE_INLINE when the submission was inline */
+    bool post;              /* nobody waits for it */
 };
 
 /* Takes the next submission.  Returns NONE with *out filled, or why it was refused: the cookie is then completed with

@@ -104,7 +104,7 @@ static enum chi_drop take(struct ipc_channel *ch, const struct shm_submit *s, ui
 {
     if (ch->out >= ch->depth)
         return CHI_DROP_CLIENT_DEPTH;
-    if (s->cookie >= ch->depth || s->flags > SHM_EXTERNAL)
+    if (s->cookie >= ch->depth || s->flags > (SHM_EXTERNAL | SHM_POST))
         return CHI_DROP_CLIENT_FORM;
     enum chi_drop d = s->flags & SHM_EXTERNAL ? take_external(ch, s, scratch, out) : take_inline(s, scratch, out);
     if (d != CHI_DROP_NONE)
@@ -127,6 +127,7 @@ enum chi_drop ipc_take_st(struct ipc_channel *ch, uint8_t *scratch, struct ipc_r
     ch->submit_at++;
     ch->empty = 0;
     out->cookie = s.cookie;
+    out->post = s.flags & SHM_POST;
     enum chi_drop d = take(ch, &s, scratch, out);
     if (CHI_UNLIKELY(d != CHI_DROP_NONE)) {
         bool big = (s.flags & SHM_EXTERNAL) && s.external.form_length > CHI_FORM_BYTES_MAX;

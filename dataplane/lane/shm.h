@@ -12,7 +12,7 @@
 
 enum {
     SHM_MAGIC = 0x31494843, /* "CHI1" */
-    SHM_VERSION = 2,
+    SHM_VERSION = 3,
     SHM_INLINE = 48, /* bytes of a form that fit into a submission slot */
     SHM_DEPTH_MIN = 2,
     SHM_DEPTH_MAX = 4096,
@@ -65,11 +65,11 @@ static inline bool shm_depth_ok(uint32_t depth)
 }
 
 /* Payload of a submission slot. */
-enum { SHM_EXTERNAL = 1 };
+enum { SHM_EXTERNAL = 1, SHM_POST = 2 /* nobody waits: its completion has no body, and is there to give the cookie back */ };
 struct shm_submit {
     uint32_t cookie; /* the client's, comes back; < depth */
     uint16_t length; /* inline form, 0..SHM_INLINE; EXTERNAL: 0 */
-    uint16_t flags;  /* SHM_EXTERNAL or 0 */
+    uint16_t flags;  /* SHM_EXTERNAL, SHM_POST, both or 0 */
     union {
         uint8_t bytes[SHM_INLINE];
         struct { /* the form, and room for an answer's body, lie in bulk memory: offsets from the segment's start.  They

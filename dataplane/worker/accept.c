@@ -154,6 +154,46 @@ static enum chi_status client_task(struct worker *w, struct ipc_channel *ch, con
     return client_pass_on(w, ch, rq, h, form, target.node);
 }
 
+/* Of a client that says whether it waits; all that is to be known of its end. */
+void accept_ended(struct worker *w, struct ipc_channel *ch, const struct ipc_request *rq, enum chi_status st, const void *body, uint32_t length)
+{
+    if (CHI_UNLIKELY(rq->post)) {
+        w->stats.posts_failed += st != CHI_STATUS_OK;
+        length = 0;
+    }
+    ipc_complete_st(ch, rq, st, body, length);
+}
+
+static inline void accept_one(struct worker *w, struct ipc_channel *ch, const struct ipc_request *rq)
+{
+    w->stats.tasks_client++;
+    w->stats.posts += rq->post;
+    enum chi_status st = worker_stopping_st(w) ? CHI_STATUS_SHUTDOWN : client_task(w, ch, rq, w->scratch);
+    if (st != CHI_STATUS_OK)
+        accept_ended(w, ch, rq, st, NULL, 0);
+}
+
+/* The client has gone: what it posted before still runs, what it would have waited for does not. */
+__attribute__((noinline)) static unsigned accept_rest(struct worker *w, struct ipc_channel *ch)
+{
+    unsigned n = 0;
+    struct ipc_request rq;
+    for (bool got = true; ch->rest && n < WORKER_CLIENT_BUDGET && task_pools_ready(&w->tasks); n++, ch->rest--) {
+        enum chi_drop d = ipc_take_st(ch, w->scratch, &rq, &got);
+        if (!got) {
+            ch->rest = 0;
+            break;
+        }
+        if (d != CHI_DROP_NONE)
+            w->drops[d]++;
+        else if (rq.post)
+            accept_one(w, ch, &rq);
+        else
+            ipc_complete_st(ch, &rq, CHI_STATUS_DISCONNECTED, NULL, 0);
+    }
+    return n;
+}
+
 static unsigned accept_client(struct worker *w, struct ipc_channel *ch)
 {
     unsigned n = 0;
@@ -172,10 +212,7 @@ static unsigned accept_client(struct worker *w, struct ipc_channel *ch)
             w->drops[d]++;
             continue;
         }
-        w->stats.tasks_client++;
-        enum chi_status st = worker_stopping_st(w) ? CHI_STATUS_SHUTDOWN : client_task(w, ch, &rq, w->scratch);
-        if (st != CHI_STATUS_OK)
-            ipc_complete_st(ch, &rq, st, NULL, 0);
+        accept_one(w, ch, &rq);
     }
     return n;
 }
@@ -184,8 +221,10 @@ unsigned accept_clients(struct worker *w)
 {
     unsigned n = 0;
     for (struct ipc_channel *ch = w->channels; ch; ch = ch->next)
-        if (!ch->detached)
+        if (CHI_LIKELY(!ch->detached))
             n += accept_client(w, ch);
+        else if (ch->rest)
+            n += accept_rest(w, ch);
     return n;
 }
 

@@ -32,7 +32,10 @@ int runtime_attach(struct runtime *rt, struct ipc_channel *ch)
 
 static void do_detach(void *worker, void *arg)
 {
-    __atomic_store_n(&((struct ipc_channel *)arg)->detached, true, __ATOMIC_RELAXED); /* read by workers that run its tasks */
+    struct ipc_channel *ch = arg;
+    if (!ch->detached)
+        ch->rest = ch->depth;
+    __atomic_store_n(&ch->detached, true, __ATOMIC_RELAXED); /* read by workers that run its tasks */
     watch_tell(worker);
 }
 
@@ -47,9 +50,9 @@ static void do_remove(void *worker, void *arg)
 {
     struct worker *w = worker;
     struct ipc_channel *ch = arg;
-    __atomic_store_n(&ch->detached, true, __ATOMIC_RELAXED);
-    if (ch->out)
-        return; /* its tasks still name its memory */
+    do_detach(worker, arg); /* where that was not found yet */
+    if (ch->out || ch->rest)
+        return; /* its tasks still name its memory, or are still to be taken */
     for (struct ipc_channel **at = &w->channels; *at; at = &(*at)->next) {
         if (*at != ch)
             continue;

@@ -48,9 +48,9 @@ static void finish_client(struct worker *w, struct task *t)
 {
     enum chi_status st = task_public(t)->status;
     uint32_t n = 0;
-    if (st == CHI_STATUS_OK)
+    if (st == CHI_STATUS_OK && CHI_LIKELY(!t->from.client.request.post))
         n = ended_save(t, w->scratch, CHI_FORM_BYTES_MAX, t->regions, &st);
-    ipc_complete_st(t->from.client.channel, &t->from.client.request, st, w->scratch, n);
+    accept_ended(w, t->from.client.channel, &t->from.client.request, st, w->scratch, n);
     ended_free(w, t);
 }
 
@@ -328,7 +328,7 @@ void worker_returned_st(struct worker *w, struct task *t, enum chi_status st, co
         t->extra = NULL;
     }
     if (t->origin == TASK_CLIENT) {
-        ipc_complete_st(t->from.client.channel, &t->from.client.request, st, body, length);
+        accept_ended(w, t->from.client.channel, &t->from.client.request, st, body, length);
         ended_free(w, t);
         return;
     }

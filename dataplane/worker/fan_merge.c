@@ -220,12 +220,15 @@ static void finish_client(struct worker *w, struct fan *f)
 {
     struct task *t = f->whole;
     const struct ipc_request *rq = &t->from.client.request;
-    uint32_t n = save_outputs(w, f, t->regions);
+    uint32_t n = save_outputs(w, f, t->regions); /* also of one that nobody waits for: it may end otherwise for that */
     uint32_t room = rq->answer_cap < CHI_FORM_BYTES_MAX ? rq->answer_cap : CHI_FORM_BYTES_MAX, most = room > n ? (room - n) / 2 : 0;
     most = most < f->size ? most : f->size;
     enum chi_status st = in_order(f, most, put_status, w->scratch + n);
     const struct ipc_replicas r = {f->part.first, most};
-    ipc_complete_many_st(t->from.client.channel, rq, st, w->scratch, n + 2 * most, r);
+    if (rq->post)
+        accept_ended(w, t->from.client.channel, rq, st, NULL, 0);
+    else
+        ipc_complete_many_st(t->from.client.channel, rq, st, w->scratch, n + 2 * most, r);
     fan_free(w, f);
     LEDGER(ledger_end(&t->entry, st));
     ended_free(w, t);

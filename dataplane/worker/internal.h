@@ -142,6 +142,8 @@ static inline void ended_here(struct worker *w, struct task *t, enum chi_status 
 
 /* accept.c */
 unsigned accept_clients(struct worker *w);
+/* A client's task ended: it is told, and of one that nobody waits for it is counted. */
+void accept_ended(struct worker *w, struct ipc_channel *ch, const struct ipc_request *rq, enum chi_status st, const void *body, uint32_t length);
 /* A task came in at the endpoint of this worker (ctx): loads it and pushes it onto its lane; answers at once when that is impossible. */
 void accept_remote(void *ctx, struct xfer_in *in, const uint8_t *form, uint32_t length);
 

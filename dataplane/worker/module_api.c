@@ -113,7 +113,7 @@ enum chi_status task_why(const struct worker *w, const struct task *t, uint64_t 
         st = task_cancelled(whole);
     if (st != CHI_STATUS_OK)
         return st;
-    if (whole->origin == TASK_CLIENT && __atomic_load_n(&whole->from.client.channel->detached, __ATOMIC_RELAXED))
+    if (whole->origin == TASK_CLIENT && !whole->from.client.request.post && __atomic_load_n(&whole->from.client.channel->detached, __ATOMIC_RELAXED))
         return CHI_STATUS_DISCONNECTED;
     if (__atomic_load_n(&t->deadline_ns, __ATOMIC_RELAXED) <= now_ns)
         return CHI_STATUS_DEADLINE;

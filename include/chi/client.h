@@ -44,6 +44,14 @@ CHI_API void chi_bulk_free(struct chi_client *c, void *p);
  * Costs one cache line to the worker when the form fits into it (48 bytes). */
 CHI_API enum chi_status chi_submit(struct chi_client *c, struct chi_task *task);
 
+/* Submits a task for which nobody waits.  It is serialised when this returns: the task is the caller's again, and nothing of it is written later.  What it
+ * ends with nobody hears; the daemon counts it (`posts` and `posts_failed` of chictl stats).  It runs also when this client disconnects or dies at once,
+ * and chi_task_cancelled does not say that the client is gone.  Memory that its regions name must stay as it is while the client is connected, as
+ * nobody says how long it takes; what comes back goes there.  task->replicas is not used.
+ * Returns OK when it is on its way, else what chi_submit returns, with nothing done.  It is one of the depth tasks that are out until it ended: when there
+ * are so many this looks for completions, as chi_poll does, before it gives BUSY. */
+CHI_API enum chi_status chi_post(struct chi_client *c, struct chi_task *task);
+
 /* Takes in all completions that are there, and returns how many tasks ended.  Never sleeps. */
 CHI_API unsigned chi_poll(struct chi_client *c);
 

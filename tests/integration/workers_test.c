@@ -1,6 +1,8 @@
 /* workers_test.c - two nodes of two workers each on two cores: lanes of the other worker, packets for the other worker's
  * endpoint, several clients at once. */
 #include <dirent.h>
+#include <signal.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "chimods/perf/perf.h"
@@ -247,6 +249,46 @@ static void load__is_measured_and_shown(void **state)
     json_decref(all);
 }
 
+/* A process that posts to both nodes and is gone at once: all of it runs, and what cannot is counted. */
+enum { POSTS = 200 };
+static json_int_t stat_of(const struct node *n, const char *key)
+{
+    json_t *s = node_call(n, "stats");
+    json_int_t v = number_in(json_object_get(s, "workers"), key);
+    json_decref(s);
+    return v;
+}
+static json_int_t posts_before, failed_before, run_before;
+static bool posts_are_over(void *arg)
+{
+    (void)arg;
+    return stat_of(&one, "posts") - posts_before == POSTS && stat_of(&one, "posts_failed") - failed_before == POSTS / 4 &&
+           stat_of(&two, "tasks_run") - run_before == POSTS / 2;
+}
+static void post__of_a_process_that_is_gone_runs(void **state)
+{
+    int status;
+    (void)state;
+    posts_before = stat_of(&one, "posts");
+    failed_before = stat_of(&one, "posts_failed");
+    run_before = stat_of(&two, "tasks_run");
+    pid_t child = fork();
+    if (child == 0) {
+        struct chi_client *c;
+        if (chi_connect(one.socket, NULL, &c))
+            _exit(1);
+        for (unsigned i = 0; i < POSTS; i++) {
+            struct echo_ping t = ping_to(i % 2 ? chi_physical(2) : i % 4 ? chi_local() : chi_direct(99), i);
+            if (chi_post(c, &t.task) != CHI_STATUS_OK)
+                _exit(2);
+        }
+        kill(getpid(), SIGKILL);
+    }
+    assert_true(child > 0 && waitpid(child, &status, 0) == child);
+    assert_true(WIFSIGNALED(status));
+    until(posts_are_over, NULL, "all posts have run");
+}
+
 /* A node that moves lanes by load, and one whose lanes begin by hash. */
 static bool has_looked(void *node)
 {
@@ -303,6 +345,7 @@ int main(void)
         cmocka_unit_test(lanes__move_under_load),
         cmocka_unit_test(lanes__what_cannot_move_says_why),
         cmocka_unit_test(load__is_measured_and_shown),
+        cmocka_unit_test(post__of_a_process_that_is_gone_runs),
         cmocka_unit_test(lanes__by_load_and_by_hash),
         cmocka_unit_test(stop__the_daemons_end_well),
     };

@@ -160,6 +160,70 @@ static void submit__inline_there_and_back(void **state)
     expect_counters(1000);
 }
 
+/* Nobody waits: the task is the caller's at once, and there are always as many out as may be. */
+static void post__all_arrive(void **state)
+{
+    (void)state;
+    static struct big b;
+    struct chi_replica each[1] = {{7, 7}};
+    struct chi_replicas replicas = {each, 1, 9};
+    uint64_t sent = 0;
+    while (sent < 1000) {
+        struct echo_ping p = ping(sent);
+        p.task.replicas = &replicas;
+        enum chi_status st = chi_post(client, &p.task);
+        sent += st == CHI_STATUS_OK;
+        assert_true(st == CHI_STATUS_OK || st == CHI_STATUS_BUSY); /* with 8 out */
+        assert_true(p.value == sent - (st == CHI_STATUS_OK) && p.task.replicas == &replicas && replicas.count == 9);
+        memset(&p, 0xff, sizeof p);
+    }
+    set_task(&b.task, &big_method); /* not in a slot */
+    b.text.len = 2000;
+    while (chi_post(client, &b.task) == CHI_STATUS_BUSY)
+        ;
+    struct echo_ping last = ping(1); /* behind them */
+    while (chi_submit(client, &last.task) == CHI_STATUS_BUSY)
+        (void)chi_poll(client);
+    assert_int_equal(chi_wait(client, &last.task, -1), CHI_STATUS_OK);
+    assert_int_equal(last.value, 2);
+    assert_true(b.text.len == 2000 && b.table[1] == 0); /* nothing came back */
+    expect_counters(1002);
+}
+
+static void post__what_cannot_go_says_so(void **state)
+{
+    (void)state;
+    struct echo_ping p = ping(1);
+    uint8_t outside[64];
+    struct echo_io io = {.in = {outside, sizeof outside, 0}};
+    set_task(&io.task, &echo_io_method);
+    assert_int_equal(chi_post(client, &io.task), CHI_STATUS_INVALID); /* not in the segment */
+    p.task.method = NULL;
+    assert_int_equal(chi_post(client, &p.task), CHI_STATUS_INVALID);
+    __atomic_store_n(&lb.hold, true, __ATOMIC_RELEASE);
+    for (unsigned i = 0; i < 8; i++) {
+        p = ping(i);
+        assert_int_equal(chi_post(client, &p.task), CHI_STATUS_OK);
+    }
+    assert_int_equal(chi_post(client, &p.task), CHI_STATUS_BUSY);
+    assert_int_equal(chi_submit(client, &p.task), CHI_STATUS_BUSY);
+    __atomic_store_n(&lb.hold, false, __ATOMIC_RELEASE);
+    while (chi_post(client, &p.task) == CHI_STATUS_BUSY) /* it makes room itself */
+        ;
+    p = ping(40); /* behind all of them */
+    while (chi_submit(client, &p.task) == CHI_STATUS_BUSY)
+        (void)chi_poll(client);
+    assert_int_equal(chi_wait(client, &p.task, -1), CHI_STATUS_OK);
+    expect_counters(10);
+    close(lb.control); /* the daemon goes */
+    lb.control = -1;
+    unsigned ended = 0;
+    assert_int_equal(chi_post(client, &p.task), CHI_STATUS_OK);
+    while (chi_post(client, &p.task) != CHI_STATUS_DISCONNECTED)
+        ended += chi_poll(client);
+    assert_int_equal(ended, 0); /* posts are nobody's */
+}
+
 static void submit__external_there_and_back(void **state)
 {
     (void)state;
@@ -352,6 +416,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         TASK_TEST(submit__inline_there_and_back),
+        TASK_TEST(post__all_arrive),
+        TASK_TEST(post__what_cannot_go_says_so),
         TASK_TEST(submit__external_there_and_back),
         TASK_TEST(submit__status_of_the_module),
         TASK_TEST(submit__regions_in_place),

@@ -182,7 +182,7 @@ static void ipc_take__bad_slots(void **state)
     s.cookie = UINT32_MAX;
     expect_refused(&s, CHI_DROP_CLIENT_FORM, CHI_STATUS_INVALID);
     s = inline_task(1);
-    s.flags = 2;
+    s.flags = 4;
     expect_refused(&s, CHI_DROP_CLIENT_FORM, CHI_STATUS_INVALID);
     s = inline_task(1);
     s.length = SHM_INLINE + 1;
