@@ -9,7 +9,7 @@ CHI_STATIC_ASSERT((int)WIRE_REGIONS == (int)CHI_REGIONS_MAX, "a frame names any 
 
 static bool query_ok(uint32_t kind, uint32_t count)
 {
-    return kind >= CHI_QUERY_LOCAL && kind <= CHI_QUERY_DYNAMIC && (count == 0 || kind == CHI_QUERY_RANGE);
+    return kind >= CHI_QUERY_LOCAL && kind <= CHI_QUERY_DYNAMIC && (count == 0 || kind == CHI_QUERY_RANGE || (count == CHI_AS_AWAY && kind != CHI_QUERY_BROADCAST));
 }
 
 static enum chi_drop region_decode(const uint8_t *p, struct form_region *r)

@@ -110,7 +110,7 @@ static enum chi_status client_pass_on(struct worker *w, struct ipc_channel *ch, 
     return st;
 }
 
-/* Loaded here: for a container of this node, for several, or because only the module's monitor knows where it belongs. */
+/* Loaded here: for a container of this node (local, or NULL as its query says that it goes through the archives), for several, or because only the module's monitor knows where it belongs. */
 static enum chi_status client_load(struct worker *w, struct ipc_channel *ch, const struct ipc_request *rq, const struct form_head *h,
                                    const uint8_t *form, const struct sched_pool *pool, struct chi_container *local)
 {
@@ -150,7 +150,7 @@ static enum chi_status client_task(struct worker *w, struct ipc_channel *ch, con
     if (st != CHI_STATUS_OK)
         return st;
     if (target.local)
-        return client_load(w, ch, rq, h, form, pool, target.local);
+        return client_load(w, ch, rq, h, form, pool, h->query.count ? NULL : target.local);
     return client_pass_on(w, ch, rq, h, form, target.node);
 }
 

@@ -19,7 +19,8 @@ static void drop_regions(struct worker *w, const struct chi_ar_region *regions, 
             buddy_put(w->memory, regions[k].ptr, regions[k].size);
 }
 
-/* Those of n places: of a sliced region their slices; what comes in is the whole's own; what goes back gets a buffer that the module merges. */
+/* Those of n places: of a sliced region their slices; what comes in is the whole's own; what goes back gets a buffer that the module merges,
+ * or that is copied when it ended. */
 static bool take_regions(struct worker *w, const struct fan *f, uint32_t at, uint32_t n, struct chi_ar_region *out)
 {
     for (uint32_t k = 0; k < f->head.regions; k++) {
@@ -253,7 +254,7 @@ static enum chi_status check_regions(const struct fan *f, const struct chi_metho
     for (uint32_t k = 0; k < f->head.regions; k++) {
         const struct chi_ar_region *r = &f->region[k];
         if (!(r->flags & CHI_SLICED)) {
-            if ((r->flags & CHI_EXPOSE) && !f->merges)
+            if ((r->flags & CHI_EXPOSE) && !f->merges && !f->alone)
                 return CHI_STATUS_UNSUPPORTED; /* one buffer, and nobody to say what comes into it */
             continue;
         }
@@ -314,7 +315,7 @@ static struct fan *keep(struct worker *w, const struct fan *f)
     k->form = (uint8_t *)(k + 1) + statuses;
     memcpy(k->form, w->scratch, f->form_length);
     memset(k->status, 0, statuses);
-    if (keep_inputs(w, k))
+    if (k->alone || keep_inputs(w, k))
         return k;
     fan_free(w, k);
     return NULL;
@@ -336,7 +337,8 @@ enum chi_status fan_begin(struct worker *w, struct task *whole, const struct sch
     struct chi_task *pub = task_public(whole);
     struct fan f = {.whole = whole, .table = table, .pool = table->pool, .part = *part, .size = spread_size(table, part), .out = 1};
     uint32_t nregions;
-    enum chi_status st = ask_module(w, &f, pub);
+    f.alone = !query_is_for_several(&pub->query);
+    enum chi_status st = f.alone ? CHI_STATUS_OK : ask_module(w, &f, pub);
     f.best = f.size;
     if (st == CHI_STATUS_OK)
         f.form_length = (uint32_t)form_save(w->scratch, CHI_FORM_BYTES_MAX, pub, f.region, &nregions, NULL, NULL, &st);

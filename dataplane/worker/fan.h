@@ -23,6 +23,7 @@ struct fan {
     uint32_t best;          /* the whole has the outputs of this place; size: of none yet */
     uint32_t form_length;
     bool merges;            /* the module does */
+    bool alone;             /* no task for several: it goes to a container of this node by way of the archives (CHI_AS_AWAY) */
     struct task *spare;     /* it does: for the outputs of a part */
     uint64_t bytes;         /* of this block */
     uint16_t *status;       /* of each place */

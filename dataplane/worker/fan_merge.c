@@ -91,6 +91,14 @@ static enum chi_status ask_module(struct worker *w, struct fan *f, struct chi_ta
     return st;
 }
 
+/* What the only one wrote into buffers of its own; ended_save saw how much that is. */
+static void copy_back(const struct fan *f, const struct task *t)
+{
+    for (uint32_t k = 0; k < t->nregions; k++)
+        if ((f->region[k].flags & CHI_EXPOSE) && f->region[k].ptr != t->regions[k].ptr)
+            memcpy(f->region[k].ptr, t->regions[k].ptr, t->regions[k].used);
+}
+
 enum chi_status merge_replica(struct worker *w, struct fan *f, struct task *t, uint32_t at)
 {
     enum chi_status st = CHI_STATUS_OK;
@@ -101,6 +109,8 @@ enum chi_status merge_replica(struct worker *w, struct fan *f, struct task *t, u
         if (st != CHI_STATUS_OK)
             return st;
         fill_up(t->regions, t->nregions);
+        if (f->alone)
+            copy_back(f, t);
     }
     return f->merges ? ask_module(w, f, task_public(t)) : CHI_STATUS_OK;
 }
@@ -199,7 +209,7 @@ static void put_replica(void *to, uint32_t i, uint32_t container, uint16_t st)
 static void finish_module(struct worker *w, struct fan *f)
 {
     struct task *t = f->whole;
-    struct chi_replicas *r = task_public(t)->replicas;
+    struct chi_replicas *r = f->alone ? NULL : task_public(t)->replicas;
     uint32_t most = r && r->cap < f->size ? r->cap : r ? f->size : 0;
     task_public(t)->status = in_order(f, most, put_replica, r);
     if (r)
@@ -222,7 +232,7 @@ static void finish_client(struct worker *w, struct fan *f)
     const struct ipc_request *rq = &t->from.client.request;
     uint32_t n = save_outputs(w, f, t->regions); /* also of one that nobody waits for: it may end otherwise for that */
     uint32_t room = rq->answer_cap < CHI_FORM_BYTES_MAX ? rq->answer_cap : CHI_FORM_BYTES_MAX, most = room > n ? (room - n) / 2 : 0;
-    most = most < f->size ? most : f->size;
+    most = f->alone ? 0 : most < f->size ? most : f->size;
     enum chi_status st = in_order(f, most, put_status, w->scratch + n);
     const struct ipc_replicas r = {f->part.first, most};
     if (rq->post)

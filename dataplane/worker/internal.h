@@ -155,7 +155,7 @@ struct task *accept_load(struct worker *w, const struct sched_pool *pool, const 
 /* fan.c */
 struct spread;
 /* A loaded task for several containers: it ends when all replicas ended, and is SPREAD until then.  Else nothing happened to it, and why.
- * Pre: its query is RANGE or BROADCAST, its deadline is set. */
+ * Pre: its query is RANGE or BROADCAST, or for one container of this node, which gets it by the archives; its deadline is set. */
 enum chi_status fan_begin(struct worker *w, struct task *whole, const struct sched_table *table, const struct spread *part);
 void fan_replica_ended(struct worker *w, struct task *t);
 void fan_part_returned(struct worker *w, struct task *t, enum chi_status st, const uint8_t *body, uint32_t length); /* body: borrowed */

@@ -195,13 +195,17 @@ static enum chi_status make_concrete(struct worker *w, struct task *t, const str
 {
     struct chi_task *pub = task_public(t);
     struct chi_container *c = sched_local(pool);
+    const bool as_away = pub->query.count;
     if (!c)
         return CHI_STATUS_NO_CONTAINER;
     enum chi_status st = c->ops->monitor ? c->ops->monitor(c, CHI_GLOBAL_SCHEDULE, pub, &w->rctx) : CHI_STATUS_UNSUPPORTED;
-    if (st != CHI_STATUS_UNSUPPORTED)
-        return st;
-    pub->query = chi_local();
-    return CHI_STATUS_OK;
+    if (st == CHI_STATUS_UNSUPPORTED) {
+        pub->query = chi_local();
+        st = CHI_STATUS_OK;
+    }
+    if (as_away)
+        pub->query = chi_as_away(pub->query);
+    return st;
 }
 
 static enum chi_status to_several(struct worker *w, struct task *t, const struct sched_pool *pool)
@@ -210,6 +214,14 @@ static enum chi_status to_several(struct worker *w, struct task *t, const struct
     struct spread part;
     enum chi_status st = spread_of(table, &task_public(t)->query, &part);
     return st == CHI_STATUS_OK ? fan_begin(w, t, table, &part) : st;
+}
+
+/* To a container of this node, by way of the archives. */
+__attribute__((noinline)) static enum chi_status as_away(struct worker *w, struct task *t, const struct sched_pool *pool, const struct chi_container *c)
+{
+    const struct sched_table *table = sched_table(pool);
+    const uint32_t self = spread_member(table, w->rt->options.node_id);
+    return fan_begin(w, t, table, &(struct spread){c->id, 1, self, self + 1});
 }
 
 enum chi_status route_task(struct worker *w, struct task *t, const struct sched_pool *pool)
@@ -225,5 +237,7 @@ enum chi_status route_task(struct worker *w, struct task *t, const struct sched_
         st = sched_resolve(&w->rt->sched, pool, &pub->query, &target);
     if (st != CHI_STATUS_OK)
         return st;
-    return target.local ? route_local(w, t, target.local) : route_away(w, t, target.node);
+    if (!target.local)
+        return route_away(w, t, target.node);
+    return CHI_LIKELY(!pub->query.count) ? route_local(w, t, target.local) : as_away(w, t, pool, target.local);
 }

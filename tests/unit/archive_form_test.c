@@ -71,7 +71,7 @@ static void form_decode__refuses_each_field(void **state)
         uint8_t value;
     } bad[] = {
         {10, 0},    {10, 9},   {10, 255},  {10, 0x30}, {10, 0x39}, {10, 0xc0}, /* query kind */
-        {12, 1},                                    /* count of a query that is no range */
+        {12, 2},                                    /* count of a query that is no range */
         {11, 17},   {11, 255},                      /* regions */
         {39, 0x80},                                 /* size above 2^63 - 1 */
         {48, 0},    {48, 4},   {48, 6},   {48, 8}, {48, 14}, {48, 16}, {48, 255}, /* flags; STREAM comes with WRITE alone */
@@ -206,7 +206,7 @@ static void form_save__refuses(void **state)
     t.task.query.kind = 8;
     assert_int_equal(form_save(p, sizeof p, &t.task, r, &n, NULL, memory, &st), 0);
     assert_int_equal(st, CHI_STATUS_INVALID);
-    t.task.query = (struct chi_query){CHI_QUERY_LOCAL, 1, 0};
+    t.task.query = (struct chi_query){CHI_QUERY_LOCAL, 2, 0};
     assert_int_equal(form_save(p, sizeof p, &t.task, r, &n, NULL, memory, &st), 0);
     assert_int_equal(st, CHI_STATUS_INVALID);
 }
