@@ -86,6 +86,8 @@ extern const struct rpc_param core_params[], worker_set_params[];
 json_t *worker_add(void *daemon, json_t *params, struct rpc_error *err);
 json_t *worker_remove(void *daemon, json_t *params, struct rpc_error *err);
 json_t *worker_set(void *daemon, json_t *params, struct rpc_error *err);
+/* tasks.c: tasks that run or wait */
+json_t *task_list(void *daemon, json_t *params, struct rpc_error *err);
 /* load.c: what tasks cost */
 json_t *load_list(void *daemon, json_t *params, struct rpc_error *err);
 /* cluster.c: which nodes there are, and how chictl changes that */

@@ -123,6 +123,7 @@ const struct rpc_method daemon_methods[] = {
     {"mod.upgrading", "what became of the last mod.upgrade", NULL, mod_upgrading},
     {"lane.list", "each lane: its worker, its tasks, the time that they took", NULL, lane_list},
     {"load.list", "what workers and methods did so far, for chictl top", NULL, load_list},
+    {"task.list", "tasks that run, wait or are away now", NULL, task_list},
     {"lane.move", "gives a lane to another worker", lane_move_params, lane_move},
     {"peer.list", "each other node: state, packets, tasks, round-trip time", NULL, peers_list},
     {"peer.show", "all figures of one node, summed and by session", peer_params, peers_show},

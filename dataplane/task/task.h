@@ -78,6 +78,7 @@ struct task {
             };
             struct link watch; /* of a module with `cancel`, from the beginning of its run on (worker/watch.c) */
             uint64_t root; /* the task that it was submitted for in the end: a number that no other one in this daemon gets */
+            uint64_t done, of; /* how far its run is (chi_task_progress), relaxed; of 0, from its beginning on: it did not say */
         };
     };
 #ifdef CHI_LEDGER

@@ -220,6 +220,7 @@ unsigned watch_go_on(struct worker *w);
 
 /* module_api.c */
 enum chi_status task_why(const struct worker *w, const struct task *t, uint64_t now_ns); /* nobody waits for it any more; OK */
+bool task_progress(const struct task *t, uint64_t *done, uint64_t *of); /* what it said last; false: it does not run, or said nothing */
 void module_submit(struct worker *w, struct task *t); /* a periodic task whose `done` is set */
 
 /* Why the origin of the task waits no longer; 0: it waits. */

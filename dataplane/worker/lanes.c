@@ -82,6 +82,7 @@ CHI_INLINE unsigned run_tasks(struct worker *w, struct chi_lane *lane, unsigned 
         }
         CHI_ASSERT(t->state == TASK_QUEUED);
         task_enter(t, TASK_RUNNING);
+        t->of = 0;
         w->task = t;
         enum chi_status st = CHI_STATUS_DEADLINE;
         if (CHI_UNLIKELY(__atomic_load_n(&t->deadline_ns, __ATOMIC_RELAXED) <= w->rctx.now_ns))

@@ -125,6 +125,31 @@ enum chi_status chi_task_cancelled(const struct chi_rctx *r, const struct chi_ta
     return task_why(r->worker, task_of((struct chi_task *)task), net_now_ns());
 }
 
+void chi_task_progress(struct chi_rctx *r, struct chi_task *task, uint64_t done, uint64_t of)
+{
+    struct task *t = task_of(task);
+    (void)r;
+    CHI_ASSERT(t->state == TASK_RUNNING);
+    __atomic_store_n(&t->done, done, __ATOMIC_RELAXED);
+    __atomic_store_n(&t->of, of, __ATOMIC_RELAXED);
+}
+
+bool task_progress(const struct task *t, uint64_t *done, uint64_t *of)
+{
+    if (t->state != TASK_RUNNING && t->state != TASK_WAITING)
+        return false;
+    *done = __atomic_load_n(&t->done, __ATOMIC_RELAXED);
+    *of = __atomic_load_n(&t->of, __ATOMIC_RELAXED);
+    return *of != 0;
+}
+
+bool chi_task_progress_get(const struct chi_rctx *r, const struct chi_task *task, uint64_t *done_out, uint64_t *of_out)
+{
+    const struct task *t = task_of((struct chi_task *)(uintptr_t)task);
+    CHI_ASSERT(t->origin == TASK_MODULE && t->home == r->worker);
+    return task_progress(t, done_out, of_out);
+}
+
 void chi_complete(struct chi_rctx *r, struct chi_task *task, enum chi_status status)
 {
     struct task *t = task_of(task);

@@ -192,8 +192,10 @@ void runtime_destroy(struct runtime *rt)
     move_reap(rt, true);
     balance_free(rt->balance);
     control_fini(rt);
-    for (uint32_t i = 0; i < rt->workers; i++)
+    for (uint32_t i = 0; i < rt->workers; i++) {
         destroy_worker(rt->worker[i]);
+        free(rt->task_look[i]);
+    }
     for (uint32_t i = 0; i < rt->carriers; i++)
         carrier_destroy(rt->carrier[i]);
     free(rt);

@@ -203,6 +203,7 @@ struct runtime {
     uint32_t pools_last;                 /* the highest minor number of POOLS_MAJOR so far */
     struct still still;
     struct hold *hold; /* a module of which no new tasks are started (hold.c); NULL.  Changes while all stand still */
+    struct task_look *task_look[WORKERS_MAX]; /* tasks.c; NULL: never asked */
     bool stopping; /* atomic: end what is open */
     bool ended;    /* atomic: leave the loop */
 };
@@ -287,6 +288,23 @@ CHI_MUST_CHECK int runtime_attach(struct runtime *rt, struct ipc_channel *ch);
 void runtime_detach(struct runtime *rt, struct ipc_channel *ch);
 /* Tries to take a detached channel off its worker: true when it is gone (and destroyed). */
 bool runtime_reap(struct runtime *rt, struct ipc_channel *ch);
+
+/* A task that runs or waits, as it was when its worker looked. */
+struct task_seen {
+    struct chi_pool_id pool;
+    uint32_t method;
+    uint32_t worker;       /* of its lane, else its home */
+    uint32_t container, queue, lane; /* of one that is here: */
+    bool here;
+    uint32_t node;         /* AWAY: where to */
+    uint8_t state, origin; /* enum task_state: RUNNING, WAITING, AWAY or SPREAD; enum task_origin */
+    bool says;             /* `done` and `of` are its own */
+    uint64_t age_ns;                   /* since it was submitted; UINT64_MAX: not known */
+    uint64_t done, of;
+};
+/* The tasks of a worker that have begun or are away and have not ended, at most `most` of them; returns how many.  Calls the worker several times, so
+ * that no turn takes long; a task that goes on meanwhile may be missed.  Or negative, as worker_call. */
+CHI_MUST_CHECK int runtime_tasks(struct runtime *rt, uint32_t worker, struct task_seen *out, unsigned most);
 
 /* The worker of the calling thread, or NULL: for the panic hook. */
 struct worker *worker_current(void);

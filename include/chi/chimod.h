@@ -170,6 +170,12 @@ CHI_API void chi_task_post(struct chi_rctx *r, struct chi_task *task);
  *   NO_CONTAINER     the same of its container
  * Reads the clock.  A task that came from another node has its deadline there, from where DEADLINE comes when it passed. */
 CHI_API enum chi_status chi_task_cancelled(const struct chi_rctx *r, const struct chi_task *task);
+/* Of a task that runs here (not one that run_many got), by the worker that runs it: how far it is, in units of its own; of 0: it does not say any more.  For chictl task list, and for
+ * who submitted it on this node.  Costs a few stores. */
+CHI_API void chi_task_progress(struct chi_rctx *r, struct chi_task *task, uint64_t done, uint64_t of);
+/* Of a task that was submitted here and is out: true, and what it said last; false: it does not run on this node (not yet, or away), or said nothing.
+ * From the worker that submitted it.  A figure for people: the two may be of two calls. */
+CHI_API CHI_MUST_CHECK bool chi_task_progress_get(const struct chi_rctx *r, const struct chi_task *task, uint64_t *done_out, uint64_t *of_out);
 /* Ends a task whose run returned PENDING, or that run_many got. */
 CHI_API void chi_complete(struct chi_rctx *r, struct chi_task *task, enum chi_status status);
 

@@ -106,6 +106,20 @@ static struct probe_where parked_at(struct chi_query q)
                                 .mode = PROBE_PARK};
 }
 
+/* chictl task list of the node has one, the parked one. */
+static void expect_task(const struct node *n, const char *state, const char *from, json_int_t node, json_int_t done)
+{
+    json_t *list = node_call(n, "task.list"), *t = json_array_get(list, 0);
+    assert_int_equal(json_array_size(list), 1);
+    assert_string_equal(json_string_value(json_object_get(t, "method")), "probe.PROBE_WHERE");
+    assert_string_equal(json_string_value(json_object_get(t, "state")), state);
+    assert_string_equal(json_string_value(json_object_get(t, "from")), from);
+    assert_int_equal(json_integer_value(json_object_get(t, "node")), node);
+    assert_int_equal(json_integer_value(json_object_get(t, "done")), done);
+    assert_int_equal(json_integer_value(json_object_get(t, "whole")), done ? 8 : 0);
+    json_decref(list);
+}
+
 /* The form passes through node 1, which has the pool; node 2 judges it. */
 static void peer__without_the_pool_says_so(void **state)
 {
@@ -153,6 +167,8 @@ static void peer__that_dies_with_a_task_running_ends_it(void **state)
     t.task.timeout_us = 600000000;
     chi_submit(c, &t.task);
     until(has_one_open, &two, "the task runs");
+    expect_task(&one, "away", "client", 2, 0);
+    expect_task(&two, "runs", "node", 0, 3);
     node_kill(&two);
     assert_int_equal(chi_wait(c, &t.task, LONG), CHI_STATUS_PEER_DOWN);
     assert_int_equal(node_peer(&one, 2, "downs"), 1);

@@ -47,6 +47,7 @@ static const struct command {
     {"mod load", "mod.load", "NAME: loads NAME.so of a folder of modules.path", "name", NULL, 0},
     {"mod unload", "mod.unload", "NAME: closes one that no pool is of", "name", NULL, 0},
     {"mod upgrade", "mod.upgrade", "NAME [--limit MS]: the NAME.so that is there now takes the place of the one that runs", "name", NULL, LIMIT},
+    {"task list", "task.list", "tasks that run, wait or are away now, and how far they say that they are", NULL, NULL, 0},
     {"lane list", "lane.list", "each lane: its worker, its tasks, the time that they took", NULL, NULL, 0},
     {"lane move", "lane.move", "--pool P [--container N] [--queue N] --lane N --worker N: gives one to another worker", NULL, NULL,
       POOL | CONTAINER | QUEUE | LANE | WORKER},

@@ -148,8 +148,10 @@ static enum chi_status take_both(struct chi_mutex *first, struct chi_mutex *seco
 
 static enum chi_status run_where(struct chi_container *c, struct probe_where *t, struct chi_rctx *r)
 {
-    if (t->mode == PROBE_PARK)
+    if (t->mode == PROBE_PARK) {
+        chi_task_progress(r, &t->task, 3, 8);
         return CHI_STATUS_PENDING;
+    }
     if (t->mode == PROBE_WAIT)
         return wait_for_subtask(t, r);
     if (t->mode == PROBE_STAY)
