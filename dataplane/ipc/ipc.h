@@ -64,8 +64,8 @@ struct ipc_request {
  * ipc_complete_st, once. */
 CHI_MUST_CHECK enum chi_drop ipc_take_st(struct ipc_channel *ch, uint8_t *scratch, struct ipc_request *out, bool *got);
 
-/* True when it has nothing for ipc_take_st. */
-bool ipc_empty_st(const struct ipc_channel *ch);
+/* True when a submission is in the ring. */
+static inline bool ipc_waiting_st(const struct ipc_channel *ch) { return line_get(ch->submit, ch->mask, ch->submit_at) != NULL; }
 
 /* Resolves a region of a form to our address: NULL when [place, place + size) does not lie in the client's bulk memory.
  * A size of 0 gives a valid pointer. */

@@ -140,8 +140,6 @@ enum chi_drop ipc_take_st(struct ipc_channel *ch, uint8_t *scratch, struct ipc_r
     return CHI_DROP_NONE;
 }
 
-bool ipc_empty_st(const struct ipc_channel *ch) { return !line_get(ch->submit, ch->mask, ch->submit_at); }
-
 void *ipc_region_st(struct ipc_channel *ch, uint64_t place, uint64_t size)
 {
     return in_bulk(ch, place, size) ? ch->base + place : NULL;

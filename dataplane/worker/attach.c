@@ -33,7 +33,7 @@ int runtime_attach(struct runtime *rt, struct ipc_channel *ch)
 static void do_detach(void *worker, void *arg)
 {
     struct ipc_channel *ch = arg;
-    if (!ch->detached)
+    if (!ch->detached && ipc_waiting_st(ch))
         ch->rest = ch->depth;
     __atomic_store_n(&ch->detached, true, __ATOMIC_RELAXED); /* read by workers that run its tasks */
     watch_tell(worker);

@@ -78,7 +78,7 @@ void flush_begin_st(struct worker *w, uint64_t id, bool all, struct chi_pool_id 
 static bool clients_came(const struct worker *w)
 {
     for (const struct ipc_channel *ch = w->channels; ch; ch = ch->next)
-        if (!ch->detached && ch->submit_at < ch->flush_until && !ipc_empty_st(ch))
+        if ((!ch->detached || ch->rest) && ch->submit_at < ch->flush_until && ipc_waiting_st(ch))
             return false;
     return true;
 }
