@@ -3,6 +3,7 @@
 #include <stdlib.h>
 
 #include "daemon.h"
+#include "worker/carrier.h"
 
 enum { METHODS_MAX = 4096 };
 
@@ -32,7 +33,7 @@ static json_t *workers_json(const struct daemon *d)
     for (uint32_t i = 0; i < d->rt->workers; i++) {
         const struct worker *w = d->rt->worker[i];
         json_array_append_new(
-            list, json_pack("{s:i, s:i, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:i, s:i}", "worker", (int)i, "core", (int)w->core, "turns",
+            list, json_pack("{s:i, s:i, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:i, s:i}", "worker", (int)i, "core", (int)w->carrier->core, "turns",
                             json_number(relaxed(&w->stats.turns)), "busy_ns", json_number(relaxed(&w->stats.busy_ns)), "tasks_run",
                             json_number(relaxed(&w->stats.tasks_run)), "lanes", json_number(of[i].lanes), "queued", json_number(of[i].queued), "queued_ns",
                             json_number(of[i].queued_ns), "measured", json_number(relaxed(&w->stats.measured)), "lost", json_number(relaxed(&w->load.lost)),
