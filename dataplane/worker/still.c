@@ -2,11 +2,23 @@
 /* still.c - all workers stand still while the control thread does something short.
  *
  * Each stands in a call of its ring, so between two runs and with nothing in its hands that it read before.  None waits for another one to do its work,
- * but for the last one to come; who does not come in time ends it for all.  A call that comes late finds that its time is over, and goes on. */
+ * but for the last one to come; who does not come in time ends it for all.  A call that comes late finds that its time is over, and goes on.
+ * A thread that turns several workers (carrier.h) goes on to the next one while one of them stands. */
 #include <errno.h>
 #include <time.h>
 
+#include "carrier.h"
 #include "internal.h"
+
+/* Its thread turns others meanwhile, and comes back; false: it has no other, or without stacks cannot leave this one. */
+static bool let_others_come(struct worker *w)
+{
+    if (w->loop == &w->fibers.home || w->fibers.current != w->loop || carrier_stays(w))
+        return false;
+    w->did = 1; /* it does not want to sleep */
+    fiber_switch(&w->fibers, &w->fibers.home);
+    return true;
+}
 
 static void stand(void *worker, void *arg)
 {
@@ -16,7 +28,8 @@ static void stand(void *worker, void *arg)
     __atomic_store_n(&s->stands[w->index], n, __ATOMIC_RELEASE); /* pairs with all_stand: what it did is seen */
     sem_post(&s->came);
     while (__atomic_load_n(&s->over, __ATOMIC_ACQUIRE) < n)      /* pairs with runtime_still: it sees what was done */
-        __builtin_ia32_pause();
+        if (!let_others_come(w))
+            __builtin_ia32_pause();
 }
 
 static bool all_stand(const struct runtime *rt, uint64_t n)

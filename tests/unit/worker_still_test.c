@@ -19,6 +19,18 @@ static int setup(void **state)
     calls = 0;
     return 0;
 }
+/* Both on one thread. */
+static int setup_one_thread(void **state)
+{
+    static const uint32_t cores[] = {0};
+    support_cores = cores;
+    support_core_count = 1;
+    support_stacks = 4;
+    int rc = setup(state);
+    support_cores = NULL;
+    support_core_count = support_stacks = 0;
+    return rc;
+}
 static int teardown(void **state)
 {
     (void)state;
@@ -92,6 +104,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(still__nobody_turns_while_it_is, setup, teardown),
+        cmocka_unit_test_setup_teardown(still__nobody_turns_while_it_is, setup_one_thread, teardown),
         cmocka_unit_test_setup_teardown(still__who_does_not_come_ends_it, setup, teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
