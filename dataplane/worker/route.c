@@ -180,7 +180,7 @@ enum chi_status route_ask_lane(struct worker *w, struct chi_container *c, struct
     return st;
 }
 
-enum chi_status route_away(struct worker *w, struct task *t, uint32_t node)
+__attribute__((noinline)) enum chi_status route_away(struct worker *w, struct task *t, uint32_t node)
 {
     struct sched_pool *rq = w->rt->sched.remote_queue;
     if (!rq)
@@ -216,28 +216,43 @@ static enum chi_status to_several(struct worker *w, struct task *t, const struct
     return st == CHI_STATUS_OK ? fan_begin(w, t, table, &part) : st;
 }
 
-/* To a container of this node, by way of the archives. */
-__attribute__((noinline)) static enum chi_status as_away(struct worker *w, struct task *t, const struct sched_pool *pool, const struct chi_container *c)
+/* To a container of this node by way of the archives, or to another node as ever. */
+static enum chi_status as_away(struct worker *w, struct task *t, const struct sched_pool *pool)
 {
     const struct sched_table *table = sched_table(pool);
     const uint32_t self = spread_member(table, w->rt->options.node_id);
-    return fan_begin(w, t, table, &(struct spread){c->id, 1, self, self + 1});
+    struct sched_target target;
+    enum chi_status st = sched_resolve(&w->rt->sched, pool, &task_public(t)->query, &target);
+    if (st != CHI_STATUS_OK)
+        return st;
+    return target.local ? fan_begin(w, t, table, &(struct spread){target.local->id, 1, self, self + 1}) : route_away(w, t, target.node);
+}
+
+/* Apart, so that the usual queries do not pay for it. */
+__attribute__((noinline)) static enum chi_status route_unusual(struct worker *w, struct task *t, const struct sched_pool *pool)
+{
+    const struct chi_query *q = &task_public(t)->query;
+    enum chi_status st = q->kind == CHI_QUERY_DYNAMIC ? make_concrete(w, t, pool) : CHI_STATUS_OK;
+    if (st != CHI_STATUS_OK)
+        return st;
+    if (q->kind == CHI_QUERY_DYNAMIC)
+        return CHI_STATUS_NO_ROUTE;
+    if (query_is_for_several(q))
+        return to_several(w, t, pool);
+    return q->count ? as_away(w, t, pool) : route_task(w, t, pool);
 }
 
 enum chi_status route_task(struct worker *w, struct task *t, const struct sched_pool *pool)
 {
-    struct chi_task *pub = task_public(t);
+    const struct chi_query *q = &task_public(t)->query;
+    struct chi_container *here = sched_local(pool);
     struct sched_target target;
-    enum chi_status st = CHI_STATUS_OK;
-    if (pub->query.kind == CHI_QUERY_DYNAMIC)
-        st = make_concrete(w, t, pool);
-    if (st == CHI_STATUS_OK && CHI_UNLIKELY(query_is_for_several(&pub->query)))
-        return to_several(w, t, pool);
-    if (st == CHI_STATUS_OK)
-        st = sched_resolve(&w->rt->sched, pool, &pub->query, &target);
-    if (st != CHI_STATUS_OK)
+    if (CHI_LIKELY(q->kind == CHI_QUERY_LOCAL && here && !q->count)) /* as sched_resolve says */
+        return route_local(w, t, here);
+    if (CHI_UNLIKELY(q->count || q->kind == CHI_QUERY_DYNAMIC || query_is_for_several(q)))
+        return route_unusual(w, t, pool);
+    enum chi_status st = sched_resolve(&w->rt->sched, pool, q, &target);
+    if (CHI_UNLIKELY(st != CHI_STATUS_OK))
         return st;
-    if (!target.local)
-        return route_away(w, t, target.node);
-    return CHI_LIKELY(!pub->query.count) ? route_local(w, t, target.local) : as_away(w, t, pool, target.local);
+    return target.local ? route_local(w, t, target.local) : route_away(w, t, target.node);
 }
