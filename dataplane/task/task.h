@@ -60,6 +60,7 @@ struct task {
     uint8_t state;     /* atomic: enum task_state */
     uint8_t rooted;    /* enum task_rooted: whose `root` it has */
     uint8_t locks;     /* that it took in its run and holds (worker/lock.c) */
+    uint8_t says;      /* atomic: how far its run is, in `done` and `of` */
     uint8_t origin, size_class;
     uint8_t waits;     /* TASK_WAITS_: who needs it to end */
     uint8_t age; /* atomic: enum task_age, while a flush goes on; else what the last one left, or anything but EXEMPT */
@@ -78,7 +79,7 @@ struct task {
             };
             struct link watch; /* of a module with `cancel`, from the beginning of its run on (worker/watch.c) */
             uint64_t root; /* the task that it was submitted for in the end: a number that no other one in this daemon gets */
-            uint64_t done, of; /* how far its run is (chi_task_progress), relaxed; of 0, from its beginning on: it did not say */
+            uint64_t done, of; /* how far its run is (chi_task_progress), relaxed */
         };
     };
 #ifdef CHI_LEDGER
@@ -130,7 +131,7 @@ CHI_INLINE struct task *task_try_get(struct task_pools *p, size_t body_bytes)
     t->container = NULL;
     t->regions = NULL;
     t->extra = NULL;
-    t->nregions = t->cancelled = t->rooted = t->locks = 0;
+    t->nregions = t->cancelled = t->rooted = t->locks = t->says = 0;
     t->state = TASK_NEW;
     t->size_class = (uint8_t)c;
     p->out++;

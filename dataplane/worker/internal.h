@@ -35,10 +35,10 @@ uint32_t flush_says(const struct worker *w, const struct task *t); /* in the for
 void route_send(struct worker *w, uint32_t to, struct task *t);             /* to another worker: queued, waiting or ended; or a mark */
 /* A queued task that came from this worker or another one, for a lane that this one does not own, or not yet. */
 void route_elsewhere(struct worker *w, uint32_t from, struct task *t);
-/* Onto a lane, here or there.  remote: it came from another node. */
+/* Onto a lane, here or there.  remote: it came from another node, and was loaded just now. */
 CHI_INLINE void route_push(struct worker *w, struct task *t, struct chi_lane *lane, bool remote)
 {
-    CHI_ASSERT(t->state == TASK_NEW);
+    CHI_ASSERT(remote || t->state == TASK_NEW);
     books_accept(w, t);
     if (!remote && CHI_UNLIKELY(w->flushing))
         flush_accept(w, t);
@@ -228,6 +228,7 @@ static inline enum chi_status task_cancelled(const struct task *t) { return (enu
 
 /* lanes.c */
 unsigned lanes_run(struct worker *w);
+void lanes_draw(struct worker *w, uint64_t last_turn_ns); /* at the beginning of a turn: whether its lanes are timed */
 /* The time since the last charge, or since lanes_run began, was this lane's.  A task that waits is charged until then, not for what it does after. */
 void lanes_charge(struct worker *w, struct chi_lane *lane);
 unsigned lanes_poll(struct worker *w);

@@ -11,7 +11,8 @@ static unsigned run_many(struct worker *w, struct chi_lane *lane, unsigned most)
     while (n < most && (l = lane_pop(lane)))
         batch[n++] = task_public(task_of_link(l));
     lane->container->ops->run_many(lane->container, batch, n, &w->rctx);
-    w->clock_ns = net_now_ns();
+    if (w->lanes_weight)
+        w->clock_ns = net_now_ns();
     return n;
 }
 
@@ -23,10 +24,26 @@ static bool turn_is_over(struct worker *w)
     return w->clock_ns - w->rctx.now_ns > w->turn_limit_ns;
 }
 
+/* To read the clock around each batch costs more than a short one takes.  So a turn behind a long one is timed, and of the others one in lanes_each, drawn at
+ * random, which counts for so many: what a lane is charged comes to what it took. */
+void lanes_draw(struct worker *w, uint64_t last_turn_ns)
+{
+    w->lanes_random = w->lanes_random * UINT64_C(6364136223846793005) + UINT64_C(1442695040888963407); /* Knuth, MMIX */
+    if (CHI_UNLIKELY(last_turn_ns > WORKER_LONG_TURN_NS)) {
+        w->lanes_weight = 1;
+        if (last_turn_ns > w->load_long_ns)
+            load_soon(w);
+    } else {
+        w->lanes_weight = (w->lanes_random >> 32) * w->lanes_each >> 32 ? 0 : w->lanes_each;
+    }
+}
+
 static inline void charge(struct worker *w, struct chi_lane *lane)
 {
     uint64_t ns = w->clock_ns - w->lane_from_ns;
-    lane->used_ns += ns;
+    if (CHI_LIKELY(!w->lanes_weight))
+        return;
+    lane->used_ns += ns * w->lanes_weight;
     w->lane_from_ns = w->clock_ns;
     if (CHI_UNLIKELY(ns > w->load_long_ns))
         load_soon(w);
@@ -82,7 +99,6 @@ CHI_INLINE unsigned run_tasks(struct worker *w, struct chi_lane *lane, unsigned 
         }
         CHI_ASSERT(t->state == TASK_QUEUED);
         task_enter(t, TASK_RUNNING);
-        t->of = 0;
         w->task = t;
         enum chi_status st = CHI_STATUS_DEADLINE;
         if (CHI_UNLIKELY(__atomic_load_n(&t->deadline_ns, __ATOMIC_RELAXED) <= w->rctx.now_ns))
@@ -105,7 +121,7 @@ CHI_INLINE unsigned run_tasks(struct worker *w, struct chi_lane *lane, unsigned 
         due += CLOCK_EACH;
         left = CLOCK_EACH;
     }
-    if (left < CLOCK_EACH) /* else it was read just now */
+    if (left < CLOCK_EACH && w->lanes_weight) /* else it was read just now */
         w->clock_ns = net_now_ns();
     return due - left;
 }
@@ -123,13 +139,16 @@ __attribute__((noinline)) static unsigned run_batch_measured(struct worker *w, s
     load_batch_begins(w);
     if (!lane->container->ops->run_many)
         return run_tasks(w, lane, most, RUN_MEASURED);
+    uint64_t from_ns = net_now_ns();
     unsigned n = run_many(w, lane, most);
-    load_batch(w, lane->container, n, w->clock_ns - w->lane_from_ns);
+    load_batch(w, lane->container, n, net_now_ns() - from_ns);
     return n;
 }
 
 void lanes_charge(struct worker *w, struct chi_lane *lane)
 {
+    if (!w->lanes_weight)
+        return;
     w->clock_ns = net_now_ns();
     charge(w, lane);
 }
@@ -205,13 +224,12 @@ __attribute__((noinline)) static unsigned run_both(struct worker *w)
 unsigned lanes_run(struct worker *w)
 {
     unsigned n;
+    w->lane_from_ns = w->lanes_weight && ready_any(&w->ready) ? net_now_ns() : w->rctx.now_ns;
     if (CHI_UNLIKELY(w->ready.of[CHI_LANE_THROUGHPUT].head)) {
-        w->lane_from_ns = net_now_ns();
         n = run_both(w);
     } else {
         if (!w->ready.of[CHI_LANE_LATENCY].head)
             return 0;
-        w->lane_from_ns = net_now_ns();
         n = run_all(w, &w->ready.of[CHI_LANE_LATENCY]);
     }
     w->stats.tasks_run += n;

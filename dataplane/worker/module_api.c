@@ -53,6 +53,7 @@ CHI_INLINE void go(struct worker *w, struct task *t, bool waited)
 {
     struct chi_task *task = task_public(t);
     t->rooted = TASK_ROOT_UNKNOWN;
+    t->says = 0; /* it may be submitted again */
     t->waits = waited ? TASK_WAITS_DONE : 0;
     if (w->task) {
         t->root = task_root(w);
@@ -132,15 +133,17 @@ void chi_task_progress(struct chi_rctx *r, struct chi_task *task, uint64_t done,
     CHI_ASSERT(t->state == TASK_RUNNING);
     __atomic_store_n(&t->done, done, __ATOMIC_RELAXED);
     __atomic_store_n(&t->of, of, __ATOMIC_RELAXED);
+    __atomic_store_n(&t->says, of != 0, __ATOMIC_RELEASE); /* behind the two, which were those of a run before */
 }
 
 bool task_progress(const struct task *t, uint64_t *done, uint64_t *of)
 {
-    if (t->state != TASK_RUNNING && t->state != TASK_WAITING)
+    const enum task_state s = task_state(t);
+    if ((s != TASK_RUNNING && s != TASK_WAITING) || !__atomic_load_n(&t->says, __ATOMIC_ACQUIRE))
         return false;
     *done = __atomic_load_n(&t->done, __ATOMIC_RELAXED);
     *of = __atomic_load_n(&t->of, __ATOMIC_RELAXED);
-    return *of != 0;
+    return true;
 }
 
 bool chi_task_progress_get(const struct chi_rctx *r, const struct chi_task *task, uint64_t *done_out, uint64_t *of_out)

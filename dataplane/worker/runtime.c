@@ -22,6 +22,8 @@ static int make_worker(struct runtime *rt, uint32_t index, char *err)
     w->rctx.worker = w;
     w->index = index;
     w->turn_limit_ns = WORKER_TURN_NS;
+    w->lanes_each = WORKER_TIMED_EACH;
+    w->lanes_random = index;
     w->load_left = w->load_each = 1;
     w->load_often_ns = LOAD_OFTEN_NS;
     w->load_long_ns = LOAD_LONG_NS;

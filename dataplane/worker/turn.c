@@ -11,6 +11,7 @@ static void turn_begin(struct worker *w)
 {
     uint64_t before = w->rctx.now_ns; /* of the last turn, or when its sleep was over */
     w->rctx.now_ns = net_now_ns();    /* the one clock read */
+    lanes_draw(w, w->rctx.now_ns - before);
     if (CHI_UNLIKELY(w->rctx.now_ns - before > w->stats.turn_most_ns) && before)
         __atomic_store_n(&w->stats.turn_most_ns, w->rctx.now_ns - before, __ATOMIC_RELAXED);
 }

@@ -21,7 +21,8 @@
 #include "xfer/timers.h"
 
 enum { WORKERS_MAX = 64, WORKER_RING_SLOTS = 1024, WORKER_LANE_BUDGET = 32, WORKER_CLIENT_BUDGET = 32, WORKER_HANDED_MAX = 256, WORKER_PERIODIC_MAX = 256 };
-enum { WORKER_CALL_LIMIT_MS = 2000, WORKER_TURN_NS = 1000000, WORKER_LATENCY_WEIGHT = 4 };
+enum { WORKER_CALL_LIMIT_MS = 2000, WORKER_TURN_NS = 1000000, WORKER_LATENCY_WEIGHT = 4, WORKER_LONG_TURN_NS = 4000,
+       WORKER_TIMED_EACH = 16 /* turns, of those behind a short one: the lanes of one are timed */ };
 /* load.c: of so many batches one is measured, of fewer where so many take longer than LOAD_OFTEN_NS, and soon after one of LOAD_LONG_NS; tasks of a lane
  * that are estimated; samples of a method and class to one REINFORCE_LOAD. */
 enum { LOAD_EACH = 509, LOAD_OFTEN_NS = 250000000, LOAD_LONG_NS = 1000000, LOAD_LOOK = 8, LOAD_REINFORCE = 64 };
@@ -139,6 +140,9 @@ struct worker {
     uint64_t roots;          /* numbers given to tasks that run here */
     uint32_t latency_weight, owed; /* latency tasks that ran while throughput lanes were ready, for which those ran none yet (lanes.c) */
     uint64_t clock_ns, lane_from_ns; /* read last while lanes run; when this lane began */
+    uint64_t lanes_random;
+    uint32_t lanes_each;     /* WORKER_TIMED_EACH, but for tests */
+    uint32_t lanes_weight;   /* the time of this turn's lanes counts for that of so many turns; 0: it is not read */
     uint32_t load_left, load_each; /* batches up to the next one whose runs are measured; one of so many is, */
     uint32_t load_weight;          /* and a run of this one stands for so many; */
     uint64_t load_from_ns;         /* when it began */

@@ -186,6 +186,28 @@ static void measure__rare_batches_all(void **state)
     assert_int_equal(sum_of(WORK).tasks, 20);
 }
 
+/* Of turns behind a short one each 16th is timed, by chance, and counts for 16; each one behind a long one. */
+static void lanes__are_timed_by_chance(void **state)
+{
+    enum { TURNS = 160000 };
+    (void)state;
+    uint64_t sum = 0, in_a_row = 0, most = 0;
+    w->lanes_each = WORKER_TIMED_EACH;
+    for (unsigned i = 0; i < TURNS; i++) {
+        lanes_draw(w, WORKER_LONG_TURN_NS);
+        assert_true(w->lanes_weight == 0 || w->lanes_weight == WORKER_TIMED_EACH);
+        sum += w->lanes_weight;
+        in_a_row = w->lanes_weight ? in_a_row + 1 : 0;
+        most = in_a_row > most ? in_a_row : most;
+    }
+    assert_in_range(sum, TURNS * 0.95, TURNS * 1.05);
+    assert_true(most >= 2); /* no rhythm */
+    for (unsigned i = 0; i < 100; i++) {
+        lanes_draw(w, WORKER_LONG_TURN_NS + 1);
+        assert_int_equal(w->lanes_weight, 1);
+    }
+}
+
 /* Behind a long one it is not long until the next, and none is counted twice or not at all. */
 static void measure__soon_after_a_long_batch(void **state)
 {
@@ -393,7 +415,7 @@ static void balance__moves_a_queue_before_it_ran(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        TEST(measure__each_run_of_one_batch_in_many), TEST(measure__rare_batches_all), TEST(measure__soon_after_a_long_batch), TEST(measure__by_size),
+        TEST(measure__each_run_of_one_batch_in_many), TEST(measure__rare_batches_all), TEST(lanes__are_timed_by_chance), TEST(measure__soon_after_a_long_batch), TEST(measure__by_size),
         TEST(sample__is_told_and_every_64th_time_to_fit), TEST(sample__until_it_waits), TEST(sample__not_of_what_may_be_gone_or_never_ran),
         TEST(sample__run_many_as_one), TEST(estimate__by_default_is_the_mean), TEST(estimate__of_the_module_is_better),
         TEST(estimate__is_asked_for_once_at_a_time), TEST(balance__moves_a_queue_before_it_ran),

@@ -37,8 +37,10 @@ SUPPORT struct runtime *support_runtime(uint32_t workers, uint32_t tasks, struct
     rcu_register_thread();
     assert_int_equal(runtime_create(&o, &rt, err), 0);
     worker_enter(rt->worker[0]);
-    for (uint32_t i = 0; i < workers; i++)
+    for (uint32_t i = 0; i < workers; i++) {
+        rt->worker[i]->lanes_each = 1;             /* the lanes of each turn are timed */
         rt->worker[i]->rctx.now_ns = net_now_ns(); /* tasks are submitted before the first turn */
+    }
     return rt;
 }
 
