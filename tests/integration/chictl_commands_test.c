@@ -314,7 +314,7 @@ static void chictl__prints_raw_json(void **state)
     }
     json_decref(want);
     json_t *help = from_text(chictl("help --json")->out);
-    assert_int_equal(json_array_size(help), 32);
+    assert_int_equal(json_array_size(help), 33);
     json_decref(help);
 }
 
@@ -341,7 +341,7 @@ static void chictl__names_the_nearest(void **state)
     assert_ran("-s", 2, "", "missing argument");
     assert_ran("", 2, "",
                "a command is missing; one of: status, worker list, worker add, worker remove, worker set, port list, port add, port set, port remove, pool list, "
-               "pool show, pool create, pool destroy, pool expand, pool contract, mod list, mod show, mod load, mod unload, mod upgrade, task list, lane list, lane move, peer list, peer show, peer add, peer drain, peer remove, top, stats, stop, help");
+               "pool show, pool create, pool destroy, pool expand, pool contract, mod list, mod show, mod load, mod unload, mod upgrade, task list, lane list, lane move, peer list, peer show, peer add, peer drain, peer remove, top, flush, stats, stop, help");
     assert_ran("port remove", 2, "", "'port remove' needs one more word: which name");
     assert_ran("port set p0 --id 4", 2, "", "'port set' has no option --id");
     assert_ran("status --name x", 2, "", "'status' has no option --name");

@@ -7,13 +7,14 @@
 #include "chi/client.h"
 #include "chimods/admin/admin.h"
 
-/* Any of the requests; its name comes first in each. */
+/* Any of the requests. */
 union request {
     struct chi_task task;
     struct admin_pool_get get;
     struct admin_pool_destroy destroy;
     struct admin_pool_expand expand;
     struct admin_pool_contract contract;
+    struct chi_flush_task flush;
 };
 
 static bool put_name(json_t *params, const char *key, admin_name *to, char *err, size_t cap)
@@ -65,10 +66,33 @@ static bool fill_contract(union request *q, json_t *p, char *err, size_t cap)
     return put_name(p, "name", &q->contract.name, err, cap) && put_number(p, "containers", 1, &q->contract.containers, err, cap);
 }
 
+/* Of a pool by its number; what has a name is looked up first (pools_call). */
+static bool fill_flush(union request *q, json_t *p, char *err, size_t cap)
+{
+    struct chi_pool_id id;
+    const char *text = json_string_value(json_object_get(p, "pool"));
+    int end = 0;
+    bool right = !text || (sscanf(text, "%u.%u%n", &id.major, &id.minor, &end) == 2 && !text[end]);
+    if (!right)
+        snprintf(err, cap, "'%.40s' is no pool's number", text);
+    chi_flush_init(&q->flush, text ? &id : NULL, 0);
+    return right;
+}
+
 static const struct admin_end *end_create(const union request *q) { return &q->get.end; }
 static const struct admin_end *end_destroy(const union request *q) { return &q->destroy.end; }
 static const struct admin_end *end_expand(const union request *q) { return &q->expand.end; }
 static const struct admin_end *end_contract(const union request *q) { return &q->contract.end; }
+
+/* The same of a flush, which has no words of its own. */
+static const struct admin_end *end_flush(const union request *q)
+{
+    static struct admin_end end;
+    end = (struct admin_end){.status = q->flush.end};
+    if (q->flush.end != CHI_STATUS_OK && q->flush.node)
+        end.why.len = (uint32_t)snprintf(end.why.data, sizeof end.why.data, "node %u: %s", q->flush.node, chi_status_text((enum chi_status)q->flush.end));
+    return &end;
+}
 
 static json_t *say_create(const union request *q)
 {
@@ -84,6 +108,8 @@ static json_t *say_destroy(const union request *q)
 static json_t *say_expand(const union request *q) { return json_pack("{s:i}", "containers", (int)q->expand.count); }
 static json_t *say_contract(const union request *q) { return json_pack("{s:i}", "containers", (int)q->contract.count); }
 
+static json_t *say_flush(const union request *q) { return json_pack("{s:b, s:i}", "flushed", 1, "counts", (int)q->flush.counts); }
+
 static const struct offer {
     const char *method;
     bool (*fill)(union request *q, json_t *params, char *err, size_t cap);
@@ -94,6 +120,7 @@ static const struct offer {
     {"pool.destroy", fill_destroy, end_destroy, say_destroy},
     {"pool.expand", fill_expand, end_expand, say_expand},
     {"pool.contract", fill_contract, end_contract, say_contract},
+    {"flush", fill_flush, end_flush, say_flush},
 };
 
 static const struct offer *offer_of(const char *method)
@@ -132,12 +159,30 @@ static enum call_result run(const struct call_to *to, struct chi_client *c, cons
     return CALL_OK;
 }
 
+/* A pool of a flush by its name: its number takes the name's place. */
+static enum call_result find_pool(const struct call_to *to, json_t *params, unsigned timeout_ms, char *err, size_t cap)
+{
+    json_t *shown = NULL, *name = json_object_get(params, "pool");
+    if (!name)
+        return CALL_OK;
+    enum call_result r = call_method(to, "pool.show", json_pack("{s:O}", "name", name), timeout_ms, &shown, err, cap);
+    if (r == CALL_OK)
+        json_object_set(params, "pool", json_object_get(shown, "pool"));
+    json_decref(shown);
+    return r;
+}
+
 enum call_result pools_call(const struct call_to *to, const char *method, json_t *params, unsigned timeout_ms, json_t **result_out, char *err, size_t cap)
 {
     const struct offer *o = offer_of(method);
     union request q;
     struct chi_client *c;
     memset(&q, 0, sizeof q);
+    enum call_result r = o->fill == fill_flush ? find_pool(to, params, timeout_ms, err, cap) : CALL_OK;
+    if (r) {
+        json_decref(params);
+        return r;
+    }
     bool right = o->fill(&q, params, err, cap);
     json_decref(params);
     if (!right)
@@ -147,7 +192,7 @@ enum call_result pools_call(const struct call_to *to, const char *method, json_t
         snprintf(err, cap, "no %s lets a client in on %s (%s); %s", to->who, to->path, strerror(-rc), to->mend);
         return CALL_UNREACHABLE;
     }
-    enum call_result r = run(to, c, o, &q, timeout_ms, result_out, err, cap);
+    r = run(to, c, o, &q, timeout_ms, result_out, err, cap);
     chi_disconnect(c);
     return r;
 }

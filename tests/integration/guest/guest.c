@@ -4,7 +4,7 @@
 
 #include "chi/chimod.h"
 
-enum { SLEEP_US = 500, DEAF_US = 2000000 };
+enum { SLEEP_US = 500, DEAF_US = 2000000, FLUSH_US = 10000000 };
 struct state { /* given back by fini: what a sanitizer sees of a task that runs after it */
     uint64_t ran;
 };
@@ -49,12 +49,17 @@ static enum chi_status run(struct chi_container *c, struct chi_task *task, struc
 {
     struct guest_stay *t = (struct guest_stay *)task;
     struct state *s = chi_container_state(c);
+    const uint64_t nap_us = t->value;
     s->ran++;
     t->node = chi_container_node(c);
     t->value += chi_container_id(c) + 1;
     switch (t->mode) {
     case GUEST_DEAF:
         return chi_sleep_us(r, DEAF_US);
+    case GUEST_NAPS:
+        return chi_sleep_us(r, nap_us);
+    case GUEST_FLUSHES:
+        return chi_flush(r, NULL, FLUSH_US);
     case GUEST_PARKS:
         return CHI_STATUS_PENDING;
     case GUEST_SLEEPS:

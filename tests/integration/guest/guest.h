@@ -1,4 +1,4 @@
-/* guest.h - ChiMod of the tests of pools: tasks that stay until they are told that their pool goes, or longer. */
+/* guest.h - ChiMod of the tests of pools and flushes: tasks that stay for a while, until they are told that their pool goes, or longer. */
 #pragma once
 #include "chi/task.h"
 
@@ -8,6 +8,8 @@ enum guest_mode {
     GUEST_PARKS,   /* run returns PENDING; `cancel` ends it with what it says */
     GUEST_SLEEPS,  /* run sleeps again and again, and ends with what chi_task_cancelled says */
     GUEST_LISTENS, /* the same, but from a subtask in the same pool that it waits for */
+    GUEST_NAPS,    /* run sleeps for so many microseconds as value is at first */
+    GUEST_FLUSHES, /* run flushes all pools, for 10 s at most, and ends with what that says */
     GUEST_DEAF,    /* run sleeps for 2 s, longer than a pool's end is awaited, and hears nothing */
 };
 struct guest_stay {
