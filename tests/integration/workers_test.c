@@ -267,7 +267,7 @@ static bool posts_are_over(void *arg)
 }
 static void post__of_a_process_that_is_gone_runs(void **state)
 {
-    int status;
+    int status = 0;
     (void)state;
     posts_before = stat_of(&one, "posts");
     failed_before = stat_of(&one, "posts_failed");
