@@ -4,6 +4,8 @@
 #include <string.h>
 
 #include "daemon.h"
+#include "sched/tables.h"
+#include "worker/hold.h"
 
 const struct rpc_param mod_show_params[] = {{"name", RPC_STRING, true, "of the module"}, {0}};
 
@@ -119,6 +121,12 @@ json_t *mod_unload(void *daemon, json_t *params, struct rpc_error *err)
     char why[SCHED_ERROR_BYTES];
     if (upgrade_is_of(d, name))
         return rpc_fail(err, RPC_FAILED, "an upgrade of %s is not over", name);
+    const struct sched_module *m = sched_module_find(&d->rt->sched, name);
+    uint64_t left = 0;
+    if (m && !m->pools && runtime_named(d->rt, m, &left))
+        return rpc_fail(err, RPC_FAILED, "a worker does not answer");
+    if (left) /* a `done` of it that is still to be called, in another pool say */
+        return rpc_fail(err, RPC_FAILED, "%llu task record%s still name%s code of module %s; try again", (unsigned long long)left, left == 1 ? "" : "s", left == 1 ? "s" : "", name);
     if (sched_unload(&d->rt->sched, name, why))
         return rpc_fail(err, RPC_FAILED, "%s", why);
     return json_pack("{s:s}", "unloaded", name);

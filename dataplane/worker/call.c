@@ -34,7 +34,7 @@ static struct timespec limit_of(const struct runtime *rt)
     return ts;
 }
 
-bool worker_tell(struct runtime *rt, uint32_t index, void (*fn)(void *worker, void *arg), void *arg)
+bool worker_post(struct runtime *rt, uint32_t index, void (*fn)(void *worker, void *arg), void *arg)
 {
     struct worker *w = rt->worker[index];
     const struct ring_item it = {.kind = RING_CALL, .b = arg, .fn = fn};
@@ -52,7 +52,7 @@ int worker_call(struct runtime *rt, uint32_t index, void (*fn)(void *worker, voi
         return -ENOMEM;
     *c = (struct call){.fn = fn, .arg = arg};
     sem_init(&c->done, 0, 0);
-    if (!worker_tell(rt, index, run_call, c)) {
+    if (!worker_post(rt, index, run_call, c)) {
         sem_destroy(&c->done);
         free(c);
         return -EAGAIN;
@@ -69,17 +69,6 @@ int worker_call(struct runtime *rt, uint32_t index, void (*fn)(void *worker, voi
     sem_destroy(&c->done);
     free(c);
     return 0;
-}
-
-bool worker_post(struct runtime *rt, uint32_t index, void (*fn)(void *worker, void *arg), void *arg)
-{
-    struct worker *w = rt->worker[index];
-    struct ring_item it = {.kind = RING_CALL, .b = arg, .fn = fn};
-    if (!ring_try_put(w->in[rt->workers], &it))
-        return false;
-    doorbell_fence();
-    doorbell_ring(&w->bell);
-    return true;
 }
 
 static void nothing(void *worker, void *arg)

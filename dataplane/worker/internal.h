@@ -95,8 +95,6 @@ void load_soon(struct worker *w); /* a batch was long */
 
 /* call.c.  Control thread: each worker takes a turn, one after the other; as worker_call. */
 CHI_MUST_CHECK int call_all(struct runtime *rt);
-/* Runs fn(worker, arg) on a worker's thread, and does not wait.  False: its ring is full. */
-bool worker_tell(struct runtime *rt, uint32_t index, void (*fn)(void *worker, void *arg), void *arg);
 
 /* move.c */
 void move_task(struct worker *w, uint32_t from, struct task *t); /* for a lane that comes to this worker: onto it, or held */

@@ -148,7 +148,7 @@ void runtime_ask_load(struct runtime *rt)
         struct worker *w = rt->worker[i];
         if (__atomic_exchange_n(&w->asked, true, __ATOMIC_ACQUIRE))
             continue;
-        if (!worker_tell(rt, i, look, NULL))
+        if (!worker_post(rt, i, look, NULL))
             __atomic_store_n(&w->asked, false, __ATOMIC_RELAXED);
     }
 }
