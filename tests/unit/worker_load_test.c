@@ -91,6 +91,7 @@ static int setup(void **state)
     for (uint32_t i = 0; i < 2; i++) {
         rt->worker[i]->turn_limit_ns = rt->worker[i]->load_long_ns = UINT64_MAX; /* no clock has a say */
         rt->worker[i]->load_often_ns = UINT64_MAX / LOAD_EACH;
+        rt->worker[i]->load_from_ns = rt->worker[i]->rctx.now_ns; /* not since the machine's start */
     }
     box = support_pool(rt, &works, POOL, 1)->local;
     support_pool(rt, &batches, BATCHES, 1);
