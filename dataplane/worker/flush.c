@@ -38,7 +38,7 @@ void flush_accept(struct worker *w, struct task *t)
     become(w, t, old && is_meant(w, t));
 }
 
-/* Of few numbers.  A form that is still on its way from a flush before: the next one of its pool waits for its task, so three that were given up, or are of other pools,
+/* Of few numbers.  A form that is still on its way from a flush before: the next one of its pool waits for its task, so three that were given up, or of other pools,
  * would have to pass on the way of one packet before it is taken for younger than one that it is not. */
 static uint32_t number_of(uint64_t id) { return (uint32_t)(id % FORM_FRESH_MAX) + 1; }
 
